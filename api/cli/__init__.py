@@ -1,0 +1,1 @@
+"""The ``syntopy`` command: parse, call a service function, print."""

@@ -1,0 +1,51 @@
+"""The ``syntopy`` command."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from api.cli.demo import demo
+from api.cli.index import index, rejected
+from api.cli.library import info, init, remove, verify
+from api.cli.search import search, show
+from indexer import __version__
+
+app = typer.Typer(
+    name="syntopy",
+    help="Find the medical images most like this one. Embedding index and retrieval for DICOM "
+    "archives. For research; not a medical device.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,  # a traceback with local variables could show patient data
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"syntopy {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    _version_wanted: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Take the options that go before the command."""
+
+
+for command in (init, index, search, show, info, rejected, remove, verify, demo):
+    app.command()(command)
+
+
+def run() -> None:
+    """Entry point of the console script."""
+    app()
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,75 @@
+"""How commands speak: tables for people, one JSON object for scripts, one line for an error."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+
+from indexer.config import Settings, load_settings
+from indexer.errors import ConfigError, SyntopyError
+
+USAGE, NOTHING_INDEXED, PARTLY_REJECTED, INTERRUPTED = 2, 3, 4, 130
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def print_json(value: object) -> None:
+    """One JSON object on standard output; field names are those of the dataclasses."""
+    sys.stdout.write(json.dumps(plain(value), ensure_ascii=False, indent=2) + "\n")
+
+
+def print_json_line(value: object) -> None:
+    """One JSON object on one line, for streams."""
+    sys.stdout.write(json.dumps(plain(value), ensure_ascii=False) + "\n")
+
+
+def plain(value: Any) -> Any:
+    """Dataclasses, enums, paths and tuples as what JSON knows; bytes and hidden fields left out."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = [f for f in dataclasses.fields(value) if f.repr]
+        return {f.name: plain(getattr(value, f.name)) for f in fields}
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, dict):
+        return {str(plain(k)): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(v) for v in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+@contextmanager
+def errors_on_one_line(*, as_json: bool = False) -> Iterator[None]:
+    """End the command with exit code 2 and one clear line where we raise on purpose."""
+    try:
+        yield
+    except SyntopyError as error:
+        if as_json:
+            print_json({"error": {"code": error.code, "message": str(error)}})
+        err.print(f"[bold red]error:[/] {_escaped(str(error))}", soft_wrap=True)
+        raise typer.Exit(USAGE) from error
+
+
+def settings_with(library: Path | None = None, workers: int | None = None) -> Settings:
+    """The environment's settings, with what the command line says put over them."""
+    said: dict[str, object] = {}
+    if library is not None:
+        said["library"] = library
+    if workers is not None:
+        if not 1 <= workers <= 256:
+            raise ConfigError(f"--workers is 1 to 256, not {workers}")
+        said["workers"] = workers
+    return load_settings().model_copy(update=said)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("[", r"\[")

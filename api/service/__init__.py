@@ -1,0 +1,1 @@
+"""One function per use case: typed in, dataclass out, no printing."""

@@ -1,0 +1,96 @@
+"""The demonstration: real test files and drawn phantoms in, neighbours out."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pydicom
+from sqlalchemy import select
+
+from api.service import ingest, search
+from api.service.library import open_or_create
+from indexer.catalog.database import reading
+from indexer.catalog.tables import Item, Series, Study
+from indexer.config import Settings
+from indexer.errors import QueryError
+from indexer.ingest import IngestProgress, IngestSummary
+from indexer.library import Library
+from indexer.phantoms import write_cohort
+from indexer.search import SearchAnswer, SearchRequest
+from indexer.types import Role
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """What the demonstration did, for a command to print."""
+
+    library: Path
+    summaries: list[IngestSummary]
+    query_uid: str
+    answer: SearchAnswer
+    sheet: Path
+
+
+def run_demo(
+    folder: Path,
+    sheet: Path,
+    settings: Settings,
+    *,
+    data: Path | None = None,
+    on_phantom: Callable[[int, int], None] | None = None,
+    on_progress: Callable[[IngestProgress], None] | None = None,
+    stop: threading.Event | None = None,
+) -> DemoResult:
+    """Index pydicom's own test files and 300 phantom studies, or ``data``, and search with one.
+
+    Args:
+        folder: where phantoms and library go; what is there already is used again.
+        sheet: the contact sheet PNG to write.
+        settings: of the run.
+        data: DICOM files of one's own to index instead.
+        on_phantom: called with (drawn, total) while phantoms are drawn.
+        on_progress: as for `api.service.ingest.index`.
+        stop: as for `api.service.ingest.index`.
+    """
+    if data is None:
+        phantoms = folder / "phantoms"
+        cohort = write_cohort(phantoms, on_study=on_phantom)
+        samples = Path(pydicom.__file__).parent / "data" / "test_files"
+        requests = [
+            ingest.IndexRequest([samples]),
+            ingest.IndexRequest([phantoms], metadata=phantoms / "labels.csv"),
+        ]
+        query_uid = next(
+            s.study_instance_uid for s in cohort if s.modality != "US" and s.label != "normal"
+        )
+    else:
+        requests, query_uid = [ingest.IndexRequest([data])], ""
+    library, _ = open_or_create(folder / ("library" if data is None else "library-own"))
+    with library:
+        summaries = [
+            ingest.index(library, request, settings, on_progress=on_progress, stop=stop)
+            for request in requests
+        ]
+        query_uid = query_uid or _some_study(library)
+        answer = search.search(library, SearchRequest(uid=query_uid, k=10), settings)
+        search.write_sheet(library, answer, sheet)
+        return DemoResult(library.path, summaries, query_uid, answer, sheet)
+
+
+def _some_study(library: Library) -> str:
+    """A study to search with: the first that has a primary item."""
+    with reading(library.engine) as db:
+        uid = db.execute(
+            select(Study.study_instance_uid)
+            .join(Series)
+            .join(Item)
+            .where(Item.role == Role.PRIMARY)
+            .order_by(Item.id)
+            .limit(1)
+        ).scalar()
+    if uid is None:
+        raise QueryError(f"no image could be indexed; see: syntopy rejected -L {library.path}")
+    return uid

@@ -1,0 +1,191 @@
+"""Index files into a library, and ask what became of them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sqlalchemy import func, select
+
+from indexer.catalog.database import reading
+from indexer.catalog.tables import LedgerRow
+from indexer.config import Settings
+from indexer.errors import ConfigError
+from indexer.ingest import (
+    IngestOptions,
+    IngestProgress,
+    IngestSummary,
+    index_found,
+    index_paths,
+)
+from indexer.library import Library
+from indexer.reading.drafts import ReadOptions
+from indexer.registry import make_encoder
+from indexer.sources.dicomdir import missing
+from indexer.sources.tables import MetadataTable, find_table
+from indexer.sources.watch import settled
+from indexer.types import Outcome
+from indexer.workers import WorkerLimits
+
+
+@dataclass(frozen=True)
+class IndexRequest:
+    """What to index and how.
+
+    Attributes:
+        paths: files, folders, archives.
+        metadata: a CSV table, or None to look for one beside pictures.
+        mapping: our field (or ``label:<name>``) to the table's column.
+        retry_rejected: read files again that were rejected before.
+    """
+
+    paths: Sequence[Path]
+    metadata: Path | None = None
+    mapping: Mapping[str, str] = field(default_factory=dict)
+    retry_rejected: bool = False
+
+
+@dataclass(frozen=True)
+class LedgerEntry:
+    """What became of one file."""
+
+    source: str
+    outcome: str
+    reason: str
+    detail: str
+    seen_at: str
+
+
+def read_options(library: Library, settings: Settings) -> ReadOptions:
+    """How this library reads files."""
+    return ReadOptions(
+        encoders=library.config.encoders,
+        key=library.key,
+        keep_phi=library.config.phi == "keep",
+        max_file_bytes=settings.max_file_mb << 20,
+        max_pixel_bytes=settings.max_pixel_mb << 20,
+    )
+
+
+def index(
+    library: Library,
+    request: IndexRequest,
+    settings: Settings,
+    *,
+    on_progress: Callable[[IngestProgress], None] | None = None,
+    stop: threading.Event | None = None,
+) -> IngestSummary:
+    """Index files, folders and archives; see `indexer.ingest.index_paths` for what it promises."""
+    table, explicit = _table(request)
+    summary = index_paths(
+        library,
+        request.paths,
+        _options(library, request, settings, table, explicit),
+        on_progress=on_progress,
+        stop=stop,
+    )
+    summary.notes.extend(_notes(library, request, table))
+    return summary
+
+
+def watch(
+    library: Library,
+    request: IndexRequest,
+    settings: Settings,
+    *,
+    settle_seconds: float = 5.0,
+    poll_seconds: float = 2.0,
+    stop: threading.Event,
+) -> Iterator[IngestSummary]:
+    """Index what is in the folders and what arrives later, one summary a batch, until ``stop``."""
+    table, explicit = _table(request)
+    options = _options(library, request, settings, table, explicit)
+    batches = settled(
+        request.paths, settle_seconds=settle_seconds, poll_seconds=poll_seconds, stop=stop
+    )
+    for batch in batches:
+        yield index_found(library, batch, options, stop=stop)
+
+
+def rejected(
+    library: Library, *, everything: bool = False, reason: str = "", limit: int = 0
+) -> Iterator[LedgerEntry]:
+    """Files that were rejected or in conflict, by path; ``everything`` lists all outcomes.
+
+    Args:
+        library: the library.
+        everything: all files, whatever became of them.
+        reason: only this reason code.
+        limit: at most so many, 0 for all.
+    """
+    query = select(LedgerRow.__table__).order_by(LedgerRow.source)
+    if not everything:
+        query = query.where(LedgerRow.outcome.in_([Outcome.REJECTED, Outcome.CONFLICT]))
+    if reason:
+        query = query.where(LedgerRow.reason == reason)
+    if limit:
+        query = query.limit(limit)
+    with reading(library.engine) as db:
+        for row in db.execute(query.execution_options(yield_per=1000)):
+            yield LedgerEntry(
+                row.source,
+                row.outcome,
+                row.reason,
+                row.detail,
+                row.seen_at.isoformat(timespec="seconds"),
+            )
+
+
+def outcome_counts(library: Library) -> dict[str, int]:
+    """How many files ended how, over all runs."""
+    with reading(library.engine) as db:
+        rows = db.execute(select(LedgerRow.outcome, func.count()).group_by(LedgerRow.outcome)).all()
+    return {row[0]: row[1] for row in sorted(rows, key=lambda row: str(row[0]))}
+
+
+def _options(
+    library: Library,
+    request: IndexRequest,
+    settings: Settings,
+    table: MetadataTable | None,
+    explicit: bool,
+) -> IngestOptions:
+    return IngestOptions(
+        workers=settings.worker_count,
+        read=read_options(library, settings),
+        limits=WorkerLimits(settings.file_seconds, settings.worker_memory_mb << 20),
+        table=table,
+        explicit_table=explicit,
+        retry_rejected=request.retry_rejected,
+    )
+
+
+def _table(request: IndexRequest) -> tuple[MetadataTable | None, bool]:
+    if request.metadata is not None:
+        return MetadataTable.load(request.metadata, request.mapping), True
+    folders = [p for p in request.paths if p.is_dir()]
+    found = find_table(folders[0]) if len(request.paths) == 1 and folders else None
+    if request.mapping and found is None:
+        raise ConfigError("--map needs a table: name it with --metadata FILE.csv")
+    return (MetadataTable.load(found, request.mapping), False) if found else (None, False)
+
+
+def _notes(library: Library, request: IndexRequest, table: MetadataTable | None) -> list[str]:
+    notes = []
+    if table is not None:
+        notes.append(f"metadata table: {table.matched} of {table.rows} rows matched a file")
+        if table.unused_columns:
+            notes.append(f"columns not used: {', '.join(table.unused_columns)}")
+    absent = 0
+    for path in request.paths:
+        listing = path / "DICOMDIR"
+        if path.is_dir() and listing.is_file():
+            with suppress(OSError):
+                absent += len(missing(listing))
+    if absent:
+        notes.append(f"DICOMDIR names {absent} files that are not there")
+    notices = {make_encoder(name).spec.notice for name in library.config.encoders}
+    return notes + sorted(n for n in notices if n)

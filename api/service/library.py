@@ -1,0 +1,248 @@
+"""Make, describe, check and prune a library."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, func, select
+
+from api.service.ingest import outcome_counts
+from indexer.catalog.database import reading, transaction
+from indexer.catalog.removal import Removed, remove_matching
+from indexer.catalog.tables import (
+    Instance,
+    Item,
+    ItemInstance,
+    Label,
+    LedgerRow,
+    Patient,
+    Report,
+    Series,
+    Study,
+)
+from indexer.dicom.identity import pseudonym
+from indexer.errors import ConfigError, ItemNotFoundError
+from indexer.library import Library
+from indexer.projection import forget_snapshots, open_projection
+from indexer.verify import VerifyReport, space_counts
+from indexer.verify import verify as check
+
+
+@dataclass(frozen=True)
+class LibraryInfo:
+    """A library in figures."""
+
+    path: str
+    id: str
+    created: str
+    phi: str
+    store: str
+    spaces: list[dict[str, object]]
+    patients: int
+    studies: int
+    series: int
+    instances: int
+    items: dict[str, int]
+    modalities: dict[str, int]
+    labels: dict[str, int]
+    reports: int
+    outcomes: dict[str, int]
+    rejected_by_reason: dict[str, int]
+    bytes: int
+    notices: list[str]
+
+
+def info(library: Library) -> LibraryInfo:
+    """Describe a library: what it holds, what filled it, how big it is."""
+    with reading(library.engine) as db:
+
+        def number(table: Any) -> int:
+            return int(db.execute(select(func.count()).select_from(table)).scalar_one())
+
+        def by(column: Any, *conditions: ColumnElement[bool]) -> dict[str, int]:
+            query = select(column, func.count()).group_by(column).order_by(column)
+            return {str(value or "?"): n for value, n in db.execute(query.where(*conditions))}
+
+        modality = (
+            select(Series.modality, func.count())
+            .select_from(Item)
+            .join(Series)
+            .group_by(Series.modality)
+            .order_by(Series.modality)
+        )
+        return LibraryInfo(
+            path=str(library.path),
+            id=library.config.id,
+            created=library.config.created,
+            phi=library.config.phi,
+            store=library.config.store,
+            spaces=[
+                {"encoder": name, "dim": dim, "vectors": count}
+                for name, dim, count in space_counts(library)
+            ],
+            patients=number(Patient),
+            studies=number(Study),
+            series=number(Series),
+            instances=number(Instance),
+            items=by(Item.kind) | {f"role:{k}": n for k, n in by(Item.role).items()},
+            modalities={value or "?": n for value, n in db.execute(modality)},
+            labels=by(Label.name),
+            reports=number(Report),
+            outcomes=outcome_counts(library),
+            rejected_by_reason=by(
+                LedgerRow.reason, LedgerRow.outcome.in_(["rejected", "conflict"])
+            ),
+            bytes=sum(p.stat().st_size for p in library.path.rglob("*") if p.is_file()),
+            notices=sorted({s.notice for s in library.spaces() if s.notice}),
+        )
+
+
+def verify(
+    library: Library,
+    *,
+    repair: bool = False,
+    sources: bool = False,
+    on_progress: Callable[[str], None] | None = None,
+) -> VerifyReport:
+    """Check that catalog, vectors, index, thumbnails and ledger agree."""
+    return check(library, repair=repair, sources=sources, on_progress=on_progress)
+
+
+def remove(library: Library, level: str, uid: str, *, actor: str) -> Removed:
+    """Take a ``study``, ``series`` or ``patient`` out: metadata, vectors, thumbnails, index.
+
+    A patient is named by pseudonym or by the real patient id.
+
+    Raises:
+        ItemNotFoundError: nothing of that UID is in the library.
+    """
+    if level not in ("study", "series", "patient"):
+        raise ConfigError(f"remove a study, a series or a patient, not a '{level}'")
+    also = pseudonym(library.key, uid) if level == "patient" else None
+    with library.writing():
+        with transaction(library.engine) as db:
+            # Freed pages are overwritten, so that what was removed cannot be read back.
+            db.exec_driver_sql("PRAGMA secure_delete=ON")
+            removed = remove_matching(db, level, uid, actor, also)
+        if not removed.series:
+            raise ItemNotFoundError(f"there is no such {level} in the library")
+        with library.engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        forget_snapshots(library)
+        for space in library.spaces():
+            open_projection(library, space, save=True)
+    return removed
+
+
+def show(library: Library, uid: str) -> dict[str, object]:
+    """All that is known of a study, series, instance or item, as nested plain data.
+
+    Raises:
+        ItemNotFoundError: nothing of that UID is in the library.
+    """
+    with reading(library.engine) as db:
+        of_instance = (
+            select(ItemInstance.item_id).join(Instance).where(Instance.sop_instance_uid == uid)
+        )
+        study_id = db.execute(
+            select(Study.id)
+            .select_from(Study)
+            .join(Series)
+            .join(Instance, Instance.series_id == Series.id)
+            .outerjoin(Item, Item.series_id == Series.id)
+            .where(
+                (Study.study_instance_uid == uid)
+                | (Series.series_instance_uid == uid)
+                | (Instance.sop_instance_uid == uid)
+                | (Item.uid == uid)
+                | Item.id.in_(of_instance)
+            )
+            .limit(1)
+        ).scalar()
+        if study_id is None:
+            raise ItemNotFoundError(f"there is no study, series, instance or item '{uid}'")
+        study = db.execute(
+            select(Study.__table__, Patient.pseudonym, Patient.shared, Patient.real_id)
+            .select_from(Study)
+            .join(Patient)
+            .where(Study.id == study_id)
+        ).one()
+        labels = db.execute(
+            select(Label.name, Label.value).where(Label.study_id == study_id).order_by(Label.name)
+        ).all()
+        reports = db.execute(select(Report.text).where(Report.study_id == study_id)).scalars()
+        described: dict[str, object] = {
+            "study_instance_uid": study.study_instance_uid,
+            "patient": study.pseudonym,
+            "patient_shared_by_strangers": study.shared,
+            "sex": study.sex,
+            "age_years": study.age_years,
+            "study_date": study.study_date,
+            "description": study.description,
+            "split": study.split,
+            "labels": [{"name": name, "value": value} for name, value in labels],
+            "reports": list(reports),
+            "series": [_series(db, row) for row in _rows(db, Series, Series.study_id == study_id)],
+        }
+        if study.real_id is not None:
+            described["patient_id"] = study.real_id
+        return described
+
+
+def _rows(db: Connection, table: Any, condition: ColumnElement[bool]) -> list[Row[Any]]:
+    query = select(table.__table__).where(condition).order_by(table.__table__.c.id)
+    return list(db.execute(query))
+
+
+def _series(db: Connection, series: Row[Any]) -> dict[str, object]:
+    items = _rows(db, Item, Item.series_id == series.id)
+    instances = _rows(db, Instance, Instance.series_id == series.id)
+    return {
+        "series_instance_uid": series.series_instance_uid,
+        "modality": series.modality,
+        "body_part": series.body_part,
+        "view": series.view,
+        "description": series.description,
+        "manufacturer": series.manufacturer,
+        "model": series.model,
+        "items": [
+            {
+                "id": item.uid,
+                "kind": item.kind,
+                "role": item.role,
+                "frame_number": None if item.frame_index is None else item.frame_index + 1,
+                "stack": item.stack,
+                "slices": item.slices,
+                "flags": item.flags,
+                "details": item.details,
+            }
+            for item in items
+        ],
+        "instances": [
+            {
+                "sop_instance_uid": instance.sop_instance_uid,
+                "kind": instance.kind,
+                "rows": instance.rows,
+                "columns": instance.columns,
+                "frames": instance.frames,
+                "decoder": instance.decoder,
+                "flags": instance.flags,
+                "file": instance.source,
+            }
+            for instance in instances
+        ],
+    }
+
+
+def open_or_create(path: Path) -> tuple[Library, bool]:
+    """The library in this folder, made with the defaults if the folder is new or empty.
+
+    Returns:
+        The library, and whether it was made.
+    """
+    if path.is_dir() and any(path.iterdir()):
+        return Library.open(path), False
+    return Library.create(path), True

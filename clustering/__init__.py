@@ -1,0 +1,1 @@
+"""Groups without labels: arrays in, results out. See `clustering.contract`."""

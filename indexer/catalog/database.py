@@ -1,0 +1,114 @@
+"""Opening a catalog: engine, pragmas, migrations, and foreign errors translated."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DatabaseError, OperationalError
+
+from indexer.errors import (
+    LibraryCorruptError,
+    LibraryLockedError,
+    LibraryVersionError,
+    StorageFullError,
+)
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+_BUSY_MS = 30_000
+
+
+def open_engine(path: Path) -> Engine:
+    """An engine on a SQLite catalog in WAL mode, foreign keys on, durable at every commit."""
+    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": _BUSY_MS / 1000})
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: Any) -> None:
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA foreign_keys=ON")
+        # FULL: a commit that was acknowledged survives a power cut, not only a killed process.
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.execute("PRAGMA temp_store=MEMORY")
+        cursor.close()
+
+    return engine
+
+
+def migrate(engine: Engine) -> None:
+    """Bring a catalog to this version's tables; a new file gets all of them.
+
+    Raises:
+        LibraryVersionError: the catalog was written by a newer version.
+    """
+    script = ScriptDirectory(str(_MIGRATIONS))
+    with translated(), engine.connect() as connection:
+        current = MigrationContext.configure(connection).get_current_revision()
+        if current == script.get_current_head():
+            return
+        if current is None:
+            connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+            connection.commit()
+        config = Config()
+        config.set_main_option("script_location", str(_MIGRATIONS))
+        config.attributes["connection"] = connection
+        try:
+            command.upgrade(config, "head")
+        except CommandError as error:
+            raise LibraryVersionError(
+                f"this library was written by another version (catalog revision {current}); "
+                "upgrade syntopy to open it"
+            ) from error
+        connection.commit()
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Connection]:
+    """One transaction that commits at the end or leaves nothing, errors translated."""
+    with translated(), engine.begin() as connection:
+        yield connection
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """A consistent view for reading, errors translated."""
+    with translated(), engine.connect() as connection:
+        yield connection
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn database errors into ours, each with what to do about it."""
+    try:
+        yield
+    except OperationalError as error:
+        text = str(error.orig).lower()
+        if "full" in text or "disk i/o" in text or "readonly" in text:
+            raise StorageFullError(
+                "the catalog cannot be written: disk full or read-only; free space and run the "
+                "same command again, what was committed is safe"
+            ) from error
+        if "locked" in text or "busy" in text:
+            raise LibraryLockedError(
+                "the catalog is locked by another process; wait for it or stop it"
+            ) from error
+        if "unable to open" in text:
+            raise StorageFullError("the catalog file cannot be opened for writing") from error
+        raise
+    except DatabaseError as error:
+        if isinstance(error.orig, sqlite3.DatabaseError) and (
+            "malformed" in str(error.orig) or "not a database" in str(error.orig)
+        ):
+            raise LibraryCorruptError(
+                "catalog.sqlite is damaged; restore it from a backup, or remove the library "
+                "folder and index the source files again"
+            ) from error
+        raise

@@ -1,0 +1,114 @@
+"""Taking a study, series or patient out of a catalog, with everything made from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, ColumnElement, delete, func, insert, or_, select, update
+
+from indexer.catalog.tables import (
+    Audit,
+    Instance,
+    Item,
+    ItemInstance,
+    LedgerRow,
+    Patient,
+    Series,
+    Space,
+    Study,
+)
+
+_PART = 500
+
+
+@dataclass(frozen=True)
+class Removed:
+    """How much was taken out."""
+
+    patients: int
+    studies: int
+    series: int
+    instances: int
+    items: int
+
+
+def remove_matching(
+    db: Connection, level: str, uid: str, actor: str, real_id: str | None = None
+) -> Removed:
+    """Remove a ``study``, ``series`` or ``patient`` with metadata, vectors, thumbnails, ledger rows.
+
+    Args:
+        db: a transaction.
+        level: which of the three.
+        uid: its UID; of a patient the pseudonym.
+        actor: who is recorded in the audit table.
+        real_id: another pseudonym of the same patient, made from the real id, if that was given.
+    """
+    condition: dict[str, ColumnElement[bool]] = {
+        "study": Study.study_instance_uid == uid,
+        "series": Series.series_instance_uid == uid,
+        "patient": or_(Patient.pseudonym == uid, Patient.pseudonym == (real_id or uid)),
+    }
+    series = _column(
+        db,
+        select(Series.id).select_from(Series).join(Study).join(Patient).where(condition[level]),
+    )
+    if not series and level != "patient":
+        return Removed(0, 0, 0, 0, 0)
+    counted = _count(db, Instance, series), _count(db, Item, series)
+    _forget_files(db, series)
+    for part in _parts(series):
+        db.execute(delete(Series).where(Series.id.in_(part)))
+    studies = _drop_empty(db, Study, Series.study_id)
+    patients = _drop_empty(db, Patient, Study.patient_id)
+    if series:
+        db.execute(update(Space).values(generation=Space.generation + 1))
+        db.execute(
+            insert(Audit).values(actor=actor, action="remove", subject={"level": level, "uid": uid})
+        )
+    return Removed(patients, studies, len(series), *counted)
+
+
+def drop_orphans(db: Connection) -> int:
+    """Remove what nothing refers to: items without instances, empty series, studies, patients."""
+    made_from = select(ItemInstance.item_id)
+    gone = db.execute(delete(Item).where(Item.id.not_in(made_from))).rowcount
+    if gone:
+        db.execute(update(Space).values(generation=Space.generation + 1))
+    gone += _drop_empty(db, Series, Instance.series_id)
+    gone += _drop_empty(db, Study, Series.study_id)
+    return gone + _drop_empty(db, Patient, Study.patient_id)
+
+
+def _forget_files(db: Connection, series: Sequence[int]) -> None:
+    """Ledger rows of the instances, copies included: their paths may name the patient."""
+    for part in _parts(series):
+        uids = select(Instance.sop_instance_uid).where(Instance.series_id.in_(part))
+        sources = select(Instance.source).where(Instance.series_id.in_(part))
+        db.execute(
+            delete(LedgerRow).where(
+                or_(LedgerRow.sop_instance_uid.in_(uids), LedgerRow.source.in_(sources))
+            )
+        )
+
+
+def _drop_empty(db: Connection, parent: Any, reference: Any) -> int:
+    """Delete rows that no child refers to any more."""
+    return db.execute(delete(parent).where(parent.id.not_in(select(reference)))).rowcount
+
+
+def _count(db: Connection, table: Any, series: Sequence[int]) -> int:
+    return sum(
+        db.execute(select(func.count()).where(table.series_id.in_(part))).scalar_one()
+        for part in _parts(series)
+    )
+
+
+def _column(db: Connection, query: Any) -> list[int]:
+    return list(db.execute(query).scalars())
+
+
+def _parts(values: Sequence[int]) -> list[Sequence[int]]:
+    return [values[i : i + _PART] for i in range(0, len(values), _PART)]

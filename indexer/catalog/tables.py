@@ -1,0 +1,293 @@
+"""The tables of a catalog (SQLite embedded, PostgreSQL scaled out), through SQLAlchemy.
+
+Row numbers (``id``) are private to one catalog; what leaves it are DICOM UIDs and ``item.uid``,
+which depend on content alone, so that two libraries of the same files name everything alike.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    DateTime,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+def now() -> datetime:
+    """The current time in UTC."""
+    return datetime.now(UTC)
+
+
+class Base(DeclarativeBase):
+    """Declarative base; constraint names are fixed so that migrations can name them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {dict[str, Any]: JSON, list[str]: JSON, datetime: DateTime}  # noqa: RUF012 (SQLAlchemy's own name)
+
+
+def _cascade(target: str) -> ForeignKey:
+    return ForeignKey(target, ondelete="CASCADE")
+
+
+class Patient(Base):
+    """A person by pseudonym. ``shared``: the id is used by strangers, so it groups nothing."""
+
+    __tablename__ = "patient"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    pseudonym: Mapped[str] = mapped_column(String(32), unique=True)
+    real_id: Mapped[str | None] = mapped_column(Text)
+    shared: Mapped[bool] = mapped_column(default=False)
+    fingerprint: Mapped[dict[str, Any]] = mapped_column(default=dict)
+
+
+class Study(Base):
+    """A DICOM study."""
+
+    __tablename__ = "study"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_instance_uid: Mapped[str] = mapped_column(String(64), unique=True)
+    patient_id: Mapped[int] = mapped_column(_cascade("patient.id"), index=True)
+    study_date: Mapped[str] = mapped_column(String(10), default="", index=True)
+    age_years: Mapped[float | None] = mapped_column(index=True)
+    sex: Mapped[str] = mapped_column(String(1), default="")
+    description: Mapped[str] = mapped_column(Text, default="")
+    split: Mapped[str] = mapped_column(String(32), default="", index=True)
+
+
+class Series(Base):
+    """A DICOM series."""
+
+    __tablename__ = "series"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    series_instance_uid: Mapped[str] = mapped_column(String(64), unique=True)
+    study_id: Mapped[int] = mapped_column(_cascade("study.id"), index=True)
+    modality: Mapped[str] = mapped_column(String(16), default="", index=True)
+    body_part: Mapped[str] = mapped_column(String(64), default="", index=True)
+    view: Mapped[str] = mapped_column(String(32), default="")
+    laterality: Mapped[str] = mapped_column(String(16), default="")
+    description: Mapped[str] = mapped_column(Text, default="")
+    manufacturer: Mapped[str] = mapped_column(Text, default="")
+    model: Mapped[str] = mapped_column(Text, default="")
+
+
+class Instance(Base):
+    """A DICOM instance, or a file that stands for one, and where it was read from."""
+
+    __tablename__ = "instance"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    sop_instance_uid: Mapped[str] = mapped_column(String(64), unique=True)
+    series_id: Mapped[int] = mapped_column(_cascade("series.id"), index=True)
+    sop_class_uid: Mapped[str] = mapped_column(String(64), default="")
+    kind: Mapped[str] = mapped_column(String(20))
+    transfer_syntax_uid: Mapped[str] = mapped_column(String(64), default="")
+    decoder: Mapped[str] = mapped_column(String(32), default="")
+    rows: Mapped[int | None]
+    columns: Mapped[int | None]
+    frames: Mapped[int] = mapped_column(default=1)
+    content_hash: Mapped[str] = mapped_column(String(64), default="")
+    """SHA-256 of all that decides its vector: pixels, rescale, window, geometry."""
+    pixel_hash: Mapped[str] = mapped_column(String(64), default="", index=True)
+    source: Mapped[str] = mapped_column(Text)
+    """Ledger key of the file it came from."""
+    file_sha256: Mapped[str] = mapped_column(String(64))
+    flags: Mapped[list[str]] = mapped_column(default=list)
+
+
+class Item(Base):
+    """What gets one vector a space: a frame, or a volume."""
+
+    __tablename__ = "item"
+    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012; vector ids are never reused
+    id: Mapped[int] = mapped_column(primary_key=True)
+    uid: Mapped[str] = mapped_column(String(32), unique=True)
+    series_id: Mapped[int] = mapped_column(_cascade("series.id"), index=True)
+    kind: Mapped[str] = mapped_column(String(8))
+    role: Mapped[str] = mapped_column(String(16), index=True)
+    frame_index: Mapped[int | None]
+    stack: Mapped[str] = mapped_column(Text, default="")
+    slices: Mapped[int] = mapped_column(default=1)
+    pixel_hash: Mapped[str] = mapped_column(String(64), index=True)
+    flags: Mapped[list[str]] = mapped_column(default=list)
+    details: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """Geometry and sampling, as read."""
+
+
+class ItemInstance(Base):
+    """Which instances an item was made from, in slice order."""
+
+    __tablename__ = "item_instance"
+    item_id: Mapped[int] = mapped_column(_cascade("item.id"), primary_key=True)
+    instance_id: Mapped[int] = mapped_column(_cascade("instance.id"), primary_key=True, index=True)
+    position: Mapped[int] = mapped_column(default=0)
+
+
+class Thumbnail(Base):
+    """A small WebP picture of an item; it commits with the item, so neither is without the other."""
+
+    __tablename__ = "thumbnail"
+    item_id: Mapped[int] = mapped_column(_cascade("item.id"), primary_key=True)
+    webp: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class Space(Base):
+    """One encoder with its weights and preprocessing. Vectors of two spaces are never compared."""
+
+    __tablename__ = "space"
+    __table_args__ = (UniqueConstraint("encoder", "weights", "preprocessing"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    encoder: Mapped[str] = mapped_column(String(64))
+    weights: Mapped[str] = mapped_column(String(80))
+    preprocessing: Mapped[str] = mapped_column(String(80))
+    dim: Mapped[int]
+    metric: Mapped[str] = mapped_column(String(16), default="cosine")
+    notice: Mapped[str] = mapped_column(Text, default="")
+    generation: Mapped[int] = mapped_column(default=0)
+    """Grows with every deletion; an index of another generation looks for what is gone."""
+
+
+class EmbeddingRow(Base):
+    """One L2-normalised vector as little-endian float16, and its norm before normalising.
+
+    ``seq`` only grows; an index that knows the highest ``seq`` it holds can be topped up.
+    """
+
+    __tablename__ = "embedding"
+    __table_args__ = (
+        UniqueConstraint("space_id", "item_id"),
+        Index("ix_embedding_space_seq", "space_id", "seq"),
+        {"sqlite_autoincrement": True},
+    )
+    seq: Mapped[int] = mapped_column(primary_key=True)
+    space_id: Mapped[int] = mapped_column(_cascade("space.id"))
+    item_id: Mapped[int] = mapped_column(_cascade("item.id"), index=True)
+    vector: Mapped[bytes] = mapped_column(LargeBinary)
+    norm: Mapped[float]
+
+
+class Report(Base):
+    """The words about a study: from a structured report or a table."""
+
+    __tablename__ = "report"
+    __table_args__ = (UniqueConstraint("study_id", "source"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_id: Mapped[int] = mapped_column(_cascade("study.id"), index=True)
+    source: Mapped[str] = mapped_column(String(128))
+    """SOP Instance UID of the report, or ``table``."""
+    text: Mapped[str] = mapped_column(Text)
+
+
+class Label(Base):
+    """A named value of a study, or of one item of it."""
+
+    __tablename__ = "label"
+    __table_args__ = (
+        UniqueConstraint("study_id", "item_id", "name", "value"),
+        Index("ix_label_name_value", "name", "value"),
+    )
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_id: Mapped[int] = mapped_column(_cascade("study.id"), index=True)
+    item_id: Mapped[int | None] = mapped_column(_cascade("item.id"), index=True)
+    name: Mapped[str] = mapped_column(String(64))
+    value: Mapped[str] = mapped_column(Text)
+
+
+class LedgerRow(Base):
+    """What became of each file handed in; `rejected` ones are the rows with that outcome."""
+
+    __tablename__ = "ledger"
+    __table_args__ = (Index("ix_ledger_outcome", "outcome", "reason"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    source: Mapped[str] = mapped_column(Text, unique=True)
+    size: Mapped[int]
+    mtime_ns: Mapped[int]
+    sha256: Mapped[str] = mapped_column(String(64), default="")
+    outcome: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str] = mapped_column(String(40), default="")
+    detail: Mapped[str] = mapped_column(Text, default="")
+    sop_instance_uid: Mapped[str] = mapped_column(String(64), default="", index=True)
+    seen_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class ClusterRun(Base):
+    """One clustering, stored whole."""
+
+    __tablename__ = "cluster_run"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(128), unique=True)
+    space_id: Mapped[int] = mapped_column(_cascade("space.id"))
+    method: Mapped[str] = mapped_column(String(64))
+    parameters: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class ClusterAssignment(Base):
+    """The cluster of an item in a run; -1 is noise."""
+
+    __tablename__ = "cluster_assignment"
+    run_id: Mapped[int] = mapped_column(_cascade("cluster_run.id"), primary_key=True)
+    item_id: Mapped[int] = mapped_column(_cascade("item.id"), primary_key=True, index=True)
+    cluster: Mapped[int]
+    confidence: Mapped[float | None]
+
+
+class Reference(Base):
+    """A named reference set for out-of-distribution scores."""
+
+    __tablename__ = "reference"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(128), unique=True)
+    space_id: Mapped[int] = mapped_column(_cascade("space.id"))
+    definition: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class OodScore(Base):
+    """How unlike a reference an item is; higher is more unlike."""
+
+    __tablename__ = "ood_score"
+    reference_id: Mapped[int] = mapped_column(_cascade("reference.id"), primary_key=True)
+    item_id: Mapped[int] = mapped_column(_cascade("item.id"), primary_key=True, index=True)
+    score: Mapped[float]
+    p_value: Mapped[float | None]
+
+
+class Job(Base):
+    """One run of something long: what, when, how far, how it ended."""
+
+    __tablename__ = "job"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(String(32))
+    state: Mapped[str] = mapped_column(String(16))
+    """running, done, stopped or failed; a run that was killed stays ``running``."""
+    summary: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    started_at: Mapped[datetime] = mapped_column(default=now)
+    ended_at: Mapped[datetime | None]
+
+
+class Audit(Base):
+    """Who did what to which patients' data; append-only."""
+
+    __tablename__ = "audit"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[datetime] = mapped_column(default=now)
+    actor: Mapped[str] = mapped_column(String(128))
+    action: Mapped[str] = mapped_column(String(64))
+    subject: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """Pseudonyms and UIDs, never more."""

@@ -1,0 +1,61 @@
+"""Settings from the environment, read once at an entry point and handed on as arguments."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from indexer.errors import ConfigError
+
+_PREFIX = "SYNTOPY_"
+
+
+class Settings(BaseSettings):
+    """Every setting is a field here and an environment variable ``SYNTOPY_<FIELD>``.
+
+    Attributes:
+        library: folder of the library when none is named.
+        workers: processes that read files; 0 takes one a CPU.
+        file_seconds: wall time one file may take.
+        worker_memory_mb: private memory a reading process may use.
+        max_file_mb, max_pixel_mb: caps on a file and on its decoded pixels.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True)
+
+    library: Path = Path("library")
+    workers: int = Field(default=0, ge=0, le=256)
+    file_seconds: float = Field(default=120.0, gt=0)
+    worker_memory_mb: int = Field(default=1400, ge=256)
+    max_file_mb: int = Field(default=1024, ge=1)
+    max_pixel_mb: int = Field(default=512, ge=1)
+
+    @property
+    def worker_count(self) -> int:
+        """Processes that read files."""
+        return self.workers or len(os.sched_getaffinity(0))
+
+
+def load_settings() -> Settings:
+    """Read the environment; a misspelt or ill-typed variable is an error, not ignored.
+
+    Raises:
+        ConfigError: naming the variable.
+    """
+    # Test-only switches of the suite share the prefix and are none of ours.
+    names = {n for n in os.environ if n.startswith(_PREFIX) and not n.startswith(_PREFIX + "TEST_")}
+    known = {_PREFIX + field.upper() for field in Settings.model_fields}
+    unknown = sorted(names - known)
+    if unknown:
+        raise ConfigError(
+            f"unknown environment variable {', '.join(unknown)}; there are {', '.join(sorted(known))}"
+        )
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = str(first["loc"][0]).upper()
+        raise ConfigError(f"environment variable {_PREFIX}{field}: {first['msg']}") from error

@@ -1,0 +1,215 @@
+"""Opening a DICOM file, however odd, without trusting anything it claims."""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pydicom
+from pydicom import config
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.errors import InvalidDicomError
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
+
+from indexer.errors import FileRejectedError
+from indexer.types import Flag, Reason
+
+_UID_FORM = re.compile(r"[0-9]+(\.[0-9]+)*")
+READ_ERRORS = (
+    AttributeError,
+    AssertionError,
+    EOFError,
+    KeyError,
+    IndexError,
+    LookupError,
+    NotImplementedError,
+    OSError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    zlib.error,
+)
+"""What pydicom is seen to raise on broken files; MemoryError is left to the worker's limit."""
+
+
+@dataclass
+class OpenedDicom:
+    """A parsed data set and what had to be forgiven to parse it."""
+
+    dataset: FileDataset
+    flags: set[Flag] = field(default_factory=set)
+
+    @property
+    def transfer_syntax(self) -> UID | None:
+        """Transfer syntax of the file meta group, or None where the file has none."""
+        value = self.dataset.file_meta.get("TransferSyntaxUID")
+        return UID(str(value)) if value else None
+
+
+@contextmanager
+def tolerant(flags: set[Flag]) -> Iterator[None]:
+    """Turn pydicom's complaints about single elements into flags (F7, F8 of the pitfall list)."""
+    before = config.settings.reading_validation_mode
+    config.settings.reading_validation_mode = config.WARN
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            yield
+    finally:
+        config.settings.reading_validation_mode = before
+    for warning in caught:
+        text = str(warning.message).lower()
+        if "character set" in text or "encoding" in text or "decod" in text:
+            flags.add(Flag.CHARSET_REPLACED)
+        elif "invalid value" in text or "value length" in text or "vr" in text:
+            flags.add(Flag.ELEMENT_IGNORED)
+
+
+def open_dicom(data: bytes, *, bare: bool = False, max_inflated: int = 1 << 30) -> OpenedDicom:
+    """Parse a whole DICOM file from memory; pixel data stays encoded.
+
+    Args:
+        data: the file's bytes.
+        bare: the file has no preamble; accepted only with SOP class and instance UID (F1).
+        max_inflated: bytes that a deflated data set may grow to.
+
+    Raises:
+        FileRejectedError: not_dicom, header_corrupt, truncated, too_large or no_uids.
+    """
+    flags: set[Flag] = {Flag.NO_PREAMBLE} if bare else set()
+    try:
+        with tolerant(flags):
+            dataset = _parse(data, bare, max_inflated)
+            _ = dataset.get("SOPClassUID"), dataset.get("SpecificCharacterSet")
+    except InvalidDicomError as error:
+        raise FileRejectedError(Reason.NOT_DICOM, "no DICOM preamble and no data set") from error
+    except READ_ERRORS as error:
+        raise FileRejectedError(
+            Reason.HEADER_CORRUPT, f"the data set cannot be parsed ({type(error).__name__})"
+        ) from error
+    if not len(dataset):
+        raise FileRejectedError(Reason.HEADER_CORRUPT, "the file ends before its data set")
+    opened = OpenedDicom(dataset, flags)
+    if bare:
+        _check_bare(opened)
+    return opened
+
+
+def _check_bare(opened: OpenedDicom) -> None:
+    """Without a preamble a file must show that it is DICOM (F1; docs/decisions/0005)."""
+    ds = opened.dataset
+    known_class = uid_of(ds, "SOPClassUID")
+    if known_class and (uid_of(ds, "SOPInstanceUID") or opened.transfer_syntax):
+        return
+    if not known_class and "SOPClassUID" not in ds and "StudyInstanceUID" not in ds:
+        raise FileRejectedError(Reason.NOT_DICOM, "no DICOM preamble, and no SOP class to go by")
+    raise FileRejectedError(
+        Reason.NO_UIDS, "no preamble, and no SOP class or instance UID to go by"
+    )
+
+
+def _parse(data: bytes, bare: bool, max_inflated: int) -> FileDataset:
+    if not bare and _is_deflated(data):
+        _check_inflated(data, max_inflated)
+    dataset = pydicom.dcmread(io.BytesIO(data), force=bare)
+    if not hasattr(dataset, "file_meta"):
+        dataset.file_meta = FileMetaDataset()
+    return dataset
+
+
+def _is_deflated(data: bytes) -> bool:
+    return DeflatedExplicitVRLittleEndian.encode() + b"\0" in data[132:1024]
+
+
+def _check_inflated(data: bytes, limit: int) -> None:
+    """Refuse a deflated data set that grows beyond ``limit`` bytes, before pydicom inflates it."""
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    inflater.decompress(data[132 + _meta_length(data) :], limit)
+    if inflater.unconsumed_tail:
+        raise FileRejectedError(Reason.TOO_LARGE, f"the data set inflates beyond {limit} bytes")
+
+
+def _meta_length(data: bytes) -> int:
+    """Length of the file meta group after the magic word, its own length element included."""
+    if data[132:138] != b"\x02\x00\x00\x00UL":
+        raise FileRejectedError(Reason.HEADER_CORRUPT, "the file meta group has no length")
+    return 12 + int.from_bytes(data[140:144], "little")
+
+
+def uid_of(dataset: pydicom.Dataset, keyword: str) -> str:
+    """A UID element as text, ``""`` when absent, empty or malformed (PS3.5 section 9.1)."""
+    value = str(value_of(dataset, keyword) or "").strip("\0 ")
+    return value if len(value) <= 64 and _UID_FORM.fullmatch(value) else ""
+
+
+def value_of(dataset: pydicom.Dataset, keyword: str) -> Any:
+    """An element's value, or None when it is absent, empty or cannot be converted (F7)."""
+    try:
+        value = dataset.get(keyword)
+    except READ_ERRORS:
+        return None
+    if value is None or value == "":
+        return None
+    return value
+
+
+def text_of(dataset: pydicom.Dataset, keyword: str) -> str:
+    """An element as one line of text; several values are joined by a backslash."""
+    value = value_of(dataset, keyword)
+    if value is None:
+        return ""
+    if isinstance(value, str | bytes):
+        parts = [value.decode("ascii", "replace") if isinstance(value, bytes) else value]
+    else:
+        try:
+            parts = [str(part) for part in value]
+        except TypeError:
+            parts = [str(value)]
+    return " ".join("\\".join(parts).replace("\0", " ").split())
+
+
+def number_of(dataset: pydicom.Dataset, keyword: str) -> float | None:
+    """The first value of a numeric element, or None when it is absent or not a finite number."""
+    return first_number(value_of(dataset, keyword))
+
+
+def first_number(value: Any) -> float | None:
+    """The first of one or several values as a finite float, or None."""
+    if value is None:
+        return None
+    if not isinstance(value, str | int | float):
+        try:
+            value = next(iter(value), None)
+        except TypeError:
+            return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if abs(number) < float("inf") else None  # NaN fails the comparison too
+
+
+def guess_native_syntax(opened: OpenedDicom) -> UID | None:
+    """The native little-endian syntax, if the pixel data is exactly as long as declared (F3)."""
+    ds = opened.dataset
+    rows, columns, bits = (number_of(ds, k) for k in ("Rows", "Columns", "BitsAllocated"))
+    data = value_of(ds, "PixelData")
+    if rows is None or columns is None or bits is None or not isinstance(data, bytes):
+        return None
+    samples = number_of(ds, "SamplesPerPixel") or 1
+    frames = number_of(ds, "NumberOfFrames") or 1
+    expected = int(rows * columns * samples * frames) * int(bits) // 8
+    if len(data) != expected + expected % 2:
+        return None
+    return ImplicitVRLittleEndian if ds.original_encoding[0] else ExplicitVRLittleEndian

@@ -1,0 +1,500 @@
+"""Decoding frames to modality values, in the order the standard gives (PS3.3 C.11, PS3.5 A.4).
+
+Stored value, then bits, then modality LUT or rescale. Windows and inversion are left to whoever
+shows or encodes the frame, and are handed on with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import pydicom
+from pydicom import Dataset
+from pydicom.encaps import generate_frames, parse_basic_offsets, parse_fragments
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
+from pydicom.uid import UID, JPEGExtended12Bit, JPEGLSLossless, JPEGLSNearLossless
+
+from indexer.dicom.classify import has_pixels
+from indexer.dicom.opening import (
+    READ_ERRORS,
+    OpenedDicom,
+    first_number,
+    guess_native_syntax,
+    number_of,
+    text_of,
+    tolerant,
+    value_of,
+)
+from indexer.errors import FileRejectedError
+from indexer.types import Flag, ImagePixels, Reason, Window
+
+_GREY = ("MONOCHROME1", "MONOCHROME2")
+_COLOUR = ("RGB", "PALETTE COLOR", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
+_IMAGECODECS = "imagecodecs"
+_IMAGECODECS_DECODERS: dict[str, Callable[[bytes], np.ndarray]] = {
+    JPEGExtended12Bit: imagecodecs.jpeg_decode,
+    JPEGLSLossless: imagecodecs.jpegls_decode,
+    JPEGLSNearLossless: imagecodecs.jpegls_decode,
+}
+"""What pydicom's plugins leave out: 12-bit JPEG, and JPEG-LS of 6 or 7 bits."""
+_OUTSIDE_SCAN_HU = -1500.0
+"""CT values below this are no tissue: scanners fill the corners with -2000 or -3024 (P8)."""
+_PLAUSIBLE_HU = (-11000.0, 32000.0)
+
+
+@dataclass(frozen=True)
+class PixelShape:
+    """What the header claims about the pixels, checked before anything is allocated."""
+
+    rows: int
+    columns: int
+    frames: int
+    samples: int
+    bits_allocated: int
+    bits_stored: int
+    high_bit: int
+    signed: bool
+    photometric: str
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of one decoded frame."""
+        return self.rows * self.columns * self.samples * max(1, self.bits_allocated // 8)
+
+
+def pixel_shape(ds: Dataset) -> PixelShape:
+    """Read and check the image pixel module.
+
+    Raises:
+        FileRejectedError: no_pixel_data, missing_pixel_attribute or unsupported_photometric.
+    """
+    if not has_pixels(ds):
+        raise FileRejectedError(Reason.NO_PIXEL_DATA, "the instance carries no pixel data")
+    needed = {k: number_of(ds, k) for k in ("Rows", "Columns", "BitsAllocated")}
+    missing = [k for k, v in needed.items() if v is None or v < 1]
+    if missing:
+        raise FileRejectedError(
+            Reason.MISSING_PIXEL_ATTRIBUTE, f"{' and '.join(missing)} absent, zero or not a number"
+        )
+    frames = number_of(ds, "NumberOfFrames")
+    if frames is None and text_of(ds, "NumberOfFrames"):
+        raise FileRejectedError(Reason.MISSING_PIXEL_ATTRIBUTE, "NumberOfFrames is not a number")
+    photometric = text_of(ds, "PhotometricInterpretation").upper()
+    samples = int(number_of(ds, "SamplesPerPixel") or (1 if photometric in _GREY else 0))
+    if photometric not in _GREY + _COLOUR or samples not in (1, 3):
+        raise FileRejectedError(
+            Reason.UNSUPPORTED_PHOTOMETRIC,
+            f"photometric interpretation '{photometric[:32]}' with {samples} samples per pixel",
+        )
+    allocated = int(needed["BitsAllocated"] or 0)
+    stored = int(number_of(ds, "BitsStored") or allocated)
+    return PixelShape(
+        rows=int(needed["Rows"] or 0),
+        columns=int(needed["Columns"] or 0),
+        frames=max(1, int(frames or 1)),
+        samples=samples,
+        bits_allocated=allocated,
+        bits_stored=stored,
+        high_bit=int(number_of(ds, "HighBit") or stored - 1),
+        signed=number_of(ds, "PixelRepresentation") == 1,
+        photometric=photometric,
+    )
+
+
+@dataclass
+class FrameReader:
+    """Decodes chosen frames of one instance.
+
+    Attributes:
+        opened: the parsed file; its flags grow with what decoding had to forgive.
+        max_bytes: cap on the declared size of all frames together (F9).
+        decoder: which decoder read the frames, ``""`` before the first.
+    """
+
+    opened: OpenedDicom
+    max_bytes: int
+    decoder: str = ""
+
+    def __post_init__(self) -> None:
+        self.ds = self.opened.dataset
+        self.flags = self.opened.flags
+        self.shape = pixel_shape(self.ds)
+        declared = self.shape.frame_bytes * self.shape.frames
+        if declared > self.max_bytes:
+            raise FileRejectedError(
+                Reason.TOO_LARGE,
+                f"the header claims {declared} bytes of pixels, the limit is {self.max_bytes}",
+            )
+        self.syntax = self._transfer_syntax()
+        self._check_length(declared)
+
+    def frames(self, indices: Iterable[int]) -> Iterator[np.ndarray]:
+        """Stored values of the frames at these zero-based indices, in the order given.
+
+        Yields:
+            ``(rows, columns)`` integer or float arrays, or ``(rows, columns, 3)`` uint8 RGB.
+        """
+        wanted = list(indices)
+        for frame in self._decoded(wanted):
+            yield self._rgb(frame) if self.shape.photometric in _COLOUR else self._masked(frame)
+
+    def image(self, stored: np.ndarray, frame_index: int) -> ImagePixels:
+        """One frame with the modality LUT applied and all that showing it needs."""
+        ds, flags = self.ds, self.flags
+        groups = frame_groups(ds, frame_index)
+        common: dict[str, Any] = {
+            "modality": text_of(ds, "Modality").upper(),
+            "spacing": pixel_spacing(groups),
+            "aspect": pixel_aspect(groups),
+        }
+        if abs(common["aspect"] - 1) > 0.01:
+            flags.add(Flag.NON_SQUARE_PIXELS)
+        if stored.ndim == 3:
+            return ImagePixels(values=stored, **common)
+        values = modality_values(stored, ds, groups, flags)
+        padding = padding_mask(stored, values, ds)
+        window, lut = voi(groups, flags)
+        return ImagePixels(
+            values=values,
+            inverted=is_inverted(ds),
+            window=window,
+            voi_lut=lut,
+            padding=padding,
+            **common,
+        )
+
+    def _transfer_syntax(self) -> UID:
+        syntax = self.opened.transfer_syntax
+        if syntax is None:
+            syntax = guess_native_syntax(self.opened)
+            if syntax is None:
+                raise FileRejectedError(
+                    Reason.NO_TRANSFER_SYNTAX,
+                    "no transfer syntax, and the pixel data does not fit a native one exactly",
+                )
+            self.flags.add(Flag.GUESSED_TRANSFER_SYNTAX)
+            self.ds.file_meta.TransferSyntaxUID = syntax
+        if syntax.is_private or not syntax.is_transfer_syntax:
+            raise FileRejectedError(
+                Reason.UNSUPPORTED_TRANSFER_SYNTAX, f"transfer syntax {str(syntax)[:64]} is unknown"
+            )
+        try:
+            get_decoder(syntax)
+        except NotImplementedError as error:
+            raise FileRejectedError(
+                Reason.UNSUPPORTED_TRANSFER_SYNTAX, f"no decoder for transfer syntax {syntax}"
+            ) from error
+        return syntax
+
+    def _check_length(self, declared: int) -> None:
+        """Reject pixel data shorter than declared; never fill it up (F4, F5); flag excess (F6)."""
+        data = value_of(self.ds, "PixelData")
+        if data is None:
+            return
+        if self.syntax.is_compressed:
+            self._check_frame_count(data)
+            return
+        shape = self.shape
+        bits = shape.rows * shape.columns * shape.samples * shape.frames * shape.bits_allocated
+        expected = (bits + 7) // 8
+        if shape.photometric == "YBR_FULL_422":
+            expected = expected * 2 // 3
+        if len(data) < expected:
+            raise FileRejectedError(
+                Reason.TRUNCATED, f"{len(data)} bytes of pixel data, {expected} declared"
+            )
+        if len(data) > expected + 1 and len(data) > declared + 1:
+            self.flags.add(Flag.EXCESS_PIXEL_BYTES)
+
+    def _check_frame_count(self, data: bytes) -> None:
+        try:
+            buffer = pydicom.filebase.DicomBytesIO(data)
+            buffer.is_little_endian, buffer.is_implicit_VR = True, False
+            parse_basic_offsets(buffer)
+            fragments = parse_fragments(buffer)[0]
+        except READ_ERRORS as error:
+            raise FileRejectedError(
+                Reason.TRUNCATED, "the encapsulated pixel data is cut or not delimited"
+            ) from error
+        if fragments < self.shape.frames:
+            raise FileRejectedError(
+                Reason.TRUNCATED, f"{fragments} fragments for {self.shape.frames} declared frames"
+            )
+        # Several fragments may make one frame; one to one with more fragments is excess.
+        if self.shape.frames > 1 and fragments > self.shape.frames:
+            self.flags.add(Flag.EXCESS_PIXEL_BYTES)
+
+    def _decoded(self, indices: list[int]) -> Iterator[np.ndarray]:
+        """Decode with the first decoder that can; `decoder` says which it was (P1)."""
+        done = 0
+        for plugin in self._plugins():
+            try:
+                for frame in self._decode_with(plugin, indices[done:]):
+                    done += 1
+                    yield frame
+            except (*READ_ERRORS, RuntimeError):
+                continue
+            self.decoder = plugin or "native"
+            return
+        raise FileRejectedError(
+            Reason.DECODE_FAILED, f"no decoder could read the pixels ({self.syntax.name})"
+        )
+
+    def _plugins(self) -> list[str]:
+        if not self.syntax.is_encapsulated:
+            return [""]
+        if self.syntax == JPEGExtended12Bit and self.shape.bits_stored > 8:
+            return [_IMAGECODECS]  # gdcm and Pillow refuse 12 bits
+        plugins = list(get_decoder(self.syntax).available_plugins)
+        return [*plugins, _IMAGECODECS] if self.syntax in _IMAGECODECS_DECODERS else plugins
+
+    def _decode_with(self, plugin: str, indices: list[int]) -> Iterator[np.ndarray]:
+        if plugin == _IMAGECODECS:
+            yield from self._imagecodecs(indices)
+            return
+        with tolerant(self.flags):
+            decoder = get_decoder(self.syntax)
+            for frame, _ in decoder.iter_array(
+                self.ds, indices=indices, decoding_plugin=plugin, validate=True
+            ):
+                yield frame
+
+    def _imagecodecs(self, indices: list[int]) -> Iterator[np.ndarray]:
+        decode = _IMAGECODECS_DECODERS[self.syntax]
+        encoded = list(generate_frames(self.ds.PixelData, number_of_frames=self.shape.frames))
+        for index in indices:
+            if self.syntax == JPEGExtended12Bit:
+                check_sequential_scan(encoded[index])
+            frame = decode(encoded[index])
+            if frame.shape[:2] != (self.shape.rows, self.shape.columns):
+                raise FileRejectedError(
+                    Reason.DECODE_FAILED, "the compressed image has another size than the header"
+                )
+            yield frame
+
+    def _rgb(self, frame: np.ndarray) -> np.ndarray:
+        """Colour as uint8 RGB; pydicom has turned YBR into RGB already (P9)."""
+        if self.shape.photometric == "PALETTE COLOR":
+            try:
+                frame = apply_color_lut(frame, self.ds)
+            except (*READ_ERRORS, RuntimeError) as error:
+                raise FileRejectedError(
+                    Reason.UNSUPPORTED_PHOTOMETRIC, "the palette cannot be read"
+                ) from error
+            bits = 8 * frame.dtype.itemsize
+        else:
+            bits = self.shape.bits_stored
+        if frame.ndim != 3:
+            raise FileRejectedError(Reason.UNSUPPORTED_PHOTOMETRIC, "colour without three samples")
+        if bits <= 8:
+            return frame.astype(np.uint8)
+        return (frame.astype(np.uint64) >> np.uint64(bits - 8)).clip(0, 255).astype(np.uint8)
+
+    def _masked(self, frame: np.ndarray) -> np.ndarray:
+        """Keep the stored bits only: what lies above them is an old-style overlay (P10, P11)."""
+        shape = self.shape
+        if frame.ndim != 2:
+            raise FileRejectedError(Reason.UNSUPPORTED_PHOTOMETRIC, "grey with several samples")
+        if frame.dtype.kind == "f" or shape.bits_allocated == 1:
+            return frame
+        if not 1 <= shape.bits_stored <= shape.bits_allocated:
+            self.flags.add(Flag.BITS_INCONSISTENT)
+            return frame
+        shift = shape.high_bit + 1 - shape.bits_stored
+        if shift and not self.syntax.is_compressed:
+            self.flags.add(Flag.BITS_INCONSISTENT)
+            frame = frame >> shift if 0 < shift < shape.bits_allocated else frame
+        if shape.bits_stored == shape.bits_allocated:
+            return frame
+        wide = frame.astype(np.int64)
+        kept = wide & ((1 << shape.bits_stored) - 1)
+        if shape.signed:
+            sign = 1 << (shape.bits_stored - 1)
+            kept = (kept ^ sign) - sign
+        if not np.array_equal(kept, wide):
+            stripped = any(0x6000 <= e.tag.group <= 0x60FF for e in self.ds)
+            self.flags.add(Flag.OVERLAY_STRIPPED if stripped else Flag.BITS_INCONSISTENT)
+        return kept.astype(frame.dtype)
+
+
+def check_sequential_scan(jpeg: bytes) -> None:
+    """Refuse a sequential JPEG whose scan header is not a sequential one (ITU-T T.81 B.2.3).
+
+    Lenient decoders turn such streams into pictures that look right and are not.
+    """
+    position = 2
+    while position + 4 <= len(jpeg) and jpeg[position] == 0xFF:
+        marker = jpeg[position + 1]
+        length = int.from_bytes(jpeg[position + 2 : position + 4], "big")
+        if marker == 0xDA:
+            start, end, approximation = jpeg[position + 2 + length - 3 : position + 2 + length]
+            if (start, end, approximation) != (0, 63, 0):
+                raise FileRejectedError(
+                    Reason.DECODE_FAILED,
+                    f"JPEG scan parameters Ss={start} Se={end} AhAl={approximation}, not 0 63 0",
+                )
+            return
+        position += 2 + length
+    raise FileRejectedError(Reason.DECODE_FAILED, "the JPEG stream has no scan")
+
+
+def frame_groups(ds: Dataset, index: int) -> list[Dataset]:
+    """Where to look for a frame's attributes: its own functional group, the shared, the root."""
+    found: list[Dataset] = []
+    per_frame = value_of(ds, "PerFrameFunctionalGroupsSequence")
+    if per_frame is not None and index < len(per_frame):
+        found.append(per_frame[index])
+    shared = value_of(ds, "SharedFunctionalGroupsSequence")
+    if shared is not None and len(shared):
+        found.append(shared[0])
+    inner = [item for group in found for element in group for item in _items(element)]
+    return [*inner, ds]
+
+
+def _items(element: Any) -> list[Dataset]:
+    return list(element.value) if element.VR == "SQ" and element.value else []
+
+
+def _first(groups: list[Dataset], keyword: str) -> Any:
+    for group in groups:
+        value = value_of(group, keyword)
+        if value is not None:
+            return value
+    return None
+
+
+def modality_values(
+    stored: np.ndarray, ds: Dataset, groups: list[Dataset], flags: set[Flag]
+) -> np.ndarray:
+    """Rescale or modality LUT (PS3.3 C.11.1): float32 ``(rows, columns)``, HU for CT."""
+    if value_of(ds, "ModalityLUTSequence") is not None:
+        try:
+            return apply_modality_lut(stored, ds).astype(np.float32)
+        except (*READ_ERRORS, RuntimeError):
+            flags.add(Flag.RESCALE_INVALID)
+    slope = first_number(_first(groups, "RescaleSlope"))
+    intercept = first_number(_first(groups, "RescaleIntercept"))
+    values = stored.astype(np.float32)
+    if slope == 0:
+        flags.add(Flag.RESCALE_INVALID)
+        slope = None
+    if slope is not None and slope != 1:
+        values *= np.float32(slope)
+    if intercept:
+        values += np.float32(intercept)
+    if text_of(ds, "Modality") == "CT":
+        low, high = float(values.min()), float(values.max())
+        if low < _PLAUSIBLE_HU[0] or high > _PLAUSIBLE_HU[1] or (low >= 0 and intercept is None):
+            flags.add(Flag.HU_IMPLAUSIBLE)
+    return values
+
+
+def padding_mask(stored: np.ndarray, values: np.ndarray, ds: Dataset) -> np.ndarray | None:
+    """True where the scanner padded (PS3.3 C.7.5.1.1.2, and CT corners); None if nowhere (P8)."""
+    low = number_of(ds, "PixelPaddingValue")
+    mask = np.zeros(stored.shape, bool)
+    if low is not None:
+        high = number_of(ds, "PixelPaddingRangeLimit")
+        low, high = sorted((low, low if high is None else high))
+        mask |= (stored >= low) & (stored <= high)
+    if text_of(ds, "Modality") == "CT":
+        mask |= values <= _OUTSIDE_SCAN_HU
+    # A mask over everything is a wrong tag, not an empty image.
+    return mask if mask.any() and not mask.all() else None
+
+
+def voi(
+    groups: list[Dataset], flags: set[Flag]
+) -> tuple[Window | None, tuple[float, np.ndarray] | None]:
+    """The first window, else the first VOI LUT (PS3.3 C.11.2); broken ones are flagged (P6)."""
+    center = first_number(_first(groups, "WindowCenter"))
+    width = first_number(_first(groups, "WindowWidth"))
+    function = str(_first(groups, "VOILUTFunction") or "LINEAR").upper()
+    if center is not None and width is not None:
+        if width >= 1 or (width > 0 and function != "LINEAR"):
+            return Window(center, width, function), None
+        flags.add(Flag.VOI_INVALID)
+    sequence = _first(groups, "VOILUTSequence")
+    if sequence is None or not len(sequence):
+        return None, None
+    lut = _lut(sequence[0])
+    if lut is None:
+        flags.add(Flag.VOI_INVALID)
+    return None, lut
+
+
+def _lut(item: Dataset) -> tuple[float, np.ndarray] | None:
+    """A VOI LUT as (first mapped value, entries in 0..1), or None when its data do not fit."""
+    descriptor, data = value_of(item, "LUTDescriptor"), value_of(item, "LUTData")
+    if descriptor is None or data is None or len(descriptor) != 3:
+        return None
+    entries, first, bits = (int(v) for v in descriptor)
+    entries = entries or 1 << 16
+    if first >= 1 << 15:
+        first -= 1 << 16  # the descriptor was read as unsigned; VOI input may be negative
+    if isinstance(data, bytes):
+        table = (
+            np.frombuffer(data[: len(data) // 2 * 2], "<u2")
+            if bits > 8
+            else np.frombuffer(data, np.uint8)
+        )
+    else:
+        table = np.asarray(data)
+    if len(table) < entries or not 8 <= bits <= 16:
+        return None
+    scaled = table[:entries].astype(np.float32) / np.float32((1 << bits) - 1)
+    return float(first), scaled.clip(0, 1)
+
+
+def is_inverted(ds: Dataset) -> bool:
+    """Whether low values are shown bright (P4): PresentationLUTShape wins over MONOCHROME1."""
+    shape = text_of(ds, "PresentationLUTShape").upper()
+    if shape in ("IDENTITY", "INVERSE"):
+        return shape == "INVERSE"
+    return text_of(ds, "PhotometricInterpretation").upper() == "MONOCHROME1"
+
+
+def pixel_spacing(groups: list[Dataset]) -> tuple[float, float] | None:
+    """Row and column spacing in mm, patient plane first, then imager plane; None if unknown."""
+    for keyword in ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing"):
+        value = _first(groups, keyword)
+        try:
+            row, column = (float(v) for v in value)
+        except (TypeError, ValueError):
+            continue
+        if 0 < row < 1e3 and 0 < column < 1e3:
+            return row, column
+    return None
+
+
+def pixel_aspect(groups: list[Dataset]) -> float:
+    """Height of a pixel divided by its width (P12): spacing first, then PixelAspectRatio."""
+    spacing = pixel_spacing(groups)
+    if spacing:
+        return spacing[0] / spacing[1]
+    try:
+        vertical, horizontal = (float(v) for v in _first(groups, "PixelAspectRatio"))
+    except (TypeError, ValueError):
+        return 1.0
+    return vertical / horizontal if vertical > 0 and horizontal > 0 else 1.0
+
+
+def is_blank(stored: np.ndarray) -> bool:
+    """Whether all pixels are equal: nothing to see, often a decoder's silence (P2)."""
+    return bool(stored.size == 0 or (stored == stored.flat[0]).all())
+
+
+def hash_pixels(frames: Iterable[np.ndarray]) -> str:
+    """SHA-256 over shapes and values, the same for every lossless encoding and integer width."""
+    digest = hashlib.sha256()
+    for frame in frames:
+        digest.update(repr(frame.shape).encode())
+        canonical = frame if frame.dtype.kind == "f" else frame.astype("<i4", copy=False)
+        digest.update(np.ascontiguousarray(canonical).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""Encoders: they turn pixels into vectors."""

@@ -1,0 +1,232 @@
+"""The built-in encoder: where in the picture edges run in which direction. Nothing is learned.
+
+Histograms of oriented gradients (Dalal and Triggs, CVPR 2005) with the four-neighbour block
+normalisation of Felzenszwalb et al. (TPAMI 2010), centred so that unrelated pictures are nearly
+orthogonal. It needs no download, gives the same vector everywhere, and is the yardstick any
+learned encoder has to beat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Bool, Float32, Shaped
+from PIL import Image
+from scipy import ndimage
+
+from indexer.dicom.sampling import sample_indices
+from indexer.errors import UnsupportedInputError
+from indexer.types import Embeddings, EncoderSpec, ImagePixels, Pixels, Prepared, VolumePixels
+
+Slices = Float32[np.ndarray, "slices height width"]
+Picture = Float32[np.ndarray, "size size"]
+Grey = Float32[np.ndarray, "height width"]
+Weights = Float32[np.ndarray, "cells size"]
+Vector = Float32[np.ndarray, " dim"]
+Channels = Float32[np.ndarray, "bins rows columns"]
+Mask = Bool[np.ndarray, "slices height width"]
+Raw = Shaped[np.ndarray, "slices height width"]
+
+SIZE = 128
+"""Side of a prepared picture."""
+MAX_SLICES = 24
+"""Slices of a volume that are looked at."""
+CELLS = 10
+BINS = 10
+"""Directions of an edge without its sign: 18 degrees each."""
+SMOOTHING = 0.7
+"""Sigma, in pixels of the prepared picture, before the gradient: calms noise."""
+CLIP = 0.14
+"""A direction's share of its block is cut here, so that no single strong edge rules the vector."""
+FLOOR = 0.01
+"""Gradients far below this (of the full grey range a pixel) count as empty."""
+EVENNESS = 0.3
+"""How much of a cell's mean over the directions is taken away; the rest tells empty from full."""
+PERCENTILES = (1.0, 99.0)
+SAMPLE = 65_536
+"""Values that percentiles are taken from, at most."""
+HU_WINDOWS = ((40.0, 400.0, 0.5), (0.0, 2000.0, 0.5))
+"""CT: centre, width (HU) and share: soft tissue at good contrast, lung and bone still seen."""
+MAX_SPAN = 1e38
+"""Beyond this float32 cannot scale; no modality has such values."""
+FLAT = 1e-3
+"""A prepared picture with a smaller range of grey is constant."""
+
+
+class TextureEncoder:
+    """Encode the layout of edges in an image, or on average in a volume's slices."""
+
+    spec = EncoderSpec(
+        name="texture",
+        dim=BINS * CELLS * CELLS,
+        inputs=frozenset({"image", "volume"}),
+        modalities=frozenset(),
+        weights="builtin-1",
+        preprocessing="texture-1",
+        licence="Apache-2.0",
+        notice="built-in encoder, not clinical",
+    )
+
+    def prepare(self, pixels: Pixels) -> Prepared:
+        """Scale to grey 0..1 and fit into a square.
+
+        CT: the mean of two fixed windows (40/400 and 0/2000 HU). Anything else: linear between
+        the 1st and 99th percentile of what is not padding. Colour becomes luminance (ITU-R
+        BT.601); ``inverted`` is applied once. The square keeps the physical proportions; borders
+        continue the outermost pixels, which makes no edges.
+
+        Returns:
+            float32 ``(n, 128, 128)``: one slice for an image, up to 24 evenly taken ones for a
+            volume.
+
+        Raises:
+            UnsupportedInputError: the pixels are constant or not finite.
+        """
+        if isinstance(pixels, ImagePixels):
+            values, padding, aspect = _of_image(pixels)
+        else:
+            values, padding, aspect = _of_volume(pixels)
+        if not np.isfinite(values).all():
+            raise UnsupportedInputError("the pixels hold NaN or infinity")
+        grey = _window(values, padding, pixels.modality)
+        if pixels.inverted:
+            grey = 1 - grey
+        if padding is not None:
+            grey[padding] = 0
+        prepared = np.stack([_fit(picture, aspect) for picture in grey])
+        if float(np.ptp(prepared, axis=(1, 2)).max()) < FLAT:
+            raise UnsupportedInputError("constant image")
+        return prepared
+
+    def embed(self, batch: Sequence[Prepared]) -> Embeddings:
+        """Embed prepared inputs; a volume's vector is the mean of its slices' unit vectors.
+
+        Args:
+            batch: arrays from `prepare`.
+
+        Returns:
+            float32 ``(len(batch), dim)``, finite and not zero.
+
+        Raises:
+            UnsupportedInputError: an input is not what `prepare` returns.
+        """
+        rows = np.empty((len(batch), self.spec.dim), dtype=np.float32)
+        for index, prepared in enumerate(batch):
+            if prepared.ndim != 3 or prepared.shape[1:] != (SIZE, SIZE):
+                raise UnsupportedInputError(f"not a prepared input: shape {prepared.shape}")
+            rows[index] = np.mean([_describe(picture) for picture in prepared], axis=0)
+        if not np.isfinite(rows).all() or not rows.any(axis=1).all():
+            raise UnsupportedInputError("an input without any edge, or with NaN")
+        return rows
+
+
+def _of_image(pixels: ImagePixels) -> tuple[Slices, Mask | None, float]:
+    values = pixels.values
+    if values.ndim == 3:
+        values = values.astype(np.float32) @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
+    padding = None if pixels.padding is None else pixels.padding[None]
+    return np.asarray(values, dtype=np.float32)[None], padding, pixels.aspect
+
+
+def _of_volume(pixels: VolumePixels) -> tuple[Slices, Mask | None, float]:
+    raw: Raw = pixels.values[sample_indices(len(pixels.values), MAX_SLICES)]
+    padding = None if pixels.padding_value is None else raw == pixels.padding_value
+    return raw.astype(np.float32), padding, pixels.spacing[1] / pixels.spacing[2]
+
+
+def _window(values: Slices, padding: Mask | None, modality: str) -> Slices:
+    """Map to 0..1; one scale for all slices of a volume. Always a new array."""
+    grey: Slices = np.zeros_like(values)
+    if modality == "CT":
+        for center, width, share in HU_WINDOWS:
+            bottom = center - width / 2
+            grey += np.float32(share) * np.clip((values - bottom) / width, 0, 1)
+    else:
+        low, high = _range(values, padding)
+        grey += (np.clip(values, low, high) - low) / (high - low)
+    return grey
+
+
+def _range(values: Slices, padding: Mask | None) -> tuple[np.float32, np.float32]:
+    """Return the robust darkest and brightest value, which differ."""
+    step = int(np.ceil(np.sqrt(max(1.0, values.size / SAMPLE))))
+    chosen = values[:, ::step, ::step]
+    if padding is not None:
+        chosen = chosen[~padding[:, ::step, ::step]]
+    # A small bright thing on an even ground has less than a percent of the pixels: then all count.
+    everything = values if padding is None else values[~padding]
+    for seen, limits in ((chosen, PERCENTILES), (everything, (0.0, 100.0))):
+        if seen.size:
+            low, high = np.percentile(seen, limits).astype(np.float32)
+            if 0 < float(high) - float(low) < MAX_SPAN:
+                return low, high
+    raise UnsupportedInputError("constant image")
+
+
+def _fit(picture: Grey, aspect: float) -> Picture:
+    """Resize, anti-aliased, to the square; the proportions in mm stay."""
+    tall, wide = picture.shape[0] * aspect, float(picture.shape[1])
+    scale = SIZE / max(tall, wide)
+    height, width = max(1, round(tall * scale)), max(1, round(wide * scale))
+    resized = Image.fromarray(np.ascontiguousarray(picture)).resize(
+        (width, height), Image.Resampling.BILINEAR
+    )
+    top, left = (SIZE - height) // 2, (SIZE - width) // 2
+    margins = ((top, SIZE - height - top), (left, SIZE - width - left))
+    return np.pad(np.asarray(resized, dtype=np.float32), margins, mode="edge")
+
+
+def _tents() -> Weights:
+    """Weights that pool pixels into overlapping cells, so that small shifts change little."""
+    cell = SIZE / CELLS
+    centres = (np.arange(CELLS) + 0.5) * cell
+    distance = np.abs(np.arange(SIZE)[None] + 0.5 - centres[:, None]) / cell
+    tents = np.maximum(0, 1 - distance)
+    weights: Weights = (tents / tents.sum(axis=1, keepdims=True)).astype(np.float32)
+    return weights
+
+
+_TENTS = _tents()
+
+
+def _describe(picture: Picture) -> Vector:
+    """Return a slice's unit vector; zeros for a slice without edges."""
+    pooled: Channels = _TENTS @ _directions(picture) @ _TENTS.T
+    shares = _normalise(pooled)
+    # Shares are never negative and would all point one way: every cosine would be near one.
+    shares -= np.float32(EVENNESS) * shares.mean(axis=0, keepdims=True)
+    shares -= shares.mean()
+    length = np.linalg.norm(shares)
+    vector: Vector = shares.ravel()
+    return vector / length if length > 0 else vector
+
+
+def _directions(picture: Picture) -> Channels:
+    """Spread each pixel's gradient over the two nearest directions, taken modulo 180 degrees."""
+    smooth = ndimage.gaussian_filter(picture, SMOOTHING)
+    down, right = np.zeros_like(smooth), np.zeros_like(smooth)
+    down[1:-1] = smooth[2:] - smooth[:-2]
+    right[:, 1:-1] = smooth[:, 2:] - smooth[:, :-2]
+    strength = np.hypot(down, right).ravel()
+    place = np.arctan2(down, right).ravel() * np.float32(BINS / np.pi)
+    lower = np.floor(place)
+    part = place - lower
+    lower_bin = lower.astype(np.intp) % BINS
+    layers = np.zeros((BINS, SIZE * SIZE), dtype=np.float32)
+    pixel = np.arange(SIZE * SIZE)
+    layers[lower_bin, pixel] = strength * (1 - part)
+    layers[(lower_bin + 1) % BINS, pixel] = strength * part
+    return layers.reshape(BINS, SIZE, SIZE)
+
+
+def _normalise(pooled: Channels) -> Channels:
+    """Divide each cell by the energy of the four 2x2 blocks it lies in, cut, and average."""
+    energy = np.pad((pooled**2).sum(axis=0), 1, mode="edge")
+    blocks = energy[:-1, :-1] + energy[1:, :-1] + energy[:-1, 1:] + energy[1:, 1:]
+    scale = 1 / np.sqrt(blocks + np.float32(FLOOR**2))
+    corners = (scale[:-1, :-1], scale[1:, :-1], scale[:-1, 1:], scale[1:, 1:])
+    total = np.zeros_like(pooled)
+    for corner in corners:
+        total += np.minimum(pooled * corner, np.float32(CLIP))
+    return total / 4

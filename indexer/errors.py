@@ -1,0 +1,165 @@
+"""The errors a caller can meet.
+
+SyntopyError
+├── ConfigError             a setting or option is wrong
+│   └── MissingExtraError   an optional part is not installed
+├── SourceError             something handed in cannot be used
+│   └── FileRejectedError   one file, with its machine-readable reason
+├── LibraryError
+│   ├── LibraryNotFoundError
+│   ├── LibraryVersionError
+│   ├── LibraryLockedError
+│   └── LibraryCorruptError
+├── StorageFullError        disk full or not writable
+├── EncoderError
+│   ├── UnknownEncoderError
+│   └── UnsupportedInputError
+├── StoreError
+│   ├── IndexCorruptError
+│   └── VectorError         NaN, zero or wrong dimension
+└── QueryError
+    ├── FilterError         with the place in the expression
+    └── ItemNotFoundError
+
+Each has a stable ``code`` that the command line and HTTP share. Messages name the file or field
+and say what to do; never a patient's name, id or dates.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from indexer.types import Reason
+
+
+class SyntopyError(Exception):
+    """Base of all errors raised on purpose."""
+
+    code: ClassVar[str] = "error"
+
+
+class ConfigError(SyntopyError):
+    """A setting or an option is wrong."""
+
+    code = "config"
+
+
+class MissingExtraError(ConfigError):
+    """An optional part is not installed; the message names the extra."""
+
+    code = "missing_extra"
+
+
+class SourceError(SyntopyError):
+    """Something handed in cannot be read at all: a path, a folder, a table."""
+
+    code = "source"
+
+
+class FileRejectedError(SourceError):
+    """One file cannot become an item; ``reason`` is its code, ``detail`` one sentence."""
+
+    code = "file_rejected"
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(f"{reason.value}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+    def __reduce__(self) -> tuple[type[FileRejectedError], tuple[Reason, str]]:
+        """Keep both arguments when crossing a process border."""
+        return (FileRejectedError, (self.reason, self.detail))
+
+
+class LibraryError(SyntopyError):
+    """The library folder is not in order."""
+
+    code = "library"
+
+
+class LibraryNotFoundError(LibraryError):
+    """There is no library at this path."""
+
+    code = "library_not_found"
+
+
+class LibraryVersionError(LibraryError):
+    """The library was made by another version that this one cannot read."""
+
+    code = "library_version"
+
+
+class LibraryLockedError(LibraryError):
+    """Another process is writing to the library."""
+
+    code = "library_locked"
+
+
+class LibraryCorruptError(LibraryError):
+    """The catalog or its key cannot be read."""
+
+    code = "library_corrupt"
+
+
+class StorageFullError(SyntopyError):
+    """The disk is full or not writable."""
+
+    code = "storage_full"
+
+
+class EncoderError(SyntopyError):
+    """An encoder is unknown or cannot take this input."""
+
+    code = "encoder"
+
+
+class UnknownEncoderError(EncoderError):
+    """No encoder of this name is registered."""
+
+    code = "unknown_encoder"
+
+
+class UnsupportedInputError(EncoderError):
+    """The encoder was not made for this kind of input."""
+
+    code = "unsupported_input"
+
+
+class StoreError(SyntopyError):
+    """A vector store refused."""
+
+    code = "store"
+
+
+class IndexCorruptError(StoreError):
+    """An index file is damaged or belongs to another space."""
+
+    code = "index_corrupt"
+
+
+class VectorError(StoreError):
+    """A vector is NaN, zero or of the wrong dimension."""
+
+    code = "vector"
+
+
+class QueryError(SyntopyError):
+    """A search cannot be answered as asked."""
+
+    code = "query"
+
+
+class FilterError(QueryError):
+    """A filter expression is wrong; ``position`` is the zero-based offset of the trouble."""
+
+    code = "filter"
+
+    def __init__(self, message: str, expression: str, position: int) -> None:
+        super().__init__(f"{message}\n  {expression}\n  {' ' * position}^")
+        self.position = position
+
+
+class ItemNotFoundError(QueryError):
+    """No such study, series, instance or item in the library."""
+
+    code = "not_found"

@@ -1,0 +1,617 @@
+"""Files to vectors: discover, read and prepare in workers, encode in batches, one writer.
+
+Single-frame CT, MR and PET files wait in a scratch file until all of a round have been looked at,
+then each series is assembled as a whole. The catalog only ever sees finished work: a file with its
+metadata and vectors, or its rejection, in one transaction. A run that was killed is taken up by the
+next one, because the ledger knows what is done.
+"""
+
+from __future__ import annotations
+
+import pickle
+import sqlite3
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from sqlalchemy import Connection, insert, select, update
+
+from indexer.catalog.database import reading, transaction
+from indexer.catalog.tables import Instance, Job, LedgerRow, Series, now
+from indexer.catalog.writer import (
+    CatalogWriter,
+    SeriesChangedError,
+    Vectors,
+    Written,
+    uids_above,
+)
+from indexer.encoders.contract import Encoder
+from indexer.errors import StorageFullError
+from indexer.library import Library
+from indexer.projection import open_projection
+from indexer.reading.dicom import merged
+from indexer.reading.drafts import (
+    FileResult,
+    FileTask,
+    InstanceDraft,
+    ItemDraft,
+    ReadOptions,
+    SeriesResult,
+    SeriesTask,
+    SliceRef,
+)
+from indexer.reading.files import read_file
+from indexer.reading.series import read_series
+from indexer.reading.tasks import earlier_slice, file_tasks, known_uids
+from indexer.registry import make_encoder
+from indexer.sources.discover import Problem, SourceFile, discover
+from indexer.sources.tables import MetadataTable
+from indexer.types import Attributes, Outcome, Reason
+from indexer.workers import Failure, Progress, WorkerLimits, WorkerPool
+
+T = TypeVar("T")
+Pool = WorkerPool[Any, Any]
+
+_FLUSH_ITEMS = 64
+_FLUSH_FILES = 256
+_FLUSH_SECONDS = 2.0
+_ROUND_FILES = 50_000
+"""After so many files, at a change of folder, waiting series are assembled."""
+_RETRIED = {Reason.UNREADABLE, Reason.UNSTABLE, Reason.SERIES_INCOMPLETE_SOURCE}
+"""Rejections that the next run tries again by itself; the cause lies outside the file."""
+
+
+@dataclass(frozen=True)
+class IngestProgress:
+    """How far a run is; ``found`` grows while ``discovering``."""
+
+    found: int
+    done: int
+    rejected: int
+    items: int
+    discovering: bool
+    seconds: float
+
+
+@dataclass
+class IngestSummary:
+    """What a run did. ``outcomes`` adds up to ``files``, unless it was ``stopped``."""
+
+    files: int = 0
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    reasons: Counter[Reason] = field(default_factory=Counter)
+    items: int = 0
+    seconds: float = 0.0
+    stopped: bool = False
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class IngestOptions:
+    """How a run works.
+
+    Attributes:
+        workers: processes that read and prepare.
+        limits: wall time and memory of one file.
+        read: how files are read.
+        table: metadata for the files, or None.
+        explicit_table: the user named it, so file names in it count for DICOM files too.
+        retry_rejected: read files again that an earlier run rejected.
+    """
+
+    workers: int
+    read: ReadOptions
+    limits: WorkerLimits = WorkerLimits()
+    table: MetadataTable | None = None
+    explicit_table: bool = False
+    retry_rejected: bool = False
+
+
+def index_paths(
+    library: Library,
+    paths: Sequence[Path],
+    options: IngestOptions,
+    *,
+    on_progress: Callable[[IngestProgress], None] | None = None,
+    stop: threading.Event | None = None,
+) -> IngestSummary:
+    """Index files, folders and archives into a library; idempotent, and resumed by repeating it.
+
+    Args:
+        library: open; its writer lock is taken for the run.
+        paths: what to index.
+        options: how.
+        on_progress: called a few times a second from this thread.
+        stop: when set, the batch in hand is committed and the run ends.
+
+    Raises:
+        SourceError: a path does not exist.
+        LibraryLockedError, StorageFullError: nothing already stored is harmed.
+    """
+    return index_found(library, discover(paths), options, on_progress=on_progress, stop=stop)
+
+
+def index_found(
+    library: Library,
+    found: Iterable[SourceFile | Problem],
+    options: IngestOptions,
+    *,
+    on_progress: Callable[[IngestProgress], None] | None = None,
+    stop: threading.Event | None = None,
+) -> IngestSummary:
+    """As `index_paths`, for files found by other means."""
+    with library.writing():
+        run = _Ingest(library, options, on_progress, stop or threading.Event())
+        return run.run(found)
+
+
+def read_task(
+    task: FileTask | SeriesTask | Problem, options: ReadOptions, progress: Progress
+) -> FileResult | SeriesResult | Written:
+    """What a worker process does with one task."""
+    if isinstance(task, SeriesTask):
+        return read_series(task, options, progress)
+    if isinstance(task, Problem):
+        place = SourceFile(path=task.key, member=None, size=0, mtime_ns=0)
+        return Written(place, Outcome.REJECTED, task.reason, task.detail)
+    return read_file(task, options)
+
+
+class _Ingest:
+    """One run. The pool's thread discovers and hands out; this thread encodes, writes, counts."""
+
+    def __init__(
+        self,
+        library: Library,
+        options: IngestOptions,
+        on_progress: Callable[[IngestProgress], None] | None,
+        stop: threading.Event,
+    ) -> None:
+        self._library, self._options, self._stop = library, options, stop
+        self._report = on_progress
+        self._encoders = {name: make_encoder(name) for name in library.config.encoders}
+        spaces = {n: library.ensure_space(e.spec) for n, e in self._encoders.items()}
+        self._spaces = list(spaces.values())
+        self._writer = CatalogWriter({name: space.id for name, space in spaces.items()})
+        self._summary = IngestSummary()
+        self._known: Counter[tuple[Outcome, Reason | None]] = Counter()
+        self._annotations: list[tuple[str, Attributes | None]] = []
+        self._guard = threading.Lock()  # for the two above and _found: both threads use them
+        self._found, self._discovering = 0, True
+        self._batch: list[FileResult | Written] = []
+        self._last_flush = self._last_report = self._start = time.monotonic()
+
+    def run(self, found: Iterable[SourceFile | Problem]) -> IngestSummary:
+        job = self._begin_job()
+        try:
+            scratch = self._library.scratch_folder / "waiting.sqlite"
+            with closing(_Waiting(scratch)) as waiting, self._pool() as pool:
+                rounds = _rounds(self._counted(found), _ROUND_FILES)
+                for part in rounds:
+                    self._read_files(pool, part, waiting)
+                    self._read_series(pool, waiting)
+                    if self._stop.is_set():
+                        break
+        except BaseException:
+            self._end_job(job, "failed")
+            raise
+        self._summary.stopped = self._stop.is_set()
+        self._discovering = False
+        for space in self._spaces:
+            open_projection(self._library, space, save=True)
+        self._end_job(job, "stopped" if self._summary.stopped else "done")
+        self._show(force=True)
+        return self._summary
+
+    def _pool(self) -> Pool:
+        return WorkerPool(
+            read_task,
+            self._options.read,
+            workers=self._options.workers,
+            limits=self._options.limits,
+        )
+
+    # -- first pass: every file -----------------------------------------------------------------
+
+    def _counted(self, found: Iterable[SourceFile | Problem]) -> Iterator[SourceFile | Problem]:
+        own = str(self._library.path) + "/"
+        for file in found:
+            if isinstance(file, SourceFile) and file.path.startswith(own):
+                continue  # the library itself lies inside what is indexed
+            with self._guard:
+                self._found += 1
+            yield file
+        self._discovering = False
+
+    def _tasks(self, found: Iterable[SourceFile | Problem]) -> Iterator[FileTask | Problem]:
+        """Tasks for what the ledger does not know; runs in the pool's thread."""
+        for group in _batches(found, 500):
+            ledger = self._ledger([f.key for f in group])
+            for file in group:
+                if self._stop.is_set():
+                    return
+                if isinstance(file, Problem):
+                    yield file
+                    continue
+                row = ledger.get(file.key)
+                if row is not None and self._is_done(file, row):
+                    self._count_known(file, row)
+                else:
+                    yield from self._file_tasks(file)
+
+    def _file_tasks(self, file: SourceFile) -> Iterator[FileTask]:
+        yield from file_tasks(file, self._options.table, explicit=self._options.explicit_table)
+
+    def _ledger(self, keys: list[str]) -> dict[str, LedgerRow]:
+        with reading(self._library.engine) as db:
+            rows = db.execute(select(LedgerRow.__table__).where(LedgerRow.source.in_(keys)))
+            return {row.source: row for row in rows}  # type: ignore[misc]
+
+    def _is_done(self, file: SourceFile, row: LedgerRow) -> bool:
+        if (row.size, row.mtime_ns) != (file.size, file.mtime_ns):
+            return False
+        if row.outcome == Outcome.REJECTED:
+            return not self._options.retry_rejected and row.reason not in _RETRIED
+        return True
+
+    def _count_known(self, file: SourceFile, row: LedgerRow) -> None:
+        """A file an earlier run has settled: what is in the catalog counts as unchanged."""
+        outcome = Outcome(row.outcome)
+        settled = outcome in (Outcome.INDEXED, Outcome.LINKED)
+        reason = Reason(row.reason) if row.reason else None
+        table = self._options.table
+        said = (
+            known_uids(file, row.sha256, row.sop_instance_uid, table)
+            if table and (settled or outcome is Outcome.UNCHANGED)
+            else []
+        )
+        with self._guard:
+            self._known[Outcome.UNCHANGED if settled else outcome, reason] += 1
+            self._annotations.extend(said)
+
+    def _read_files(
+        self, pool: Pool, found: Iterable[SourceFile | Problem], waiting: _Waiting
+    ) -> None:
+        with closing(pool.run(self._tasks(found))) as results:
+            for task, result in results:
+                self._take(task, result, waiting)
+                if self._stop.is_set():
+                    break
+        self._flush()
+
+    def _take(self, task: FileTask | Problem, result: object, waiting: _Waiting) -> None:
+        match result:
+            case Failure():
+                assert isinstance(task, FileTask)  # noqa: S101; a Problem cannot fail
+                failed = Written(task.source, Outcome.REJECTED, result.reason, result.detail)
+                self._batch.append(failed)
+            case FileResult() if result.waiting is not None:
+                draft, header, role = result.waiting
+                draft = self._described(draft)
+                waiting.add(
+                    lambda order: SliceRef(
+                        order, result.source, result.sha256, draft, header, role
+                    ),
+                    draft.series_instance_uid,
+                )
+            case FileResult():
+                drafts = tuple(self._described(draft) for draft in result.instances)
+                self._batch.append(replace(result, instances=drafts))
+            case Written():
+                self._batch.append(result)
+        self._flush_if_due()
+
+    def _described(self, draft: InstanceDraft) -> InstanceDraft:
+        """Add what the table says under the instance's UIDs."""
+        table = self._options.table
+        said = table and table.lookup_uid(
+            draft.sop_instance_uid, draft.series_instance_uid, draft.study_instance_uid
+        )
+        return replace(draft, attributes=merged(draft.attributes, said)) if said else draft
+
+    # -- second pass: series ---------------------------------------------------------------------
+
+    def _read_series(self, pool: Pool, waiting: _Waiting) -> None:
+        again: list[SeriesTask] = []
+        names = waiting.series()
+        with closing(pool.run(self._series_tasks(names, waiting))) as results:
+            for task, result in results:
+                again.extend(self._take_series(task, result))
+                if self._stop.is_set():
+                    return
+        while again and not self._stop.is_set():
+            retry, again = again, []
+            renewed = (self._series_task(t.series_instance_uid, _new(t), t.lost) for t in retry)
+            with closing(pool.run(renewed)) as results:
+                for task, result in results:
+                    again.extend(self._take_series(task, result))
+                    if self._stop.is_set():
+                        return
+        waiting.clear()
+
+    def _series_tasks(self, names: Iterable[str], waiting: _Waiting) -> Iterator[SeriesTask]:
+        for name in names:
+            if self._stop.is_set():
+                return
+            yield self._series_task(name, waiting.slices(name), {})
+
+    def _series_task(
+        self, name: str, new: Sequence[SliceRef], lost: Mapping[int, tuple[Reason, str]]
+    ) -> SeriesTask:
+        """Divide new files into slices and copies of known instances; add the known slices."""
+        with reading(self._library.engine) as db:
+            uids = [ref.draft.sop_instance_uid for ref in new]
+            known = {
+                uid
+                for part in _batches(uids, 500)
+                for uid in db.execute(
+                    select(Instance.sop_instance_uid).where(Instance.sop_instance_uid.in_(part))
+                ).scalars()
+            }
+            copies = tuple(ref for ref in new if ref.draft.sop_instance_uid in known)
+            slices = tuple(ref for ref in new if ref.draft.sop_instance_uid not in known)
+            rows = db.execute(
+                select(Instance.source, Instance.file_sha256)
+                .join(Series)
+                .where(Series.series_instance_uid == name, Instance.kind == "slice")
+                .order_by(Instance.id)
+            ).all()
+        earlier = [earlier_slice(i - len(rows), row.source, row[1]) for i, row in enumerate(rows)]
+        return SeriesTask(name, slices, copies, tuple(earlier) if slices else (), lost)
+
+    def _take_series(self, task: SeriesTask, result: object) -> list[SeriesTask]:
+        """Write a series, or say that it must be read again without the slice that broke it."""
+        refs = (*task.slices, *task.copies)
+        if isinstance(result, Failure):
+            if result.step is not None and result.step not in task.lost:
+                why = (result.reason, result.detail)
+                return [replace(task, lost={**task.lost, result.step: why})]
+            lost = {ref.order: (result.reason, result.detail) for ref in refs}
+            result = SeriesResult(task, {}, lost, ())
+        assert isinstance(result, SeriesResult)  # noqa: S101; narrows the pool's object
+        if any(order < 0 for order in result.rejected):
+            result = _without_new(result)
+        vectors, failed = self._embed(result.items)
+        if failed:
+            why = (Reason.ENCODER_FAILED, failed)
+            result = SeriesResult(task, {}, {ref.order: why for ref in refs}, ())
+            vectors = []
+        try:
+            with transaction(self._library.engine) as db:
+                written = self._writer.series(db, result, vectors)
+        except SeriesChangedError:
+            return [task]
+        self._count(written, len(result.items))
+        self._show()
+        return []
+
+    # -- encoding, writing, counting ---------------------------------------------------------------
+
+    def _flush_if_due(self) -> None:
+        items = sum(len(r.items) for r in self._batch if isinstance(r, FileResult))
+        waited = time.monotonic() - self._last_flush
+        if items >= _FLUSH_ITEMS or len(self._batch) >= _FLUSH_FILES or waited > _FLUSH_SECONDS:
+            self._flush()
+        self._show()
+
+    def _flush(self) -> None:
+        """Encode and commit what has gathered."""
+        batch, self._batch = self._batch, []
+        with self._guard:
+            annotations, self._annotations = self._annotations, []
+            known, self._known = self._known, Counter()
+        items = [item for r in batch if isinstance(r, FileResult) for item in r.items]
+        vectors, failed = self._embed(items)
+        written: list[Written] = []
+        count = 0
+        if batch or annotations:
+            with transaction(self._library.engine) as db:
+                position = 0
+                for result in batch:
+                    if isinstance(result, Written):
+                        self._writer.outcome(db, result)
+                        written.append(result)
+                        continue
+                    own = vectors[position : position + len(result.items)]
+                    position += len(result.items)
+                    if failed and not all(own):
+                        result = _refused(result, failed)
+                        own = []
+                    final = self._writer.file(db, result, own)
+                    count += len(own) if final.outcome is Outcome.INDEXED else 0
+                    if result.last:
+                        written.append(final)
+                for uid, said in annotations:
+                    self._annotate(db, uid, said)
+        self._count(written, count)
+        for (outcome, reason), number in known.items():
+            self._summary.files += number
+            self._summary.outcomes[outcome] += number
+            if reason:
+                self._summary.reasons[reason] += number
+        self._last_flush = time.monotonic()
+
+    def _annotate(self, db: Connection, sop_instance_uid: str, said: Attributes | None) -> None:
+        """Add to a known instance what the table says under its file's name and its UIDs."""
+        levels = uids_above(db, sop_instance_uid)
+        if levels is None or self._options.table is None:
+            return
+        more = self._options.table.lookup_uid(sop_instance_uid, *levels)
+        both = merged(said, more) if said else more
+        if both:
+            self._writer.annotate(db, sop_instance_uid, both)
+
+    def _embed(self, items: Sequence[ItemDraft]) -> tuple[list[Vectors], str]:
+        """Vectors of each item by encoder; an item with an unusable one gets none, and a word."""
+        vectors: list[dict[str, tuple[bytes, float]]] = [{} for _ in items]
+        failed = ""
+        for name, encoder in self._encoders.items():
+            mine = [i for i, item in enumerate(items) if name in item.tensors]
+            for part in _batches(mine, _FLUSH_ITEMS):
+                raw = encoder.embed([items[i].tensors[name] for i in part])
+                for i, row in zip(part, raw, strict=True):
+                    norm = float(np.linalg.norm(row))
+                    if not np.isfinite(norm) or norm == 0:
+                        failed = f"{name} gave a vector that is zero or not finite"
+                        continue
+                    vectors[i][name] = ((row / norm).astype("<f2").tobytes(), norm)
+        return list(vectors), failed
+
+    def _count(self, written: Sequence[Written], items: int) -> None:
+        self._summary.items += items
+        for final in written:
+            self._summary.files += 1
+            self._summary.outcomes[final.outcome] += 1
+            if final.reason:
+                self._summary.reasons[final.reason] += 1
+
+    def _show(self, *, force: bool = False) -> None:
+        moment = time.monotonic()
+        if self._report is None or (not force and moment - self._last_report < 0.2):
+            return
+        self._last_report = moment
+        summary = self._summary
+        self._report(
+            IngestProgress(
+                found=self._found,
+                done=summary.files,
+                rejected=summary.outcomes[Outcome.REJECTED] + summary.outcomes[Outcome.CONFLICT],
+                items=summary.items,
+                discovering=self._discovering,
+                seconds=moment - self._start,
+            )
+        )
+
+    def _begin_job(self) -> int:
+        with transaction(self._library.engine) as db:
+            return db.execute(
+                insert(Job).values(kind="index", state="running").returning(Job.id)
+            ).scalar_one()
+
+    def _end_job(self, job: int, state: str) -> None:
+        self._summary.seconds = time.monotonic() - self._start
+        summary = {
+            "files": self._summary.files,
+            "items": self._summary.items,
+            "outcomes": {o.value: n for o, n in self._summary.outcomes.items()},
+        }
+        try:
+            with transaction(self._library.engine) as db:
+                db.execute(
+                    update(Job)
+                    .where(Job.id == job)
+                    .values(state=state, ended_at=now(), summary=summary)
+                )
+        except StorageFullError:
+            if state == "done":
+                raise
+
+
+class _Waiting:
+    """Slices that wait for their series, in a scratch file: memory stays bounded."""
+
+    def __init__(self, path: Path) -> None:
+        self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        self._db.execute("PRAGMA journal_mode=OFF")
+        self._db.execute("PRAGMA synchronous=OFF")
+        self._db.execute("CREATE TABLE slice (n INTEGER PRIMARY KEY, series TEXT, ref BLOB)")
+        self._db.execute("CREATE INDEX by_series ON slice (series, n)")
+        self._next = 0
+        self._lock = threading.Lock()
+
+    def add(self, make: Callable[[int], SliceRef], series: str) -> None:
+        with self._lock:
+            blob = pickle.dumps(make(self._next))
+            self._db.execute("INSERT INTO slice VALUES (?, ?, ?)", (self._next, series, blob))
+            self._next += 1
+
+    def series(self) -> list[str]:
+        """Names of the waiting series, in the order in which their first slices came."""
+        with self._lock:
+            rows = self._db.execute("SELECT series FROM slice GROUP BY series ORDER BY MIN(n)")
+            return [row[0] for row in rows]
+
+    def slices(self, series: str) -> list[SliceRef]:
+        with self._lock:
+            rows = self._db.execute("SELECT ref FROM slice WHERE series = ? ORDER BY n", (series,))
+            return [pickle.loads(row[0]) for row in rows]  # noqa: S301; our own scratch file
+
+    def clear(self) -> None:
+        with self._lock:
+            self._db.execute("DELETE FROM slice")
+
+    def close(self) -> None:
+        self._db.close()
+
+
+def _rounds(
+    found: Iterator[SourceFile | Problem], size: int
+) -> Iterator[Iterator[SourceFile | Problem]]:
+    """Cut the stream into rounds of about ``size`` files that end where the folder changes."""
+    head = list(islice(found, 1))
+
+    def part() -> Iterator[SourceFile | Problem]:
+        count, folder = 0, ""
+        while head:
+            if count >= size and _folder(head[0]) != folder:
+                return
+            file = head.pop()
+            count, folder = count + 1, _folder(file)
+            yield file
+            head.extend(islice(found, 1))
+
+    while head:
+        yield part()
+
+
+def _batches(values: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:
+    """itertools.batched, which Python 3.11 lacks."""
+    source = iter(values)
+    while part := tuple(islice(source, size)):
+        yield part
+
+
+def _folder(file: SourceFile | Problem) -> str:
+    return file.key.rpartition("/")[0]
+
+
+def _new(task: SeriesTask) -> list[SliceRef]:
+    """The files of this run in a task."""
+    return sorted((*task.slices, *task.copies), key=lambda ref: ref.order)
+
+
+def _without_new(result: SeriesResult) -> SeriesResult:
+    """Leave a stored series as it is: its earlier slices cannot be read any more."""
+    why = (
+        Reason.SERIES_INCOMPLETE_SOURCE,
+        "earlier slices of its series cannot be read from where they were; put them back and index "
+        "again",
+    )
+    task, copies = result.task, {ref.order for ref in result.task.copies}
+    rejected = {ref.order: result.rejected.get(ref.order, why) for ref in task.slices}
+    rejected |= {o: w for o, w in result.rejected.items() if o in copies}
+    drafts = {o: d for o, d in result.drafts.items() if o in copies}
+    return SeriesResult(task, drafts, rejected, ())
+
+
+def _refused(result: FileResult, detail: str) -> FileResult:
+    return FileResult(
+        result.source,
+        Outcome.REJECTED,
+        sha256=result.sha256,
+        reason=Reason.ENCODER_FAILED,
+        detail=detail,
+        last=result.last,
+    )
+
+
+def encoder_notices(encoders: Mapping[str, Encoder]) -> list[str]:
+    """Sentences that every answer made with these encoders repeats."""
+    return sorted({e.spec.notice for e in encoders.values() if e.spec.notice})

@@ -1,0 +1,287 @@
+"""A library: one folder with a catalog, a key, an index. The one object everything else takes."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import tomllib
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from sqlalchemy import Engine, insert, select
+
+from indexer import __version__
+from indexer.catalog.database import migrate, open_engine, reading, transaction
+from indexer.catalog.tables import Space, now
+from indexer.errors import (
+    ConfigError,
+    LibraryCorruptError,
+    LibraryLockedError,
+    LibraryNotFoundError,
+    LibraryVersionError,
+    StorageFullError,
+)
+from indexer.registry import encoder_names, store_class
+from indexer.types import EncoderSpec
+
+FORMAT = 1
+_FILE, _KEY, _CATALOG, _LOCK = "library.toml", "key", "catalog.sqlite", "writer.lock"
+
+
+@dataclass(frozen=True)
+class LibraryConfig:
+    """What is fixed when a library is created.
+
+    Attributes:
+        id: a random UUID.
+        created: ISO time.
+        phi: ``"pseudonym"``, or ``"keep"`` to store real patient ids too.
+        encoders: names of the encoders that fill its spaces.
+        store: name of the vector store that answers its searches.
+    """
+
+    id: str
+    created: str
+    phi: str
+    encoders: tuple[str, ...]
+    store: str
+
+
+@dataclass(frozen=True)
+class SpaceInfo:
+    """A space of the catalog: what filled it, and how many deletions it has seen."""
+
+    id: int
+    encoder: str
+    weights: str
+    preprocessing: str
+    dim: int
+    notice: str
+    generation: int
+
+
+class Library:
+    """An open library. Make one with `create` or `open`; close it, or use it in a ``with``."""
+
+    def __init__(self, path: Path, config: LibraryConfig, key: bytes) -> None:
+        self.path, self.config, self.key = path, config, key
+
+    @classmethod
+    def create(
+        cls,
+        path: Path,
+        *,
+        phi: str = "pseudonym",
+        encoders: tuple[str, ...] = ("texture",),
+        store: str = "faiss",
+    ) -> Library:
+        """Make an empty library in a new or empty folder.
+
+        Raises:
+            ConfigError: the folder holds something, or a name is unknown.
+            StorageFullError: the folder cannot be written.
+        """
+        _check_choices(phi, encoders, store)
+        path = path.absolute()
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise ConfigError(f"{path} exists and is not an empty folder; choose another")
+        # Built beside its place and renamed, so that a half-made library is never found.
+        building = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
+        try:
+            building.mkdir(parents=True)
+            try:
+                _write_new(building, phi, encoders, store)
+                if path.exists():
+                    path.rmdir()
+                building.rename(path)
+            finally:
+                shutil.rmtree(building, ignore_errors=True)
+        except OSError as error:
+            raise StorageFullError(f"{path} cannot be created: {error.strerror}") from error
+        return cls.open(path)
+
+    @classmethod
+    def open(cls, path: Path) -> Library:
+        """Open the library in this folder, bringing its tables up to date if they are older.
+
+        Raises:
+            LibraryNotFoundError, LibraryVersionError, LibraryCorruptError: with what to do.
+        """
+        path = path.absolute()
+        config = _read_config(path)
+        try:
+            key = (path / _KEY).read_bytes()
+        except OSError as error:
+            raise LibraryCorruptError(
+                f"the key file of {path} cannot be read ({error.strerror}); restore it from a "
+                "backup: without it new files of known patients cannot be matched"
+            ) from error
+        library = cls(path, config, key)
+        if not (path / _CATALOG).is_file():
+            raise LibraryCorruptError(
+                f"{path} has no {_CATALOG}; restore it from a backup, or remove the folder and "
+                "index the source files again"
+            )
+        migrate(library.engine)
+        return library
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The catalog's database engine."""
+        return open_engine(self.path / _CATALOG)
+
+    @property
+    def index_folder(self) -> Path:
+        """Where index snapshots lie; everything in it can be rebuilt."""
+        return self.path / "index"
+
+    @property
+    def scratch_folder(self) -> Path:
+        """Where a run keeps what it need not keep; emptied when a writer starts."""
+        return self.path / "tmp"
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self.engine.dispose()
+
+    def __enter__(self) -> Library:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Be the only writer; readers are not disturbed.
+
+        Raises:
+            LibraryLockedError: another process is writing; the message has its process id.
+        """
+        with (self.path / _LOCK).open("a+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                lock.seek(0)
+                owner = lock.read().strip() or "unknown"
+                raise LibraryLockedError(
+                    f"{self.path} is being written by process {owner}; wait until it has finished, "
+                    "or stop it"
+                ) from error
+            lock.truncate(0)
+            lock.write(str(os.getpid()))
+            lock.flush()
+            shutil.rmtree(self.scratch_folder, ignore_errors=True)
+            self.scratch_folder.mkdir(exist_ok=True)
+            try:
+                yield
+            finally:
+                shutil.rmtree(self.scratch_folder, ignore_errors=True)
+                with suppress(OSError):
+                    lock.truncate(0)
+
+    def spaces(self) -> list[SpaceInfo]:
+        """All spaces, oldest first."""
+        with reading(self.engine) as db:
+            return [_space_info(row) for row in db.execute(select(Space).order_by(Space.id))]
+
+    def space_for(self, spec: EncoderSpec) -> SpaceInfo | None:
+        """The space that this encoder, with these weights and this preprocessing, fills."""
+        wanted = (spec.name, spec.weights, spec.preprocessing)
+        for space in self.spaces():
+            if (space.encoder, space.weights, space.preprocessing) == wanted:
+                return space
+        return None
+
+    def ensure_space(self, spec: EncoderSpec) -> SpaceInfo:
+        """The encoder's space, made if the library has none yet."""
+        found = self.space_for(spec)
+        if found is not None:
+            return found
+        with transaction(self.engine) as db:
+            db.execute(
+                insert(Space).values(
+                    encoder=spec.name,
+                    weights=spec.weights,
+                    preprocessing=spec.preprocessing,
+                    dim=spec.dim,
+                    notice=spec.notice,
+                )
+            )
+        made = self.space_for(spec)
+        assert made is not None  # noqa: S101; it was just inserted
+        return made
+
+
+def _space_info(row: object) -> SpaceInfo:
+    names = SpaceInfo.__dataclass_fields__
+    return SpaceInfo(**{name: getattr(row, name) for name in names})
+
+
+def _check_choices(phi: str, encoders: tuple[str, ...], store: str) -> None:
+    if phi not in ("pseudonym", "keep"):
+        raise ConfigError(f"--phi is 'pseudonym' or 'keep', not '{phi}'")
+    unknown = sorted(set(encoders) - set(encoder_names()))
+    if unknown or not encoders:
+        raise ConfigError(
+            f"unknown encoder {', '.join(unknown) or '(none given)'}; "
+            f"there are: {', '.join(encoder_names())}"
+        )
+    store_class(store)
+
+
+def _write_new(folder: Path, phi: str, encoders: tuple[str, ...], store: str) -> None:
+    key = folder / _KEY
+    descriptor = os.open(key, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as handle:
+        handle.write(secrets.token_bytes(32))
+    (folder / "index").mkdir()
+    engine = open_engine(folder / _CATALOG)
+    migrate(engine)
+    engine.dispose()
+    lines = {
+        "format": FORMAT,
+        "id": str(uuid.uuid4()),
+        "created": now().isoformat(timespec="seconds"),
+        "created_by": f"syntopy {__version__}",
+        "phi": phi,
+        "encoders": list(encoders),
+        "store": store,
+    }
+    # JSON's numbers, strings and lists of strings are TOML's too.
+    text = "".join(f"{name} = {json.dumps(value)}\n" for name, value in lines.items())
+    (folder / _FILE).write_text(text, encoding="utf-8")
+
+
+def _read_config(path: Path) -> LibraryConfig:
+    file = path / _FILE
+    if not file.is_file():
+        raise LibraryNotFoundError(
+            f"there is no library in {path}; make one with: syntopy init {path}"
+        )
+    try:
+        stored = tomllib.loads(file.read_text(encoding="utf-8"))
+        if stored["format"] != FORMAT:
+            raise LibraryVersionError(
+                f"{path} is a library of format {stored['format']}, this version reads format "
+                f"{FORMAT}; use the syntopy version that made it ({stored.get('created_by')})"
+            )
+        return LibraryConfig(
+            id=stored["id"],
+            created=stored["created"],
+            phi=stored["phi"],
+            encoders=tuple(stored["encoders"]),
+            store=stored["store"],
+        )
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise LibraryCorruptError(
+            f"{file} is damaged ({type(error).__name__}); restore it from a backup"
+        ) from error
+    except OSError as error:
+        raise LibraryCorruptError(f"{file} cannot be read: {error.strerror}") from error

@@ -1,0 +1,207 @@
+"""The vector store of a space, kept equal to the catalog: loaded, topped up, or rebuilt.
+
+A snapshot states the highest ``embedding.seq`` it holds and the space's deletion count. What came
+later is added, what was deleted is dropped, and a snapshot that is damaged or foreign is rebuilt:
+losing the index costs time, never data.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Connection, func, select
+
+from indexer.catalog.database import reading
+from indexer.catalog.tables import EmbeddingRow, Space
+from indexer.errors import IndexCorruptError, StorageFullError
+from indexer.library import Library, SpaceInfo
+from indexer.registry import make_store, store_class
+from indexer.stores.contract import SnapshotStore, VectorStore
+from indexer.types import Embeddings, ItemIds
+
+_BATCH = 20_000
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The description beside a snapshot file."""
+
+    file: str
+    sha256: str
+    store: str
+    encoder: str
+    weights: str
+    preprocessing: str
+    dim: int
+    high_water: int
+    generation: int
+
+
+@dataclass(frozen=True)
+class Projection:
+    """A store that equals the catalog as of ``high_water``; ``note`` says what had to be done."""
+
+    store: VectorStore
+    high_water: int
+    generation: int
+    note: str
+
+
+def open_projection(library: Library, space: SpaceInfo, *, save: bool = False) -> Projection:
+    """The store of a space, current with the catalog.
+
+    Args:
+        library: the open library.
+        space: which of its spaces.
+        save: write a new snapshot if anything changed; only a writer should.
+    """
+    stored = _read_description(library, space)
+    store, note = _restore(library, space, stored)
+    with reading(library.engine) as db:
+        generation = db.execute(select(Space.generation).where(Space.id == space.id)).scalar_one()
+        since = stored.high_water if stored and store is not None else 0
+        if store is None:
+            store = make_store(library.config.store, space.dim)
+        elif stored and stored.generation != generation:
+            gone = np.setdiff1d(store.ids(), catalog_ids(db, space.id))
+            store.delete(gone)
+        high_water = since
+        for seqs, ids, vectors in embeddings(db, space, since):
+            store.upsert(ids, vectors)
+            high_water = int(seqs[-1])
+    changed = stored is None or (high_water, generation) != (stored.high_water, stored.generation)
+    projection = Projection(store, high_water, int(generation), note)
+    if save and (changed or note) and isinstance(store, SnapshotStore):
+        _save(library, space, projection)
+    return projection
+
+
+def embeddings(
+    db: Connection, space: SpaceInfo, since: int = 0
+) -> Iterator[tuple[np.ndarray, ItemIds, Embeddings]]:
+    """Batches of (seq, item id, float32 L2-normalised vectors) with ``seq`` above ``since``."""
+    query = (
+        select(EmbeddingRow.seq, EmbeddingRow.item_id, EmbeddingRow.vector)
+        .where(EmbeddingRow.space_id == space.id, EmbeddingRow.seq > since)
+        .order_by(EmbeddingRow.seq)
+        .execution_options(yield_per=_BATCH)
+    )
+    for rows in db.execute(query).partitions():
+        vectors = np.frombuffer(b"".join(r.vector for r in rows), "<f2").reshape(-1, space.dim)
+        yield (
+            np.array([r.seq for r in rows], np.int64),
+            np.array([r.item_id for r in rows], np.int64),
+            renormalised(vectors),
+        )
+
+
+def renormalised(vectors: np.ndarray) -> Embeddings:
+    """Stored float16 rows as float32 unit rows: the rounding is taken back out of the length."""
+    wide = vectors.astype(np.float32)
+    wide /= np.linalg.norm(wide, axis=1, keepdims=True)
+    return wide
+
+
+def catalog_ids(db: Connection, space_id: int) -> ItemIds:
+    """All item ids that have a vector in a space, ascending."""
+    query = select(EmbeddingRow.item_id).where(EmbeddingRow.space_id == space_id)
+    return np.array(sorted(db.execute(query).scalars()), np.int64)
+
+
+def catalog_count(db: Connection, space_id: int) -> int:
+    """How many vectors a space has."""
+    query = select(func.count()).where(EmbeddingRow.space_id == space_id)
+    return int(db.execute(query).scalar_one())
+
+
+def forget_snapshots(library: Library) -> None:
+    """Delete every index file; they are made anew when next needed."""
+    for path in library.index_folder.glob("*"):
+        path.unlink(missing_ok=True)
+
+
+def _description_path(library: Library, space: SpaceInfo) -> Path:
+    return library.index_folder / f"space-{space.id}.json"
+
+
+def _read_description(library: Library, space: SpaceInfo) -> Snapshot | None:
+    try:
+        text = _description_path(library, space).read_text(encoding="utf-8")
+        stored = Snapshot(**json.loads(text))
+    except (OSError, ValueError, TypeError):
+        return None
+    mine = (library.config.store, space.encoder, space.weights, space.preprocessing, space.dim)
+    theirs = (stored.store, stored.encoder, stored.weights, stored.preprocessing, stored.dim)
+    return stored if mine == theirs else None
+
+
+def _restore(
+    library: Library, space: SpaceInfo, stored: Snapshot | None
+) -> tuple[VectorStore | None, str]:
+    chosen: type[Any] = store_class(library.config.store)
+    if not hasattr(chosen, "restore"):
+        return None, ""
+    if stored is None:
+        with reading(library.engine) as db:
+            empty = catalog_count(db, space.id) == 0
+        return None, "" if empty else "the index was missing and is rebuilt from the catalog"
+    path = library.index_folder / stored.file
+    try:
+        if _sha256(path) != stored.sha256:
+            raise IndexCorruptError(f"{path.name} does not match its checksum")
+        return chosen.restore(path, space.dim), ""
+    except (OSError, IndexCorruptError):
+        return None, "the index file was damaged and is rebuilt from the catalog"
+
+
+def _save(library: Library, space: SpaceInfo, projection: Projection) -> None:
+    """Write snapshot, then its description, each by rename; then drop older snapshots."""
+    assert isinstance(projection.store, SnapshotStore)  # noqa: S101; checked by the caller
+    folder = library.index_folder
+    folder.mkdir(exist_ok=True)
+    name = f"space-{space.id}-{projection.high_water}-{projection.generation}.index"
+    temporary = folder / f".{name}.{os.getpid()}"
+    try:
+        projection.store.snapshot(temporary)
+        description = Snapshot(
+            file=name,
+            sha256=_sha256(temporary),
+            store=library.config.store,
+            encoder=space.encoder,
+            weights=space.weights,
+            preprocessing=space.preprocessing,
+            dim=space.dim,
+            high_water=projection.high_water,
+            generation=projection.generation,
+        )
+        _publish(temporary, folder / name)
+        temporary.write_text(json.dumps(description.__dict__, indent=1), encoding="utf-8")
+        _publish(temporary, _description_path(library, space))
+    except (OSError, RuntimeError) as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise StorageFullError(
+            f"the index cannot be written to {folder}; free space and run: syntopy verify --repair"
+        ) from error
+    for old in folder.glob(f"space-{space.id}-*.index"):
+        if old.name != name:
+            old.unlink(missing_ok=True)
+
+
+def _publish(temporary: Path, path: Path) -> None:
+    with temporary.open("rb+") as handle:
+        os.fsync(handle.fileno())
+    temporary.replace(path)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()

@@ -1,0 +1,1 @@
+"""From a file to what the catalog will hold: runs in worker processes, knows no database."""

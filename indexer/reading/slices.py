@@ -1,0 +1,229 @@
+"""Slices to items: one way for series of files, enhanced multi-frame objects and mosaics.
+
+A plan is made from the headers first, so that of a long series only the slices that will reach an
+encoder are held in memory; every slice is decoded all the same, to be checked and hashed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from indexer.dicom.geometry import SliceHeader, Stack, StackPlan, build_stacks
+from indexer.dicom.render import render_frame
+from indexer.dicom.sampling import sample_indices
+from indexer.errors import FileRejectedError
+from indexer.reading.drafts import ItemDraft, ReadOptions, item_uid
+from indexer.reading.preparing import prepare_item
+from indexer.types import Flag, ImagePixels, Reason, Role, VolumePixels
+
+_CT_OUTSIDE = -1500.0
+"""CT values at or below this are padding, not air; see indexer/dicom/pixels.py."""
+_PARALLEL = 0.99
+_LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
+"""ITU-R BT.601."""
+
+
+class SliceAssembler:
+    """Collects decoded slices and turns them into image and volume items.
+
+    Args:
+        name: what the uids of the items are made from: a series or SOP Instance UID.
+        headers: places of all slices; keys are the caller's.
+        roles: what each slice is for; slices of different roles never share a volume.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        headers: Sequence[SliceHeader],
+        roles: Mapping[int, Role],
+        options: ReadOptions,
+    ) -> None:
+        self._name, self._roles, self._options = name, roles, options
+        self._headers = {h.key: h for h in headers}
+        self._kept: dict[int, ImagePixels] = {}
+        self._hashes: dict[int, str] = {}
+        self._uids: dict[int, str] = {}
+        self._flags: dict[int, frozenset[Flag]] = {}
+        self._blank: set[int] = set()
+        self._items: list[ItemDraft] = []
+        self._done: set[int] = set()
+        self.rejected: dict[int, tuple[Reason, str]] = {}
+        self._plan()
+
+    def add(
+        self, key: int, image: ImagePixels, sop_uid: str, pixel_hash: str, flags: set[Flag]
+    ) -> None:
+        """Hand in one decoded slice."""
+        self._hashes[key], self._uids[key] = pixel_hash, sop_uid
+        self._flags[key] = frozenset(flags)
+        if float(image.values.max()) == float(image.values.min()):
+            self._blank.add(key)
+        if key in self._singles:
+            self._single(key, image)
+        elif key in self._wanted:
+            self._kept[key] = _compact(image)
+
+    def lose(self, key: int) -> None:
+        """Say that a slice cannot be had; the volume is planned again without it."""
+        del self._headers[key]
+        self._dirty = True
+
+    def items(self) -> list[ItemDraft]:
+        """All items, images first; slices that could not become one are in `rejected`."""
+        if self._dirty:
+            self._plan()
+        for key in sorted(self._singles.keys() - self._done):
+            if key in self._kept:
+                self._single(key, self._kept[key])
+        for role, plan in self._plans:
+            for stack in plan.stacks:
+                self._volume(stack, role)
+        return self._items
+
+    def _plan(self) -> None:
+        self._dirty = False
+        self._plans: list[tuple[Role, StackPlan]] = []
+        for role in Role:
+            chosen = [h for k, h in self._headers.items() if self._roles[k] == role]
+            if chosen:
+                plan = build_stacks(
+                    chosen,
+                    min_slices=self._options.min_slices,
+                    max_stacks=self._options.max_stacks,
+                )
+                self._plans.append((role, plan))
+        self._singles = {k: flags for _, p in self._plans for k, flags in p.singles}
+        self._wanted = {k for _, p in self._plans for s in p.stacks for k in self._sampled(s)}
+
+    def _sampled(self, stack: Stack) -> list[int]:
+        header = self._headers[stack.keys[0]]
+        slice_bytes = max(1, header.rows * header.columns * 4)
+        cap = max(8, min(self._options.max_slices, self._options.max_pixel_bytes // slice_bytes))
+        return [stack.keys[i] for i in sample_indices(len(stack.keys), cap)]
+
+    def _single(self, key: int, image: ImagePixels) -> None:
+        self._done.add(key)
+        if key in self._blank:
+            self.rejected[key] = (Reason.BLANK, "all pixels have the same value")
+            return
+        frame = self._headers[key]
+        try:
+            tensors, thumbnail = prepare_item(image, self._options)
+        except FileRejectedError as error:
+            self.rejected[key] = (error.reason, error.detail)
+            return
+        self._items.append(
+            ItemDraft(
+                uid=item_uid(self._uids[key], self._frame_name(key)),
+                kind="image",
+                role=self._single_role(frame),
+                pixel_hash=self._hashes[key],
+                tensors=tensors,
+                thumbnail=thumbnail,
+                instance_uids=(self._uids[key],),
+                frame_index=self._frame_name(key),
+                flags=_sorted({*self._flags[key], *self._singles[key]}),
+            )
+        )
+
+    def _frame_name(self, key: int) -> int | None:
+        """Frames of one object are told apart by index; files by their UID alone."""
+        return key if len(set(self._uids.values())) == 1 and len(self._headers) > 1 else None
+
+    def _single_role(self, header: SliceHeader) -> Role:
+        """A lone slice across the series' volume is its localizer, tagged or not (W2)."""
+        role = Role.LOCALIZER if header.localizer else self._roles[header.key]
+        stacks = [s for _, plan in self._plans for s in plan.stacks]
+        if role is not Role.PRIMARY or not stacks or header.orientation is None:
+            return role
+        normal = np.cross(header.orientation[:3], header.orientation[3:])
+        across = all(
+            abs(float(normal @ np.cross(s.orientation[3:6], s.orientation[6:9]))) < _PARALLEL
+            for s in stacks
+        )
+        return Role.LOCALIZER if across else role
+
+    def _volume(self, stack: Stack, role: Role) -> None:
+        held = [k for k in stack.keys if k in self._kept and k not in self._blank]
+        if not held:
+            for key in stack.keys:
+                self.rejected[key] = (Reason.BLANK, "every slice of its volume is blank")
+            return
+        keys = [k for k in stack.keys if k in self._kept]
+        pixels = _volume_pixels(stack, [self._kept.pop(k) for k in keys])
+        try:
+            tensors, thumbnail = prepare_item(pixels, self._options)
+        except FileRejectedError as error:
+            for key in stack.keys:
+                self.rejected[key] = (error.reason, error.detail)
+            return
+        flags = {f for k in stack.keys for f in self._flags[k]} | set(stack.flags)
+        if len(keys) < len(stack.keys):
+            flags.add(Flag.SLICES_SAMPLED)
+        uids = tuple(dict.fromkeys(self._uids[k] for k in stack.keys))
+        self._items.append(
+            ItemDraft(
+                uid=item_uid(self._name, role.value, stack.name),
+                kind="volume",
+                role=Role.LOCALIZER if stack.localizer else role,
+                pixel_hash=_joined(self._hashes[k] for k in stack.keys),
+                tensors=tensors,
+                thumbnail=thumbnail,
+                instance_uids=uids,
+                stack=stack.label,
+                slices=len(stack.keys),
+                flags=_sorted(flags),
+                details={
+                    "spacing_mm": [round(v, 5) for v in stack.spacing],
+                    "orientation": [round(v, 6) for v in stack.orientation],
+                    "origin_mm": [round(v, 3) for v in stack.origin],
+                    "tilt_degrees": round(stack.tilt_degrees, 2),
+                    "slices_used": len(keys),
+                },
+            )
+        )
+
+
+def _volume_pixels(stack: Stack, frames: list[ImagePixels]) -> VolumePixels:
+    kinds = {f.values.dtype for f in frames}
+    dtype = np.int16 if kinds == {np.dtype(np.int16)} else np.float32
+    values = np.stack([f.values.astype(dtype, copy=False) for f in frames])
+    step = stack.spacing[0] * max(1.0, (len(stack.keys) - 1) / max(1, len(frames) - 1))
+    windows = [f.window for f in frames if f.window]
+    return VolumePixels(
+        values=values,
+        modality=frames[0].modality,
+        spacing=(step, stack.spacing[1], stack.spacing[2]),
+        orientation=stack.orientation,
+        origin=stack.origin,
+        inverted=frames[0].inverted,
+        window=windows[len(windows) // 2] if windows else None,
+        padding_value=_CT_OUTSIDE if frames[0].modality == "CT" else None,
+        sheared=stack.sheared,
+    )
+
+
+def _compact(image: ImagePixels) -> ImagePixels:
+    """Hold a slice as int16 where that loses nothing: half the memory for CT and most MR."""
+    values = image.values
+    if values.ndim == 3:  # colour slices meet the encoders as luminance
+        values = render_frame(image).astype(np.float32) @ _LUMINANCE
+    low, high = float(values.min()), float(values.max())
+    if low >= np.iinfo(np.int16).min and high <= np.iinfo(np.int16).max:
+        whole = values.astype(np.int16)
+        if np.array_equal(whole, values):
+            values = whole
+    return replace(image, values=values, padding=None, voi_lut=None)
+
+
+def _joined(hashes: Iterator[str]) -> str:
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
+def _sorted(flags: set[Flag]) -> tuple[Flag, ...]:
+    return tuple(sorted(flags))

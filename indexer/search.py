@@ -1,0 +1,480 @@
+"""A query in, its neighbours out: embed, search, exclude, group, describe."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
+
+from indexer.catalog.database import reading
+from indexer.catalog.tables import (
+    EmbeddingRow,
+    Instance,
+    Item,
+    ItemInstance,
+    Label,
+    Patient,
+    Series,
+    Study,
+    Thumbnail,
+)
+from indexer.errors import ConfigError, ItemNotFoundError, QueryError
+from indexer.filters import parse_filter, sql_condition
+from indexer.library import Library, SpaceInfo
+from indexer.projection import open_projection, renormalised
+from indexer.reading.drafts import InstanceDraft, ItemDraft, ReadOptions
+from indexer.reading.tasks import read_query
+from indexer.registry import make_encoder
+from indexer.stores.contract import VectorStore
+from indexer.types import Embeddings, Hit, ItemIds, Role
+
+MAX_K = 10_000
+
+
+@dataclass(frozen=True)
+class SearchRequest:
+    """What is asked.
+
+    Attributes:
+        image: a file to search with, or
+        uid: a study, series, SOP instance UID or item id of the library.
+        k: neighbours wanted, 1 to 10,000.
+        filter: an expression of `indexer.filters`, ``""`` for none.
+        own_study, same_patient: whether the query's own study, its patient, may be among the hits.
+        roles: item roles to look at; None takes primary images and the query's own role.
+        group: ``"study"`` lists each study once by its best item, ``"item"`` lists items.
+        encoder: which space; None takes the library's first that can take the query.
+    """
+
+    image: Path | None = None
+    uid: str | None = None
+    k: int = 10
+    filter: str = ""
+    own_study: bool = False
+    same_patient: bool = False
+    roles: frozenset[Role] | None = None
+    group: str = "study"
+    encoder: str | None = None
+
+
+@dataclass(frozen=True)
+class SearchAnswer:
+    """What was found, and how far it can be trusted.
+
+    Attributes:
+        query: what was searched with: the fields that a hit has, as far as they are known.
+        hits: nearest first.
+        candidates: items that passed the filter and the exclusions.
+        exact: whether every candidate was compared.
+        encoder, notice: what made the vectors, and what must be said about it.
+        notes: plain sentences: exclusions that could not be made, copies left out, short lists.
+        seconds: wall time.
+    """
+
+    query: dict[str, object]
+    hits: list[Hit]
+    candidates: int
+    exact: bool
+    encoder: str
+    notice: str
+    notes: list[str]
+    seconds: float
+    query_thumbnail: bytes = field(default=b"", repr=False)
+
+
+@dataclass
+class _Query:
+    """A query made ready: vectors, and whom to leave out."""
+
+    vectors: Embeddings
+    description: dict[str, object]
+    thumbnail: bytes
+    study: str
+    patient: str
+    patient_known: bool
+    roles: frozenset[Role]
+    pixel_hashes: frozenset[str]
+    item_ids: frozenset[int] = frozenset()
+
+
+def search(library: Library, request: SearchRequest, options: ReadOptions) -> SearchAnswer:
+    """Answer a request.
+
+    Raises:
+        QueryError: nothing to search with, a k out of range, an empty library.
+        FilterError: the filter cannot be read.
+        FileRejectedError: the query file cannot be used.
+        ItemNotFoundError: the UID is not in the library.
+    """
+    start = time.monotonic()
+    _check(request)
+    condition = sql_condition(parse_filter(request.filter)) if request.filter.strip() else None
+    space = _space(library, request)
+    query = (
+        _by_uid(library, space, request.uid)
+        if request.uid
+        else _by_file(library, space, request.image or Path(), options)
+    )
+    projection = open_projection(library, space)
+    if not projection.store.count():
+        raise QueryError(f"{library.path} holds no items yet; index something first")
+    notes = [projection.note] if projection.note else []
+    with reading(library.engine) as db:
+        excluded = _excluded(db, request, query, notes)
+        allowed = None if condition is None else _allowed(db, condition)
+        found = _nearest(projection.store, query.vectors, request, allowed, excluded, db)
+        hits = _hits(db, found)
+    candidates = _count(projection.store, allowed, excluded)
+    if len(hits) < request.k:
+        notes.append(f"only {len(hits)} found: no more pass the filter and the exclusions")
+    return SearchAnswer(
+        query=query.description,
+        hits=hits,
+        candidates=candidates,
+        exact=projection.store.stats().recall == 1.0,
+        encoder=space.encoder,
+        notice=space.notice,
+        notes=notes,
+        seconds=time.monotonic() - start,
+        query_thumbnail=query.thumbnail,
+    )
+
+
+def thumbnails(library: Library, item_uids: Sequence[str]) -> dict[str, bytes]:
+    """WebP thumbnails by item id."""
+    with reading(library.engine) as db:
+        rows = db.execute(
+            select(Item.uid, Thumbnail.webp).join(Item).where(Item.uid.in_(item_uids))
+        )
+        return {row.uid: row.webp for row in rows}
+
+
+def _check(request: SearchRequest) -> None:
+    if (request.image is None) == (not request.uid):
+        raise QueryError("search with either an image file or a UID")
+    if not 1 <= request.k <= MAX_K:
+        raise QueryError(f"k is 1 to {MAX_K}, not {request.k}")
+    if request.group not in ("study", "item"):
+        raise QueryError(f"group is 'study' or 'item', not '{request.group}'")
+
+
+def _space(library: Library, request: SearchRequest) -> SpaceInfo:
+    names = [request.encoder] if request.encoder else list(library.config.encoders)
+    for name in names:
+        if name not in library.config.encoders:
+            raise ConfigError(
+                f"the library has no space of '{name}'; it has {', '.join(library.config.encoders)}"
+            )
+        space = library.space_for(make_encoder(name).spec)
+        if space is not None:
+            return space
+    raise QueryError(f"{library.path} holds no items yet; index something first")
+
+
+def _by_uid(library: Library, space: SpaceInfo, uid: str) -> _Query:
+    with reading(library.engine) as db:
+        rows = db.execute(
+            select(
+                Item.id,
+                Item.role,
+                Item.pixel_hash,
+                Study.study_instance_uid,
+                Patient.pseudonym,
+                Patient.shared,
+                EmbeddingRow.vector,
+                Thumbnail.webp,
+            )
+            .select_from(Item)
+            .join(Series)
+            .join(Study)
+            .join(Patient)
+            .join(EmbeddingRow, EmbeddingRow.item_id == Item.id)
+            .join(Thumbnail)
+            .where(EmbeddingRow.space_id == space.id, _is(uid))
+            .order_by(Item.id)
+        ).all()
+        if not rows:
+            raise ItemNotFoundError(
+                f"there is no study, series, instance or item '{uid}' with a vector in the library"
+            )
+        primary = [r for r in rows if r.role == Role.PRIMARY] or rows
+        best = primary[len(primary) // 2]
+        described = _hits(db, [(best.id, 1.0, 0)])[0]
+    vectors = np.frombuffer(b"".join(r.vector for r in primary), "<f2").reshape(-1, space.dim)
+    return _Query(
+        vectors=renormalised(vectors),
+        description=_described(described, len(primary)),
+        thumbnail=best.webp,
+        study=best.study_instance_uid,
+        patient=best.pseudonym,
+        patient_known=not best.shared,
+        roles=frozenset(Role(r.role) for r in primary),
+        pixel_hashes=frozenset(r.pixel_hash for r in primary),
+        item_ids=frozenset(r.id for r in primary),
+    )
+
+
+def _is(uid: str) -> ColumnElement[bool]:
+    """An item by its own id or by the UID of any level above it."""
+    of_instance = (
+        select(ItemInstance.item_id).join(Instance).where(Instance.sop_instance_uid == uid)
+    )
+    return or_(
+        Item.uid == uid,
+        Study.study_instance_uid == uid,
+        Series.series_instance_uid == uid,
+        Item.id.in_(of_instance),
+    )
+
+
+def _described(hit: Hit, items: int) -> dict[str, object]:
+    kept = ("study_instance_uid", "series_instance_uid", "sop_instance_uid", "modality")
+    described: dict[str, object] = {name: getattr(hit, name) for name in kept}
+    return described | {
+        "body_part": hit.body_part,
+        "description": hit.description,
+        "labels": {name: list(values) for name, values in hit.labels.items()},
+        "items": items,
+    }
+
+
+def _by_file(library: Library, space: SpaceInfo, path: Path, options: ReadOptions) -> _Query:
+    draft, items = read_query(path, options)
+    usable = [item for item in items if space.encoder in item.tensors]
+    if not usable:
+        raise QueryError(f"{path.name}: the encoder '{space.encoder}' cannot take it")
+    raw = make_encoder(space.encoder).embed([item.tensors[space.encoder] for item in usable])
+    return _Query(
+        vectors=raw / np.linalg.norm(raw, axis=1, keepdims=True),
+        description=_described_file(draft, len(usable)),
+        thumbnail=usable[len(usable) // 2].thumbnail,
+        study=draft.study_instance_uid,
+        patient=draft.patient.pseudonym,
+        patient_known=not draft.patient.names_nobody and not _is_shared(library, draft),
+        roles=frozenset(item.role for item in usable),
+        pixel_hashes=frozenset(_all_hashes(usable)),
+    )
+
+
+def _all_hashes(items: Sequence[ItemDraft]) -> Iterator[str]:
+    return (item.pixel_hash for item in items)
+
+
+def _described_file(draft: InstanceDraft, items: int) -> dict[str, object]:
+    return {
+        "study_instance_uid": draft.study_instance_uid,
+        "series_instance_uid": draft.series_instance_uid,
+        "sop_instance_uid": draft.sop_instance_uid,
+        "modality": draft.attributes.modality,
+        "body_part": draft.attributes.body_part,
+        "description": draft.attributes.series_description or draft.attributes.study_description,
+        "labels": {},
+        "items": items,
+    }
+
+
+def _is_shared(library: Library, draft: InstanceDraft) -> bool:
+    with reading(library.engine) as db:
+        found = db.execute(
+            select(Patient.shared).where(Patient.pseudonym == draft.patient.pseudonym)
+        ).scalar()
+    return bool(found)
+
+
+def _excluded(
+    db: Connection, request: SearchRequest, query: _Query, notes: list[str]
+) -> dict[int, str]:
+    """Items that may not be hits, with the reason."""
+    joined = select(Item.id).select_from(Item).join(Series).join(Study).join(Patient)
+    excluded: dict[int, str] = {}
+    roles = request.roles or frozenset({Role.PRIMARY}) | query.roles
+    other = db.execute(select(Item.id).where(Item.role.not_in([r.value for r in roles]))).scalars()
+    excluded |= dict.fromkeys(other, "role")
+    if not request.same_patient:
+        if query.patient_known:
+            same = joined.where(Patient.pseudonym == query.patient)
+            if request.own_study:
+                same = same.where(Study.study_instance_uid != query.study)
+            excluded |= dict.fromkeys(db.execute(same).scalars(), "patient")
+        else:
+            notes.append(
+                "the query's patient id is missing or shared by strangers: other studies of the "
+                "same person cannot be told apart and may be among the hits"
+            )
+    copies = db.execute(
+        joined.where(
+            Item.pixel_hash.in_(query.pixel_hashes), Study.study_instance_uid != query.study
+        )
+    ).scalars()
+    copied = {i for i in copies if i not in excluded}
+    if copied:
+        notes.append(f"{len(copied)} exact copies of the query under other UIDs are not listed")
+    excluded |= dict.fromkeys(copied, "copy")
+    if request.own_study:
+        excluded |= dict.fromkeys(query.item_ids, "query")
+    else:
+        own = joined.where(Study.study_instance_uid == query.study)
+        excluded |= dict.fromkeys(db.execute(own).scalars(), "study")
+    left_out = sum(1 for why in excluded.values() if why == "role")
+    if left_out:
+        notes.append(
+            f"{left_out} localizers, captures, derived and test images were not looked at "
+            "(--role all looks at them too)"
+        )
+    return excluded
+
+
+def _allowed(db: Connection, condition: ColumnElement[bool]) -> ItemIds:
+    rows = db.execute(
+        select(Item.id).select_from(Item).join(Series).join(Study).join(Patient).where(condition)
+    ).scalars()
+    return np.array(sorted(rows), np.int64)
+
+
+def _count(store: VectorStore, allowed: ItemIds | None, excluded: Mapping[int, str]) -> int:
+    held = store.ids()
+    if allowed is not None:
+        held = np.intersect1d(held, allowed)
+    return int((~np.isin(held, np.fromiter(excluded, np.int64, len(excluded)))).sum())
+
+
+def _nearest(
+    store: VectorStore,
+    vectors: Embeddings,
+    request: SearchRequest,
+    allowed: ItemIds | None,
+    excluded: Mapping[int, str],
+    db: Connection,
+) -> list[tuple[int, float, int]]:
+    """Best (item id, score, more in its study), looking further until k groups are found.
+
+    Of several query vectors the best one counts for each item.
+    """
+    total = store.count() if allowed is None else len(allowed)
+    look = min(total, 4 * request.k + len(excluded) + 50)
+    while True:
+        ids, scores = store.search(vectors, look, allowed)
+        best: dict[int, float] = {}
+        for item, score in zip(ids.ravel().tolist(), scores.ravel().tolist(), strict=True):
+            if item >= 0 and item not in excluded and score > best.get(item, -2.0):
+                best[item] = score
+        ranked = sorted(best.items(), key=lambda pair: (-pair[1], pair[0]))
+        groups = _grouped(db, ranked, request.group)
+        if len(groups) >= request.k or look >= total:
+            return groups[: request.k]
+        look = min(total, look * 4)
+
+
+def _grouped(
+    db: Connection, ranked: Sequence[tuple[int, float]], group: str
+) -> list[tuple[int, float, int]]:
+    """The best item of each study, with the number of further ones."""
+    if group == "item":
+        return [(item, score, 0) for item, score in ranked]
+    study_of = _studies(db, [item for item, _ in ranked])
+    first: dict[int, tuple[int, float]] = {}
+    more: dict[int, int] = defaultdict(int)
+    for item, score in ranked:
+        study = study_of[item]
+        if study in first:
+            more[study] += 1
+        else:
+            first[study] = (item, score)
+    return [(item, score, more[study]) for study, (item, score) in first.items()]
+
+
+def _studies(db: Connection, items: Sequence[int]) -> dict[int, int]:
+    found: dict[int, int] = {}
+    for start in range(0, len(items), 500):
+        part = items[start : start + 500]
+        rows = db.execute(select(Item.id, Series.study_id).join(Series).where(Item.id.in_(part)))
+        found.update((row.id, row.study_id) for row in rows)
+    return found
+
+
+def _hits(db: Connection, found: Sequence[tuple[int, float, int]]) -> list[Hit]:
+    """Describe items for a person."""
+    ids = [item for item, _, _ in found]
+    middle = (
+        select(ItemInstance.item_id, func.min(Instance.sop_instance_uid).label("sop"))
+        .join(Instance)
+        .where(ItemInstance.item_id.in_(ids), ItemInstance.position == 0)
+        .group_by(ItemInstance.item_id)
+        .subquery()
+    )
+    rows = db.execute(
+        select(
+            Item.__table__,
+            Series.modality,
+            Series.body_part,
+            Series.view,
+            Series.series_instance_uid,
+            Study.study_instance_uid,
+            Study.sex,
+            Study.age_years,
+            Study.study_date,
+            Patient.pseudonym,
+            Patient.shared,
+            middle.c.sop,
+        )
+        .select_from(Item)
+        .join(Series)
+        .join(Study)
+        .join(Patient)
+        .join(middle, middle.c.item_id == Item.id, isouter=True)
+        .where(Item.id.in_(ids))
+        .add_columns(
+            Item.id.label("item_id"),
+            Study.id.label("study_row"),
+            Series.description.label("series_description"),
+            Study.description.label("study_description"),
+        )
+    )
+    described = {row.item_id: row for row in rows}
+    labels = _labels(db, {row.study_row for row in described.values()})
+    return [_hit(described[i], score, more, labels) for i, score, more in found if i in described]
+
+
+def _hit(
+    row: object, score: float, more: int, labels: Mapping[int, Mapping[str, tuple[str, ...]]]
+) -> Hit:
+    get = row._mapping  # type: ignore[attr-defined]  # noqa: SLF001; SQLAlchemy's public name
+    frame = get["frame_index"]
+    return Hit(
+        id=get[Item.uid],
+        score=round(float(score), 6),
+        study_instance_uid=get[Study.study_instance_uid],
+        series_instance_uid=get[Series.series_instance_uid],
+        sop_instance_uid=get["sop"] or "",
+        frame_number=None if frame is None else frame + 1,
+        kind=get[Item.kind],
+        modality=get[Series.modality],
+        body_part=get[Series.body_part],
+        view=get[Series.view],
+        description=get["series_description"] or get["study_description"],
+        patient="" if get[Patient.shared] else get[Patient.pseudonym],
+        sex=get[Study.sex],
+        age_years=get[Study.age_years],
+        study_date=get[Study.study_date],
+        role=get[Item.role],
+        flags=tuple(get[Item.flags]),
+        labels=labels.get(get["study_row"], {}),
+        more_in_study=more,
+    )
+
+
+def _labels(db: Connection, studies: set[int]) -> dict[int, dict[str, tuple[str, ...]]]:
+    found: dict[int, dict[str, tuple[str, ...]]] = defaultdict(dict)
+    rows = db.execute(
+        select(Label.study_id, Label.name, Label.value)
+        .where(and_(Label.study_id.in_(studies), Label.item_id.is_(None)))
+        .order_by(Label.name, Label.value)
+    )
+    for study, name, value in rows:
+        found[study][name] = (*found[study].get(name, ()), value)
+    return found

@@ -1,0 +1,98 @@
+"""A contact sheet: the query left, its neighbours right, score and tags under each."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+
+from PIL import Image, ImageDraw, ImageFont
+
+from indexer.search import SearchAnswer
+from indexer.types import Hit
+
+_GROUND, _TILE = (16, 19, 24), (0, 0, 0)
+_INK, _SOFT, _ACCENT, _WARN = (232, 236, 240), (150, 160, 172), (92, 200, 255), (255, 190, 92)
+_SIDE, _QUERY, _GAP, _TEXT = 224, 420, 20, 74
+_COLUMNS = 5
+
+
+def contact_sheet(answer: SearchAnswer, thumbnails: Mapping[str, bytes]) -> Image.Image:
+    """Draw an answer as an RGB picture.
+
+    Args:
+        answer: what `indexer.search.search` gave.
+        thumbnails: WebP pictures by item id.
+    """
+    rows = max(2, -(-len(answer.hits) // _COLUMNS))
+    left = _QUERY + 2 * _GAP
+    width = left + _COLUMNS * (_SIDE + _GAP) + _GAP
+    height = 64 + rows * (_SIDE + _TEXT + _GAP) + 44
+    sheet = Image.new("RGB", (width, height), _GROUND)
+    draw = ImageDraw.Draw(sheet)
+    draw.text((_GAP, 20), "Query", _INK, _font(24))
+    title = f"{len(answer.hits)} nearest of {answer.candidates} candidates"
+    draw.text((left + _GAP, 20), title, _INK, _font(24))
+    _query(sheet, draw, answer)
+    for number, hit in enumerate(answer.hits):
+        x = left + _GAP + number % _COLUMNS * (_SIDE + _GAP)
+        y = 64 + number // _COLUMNS * (_SIDE + _TEXT + _GAP)
+        _tile(sheet, (x, y), _SIDE, thumbnails.get(hit.id, b""))
+        _caption(draw, (x, y + _SIDE + 6), number, hit)
+    if answer.notice:
+        draw.text((_GAP, height - 34), answer.notice, _WARN, _font(17))
+    return sheet
+
+
+def _query(sheet: Image.Image, draw: ImageDraw.ImageDraw, answer: SearchAnswer) -> None:
+    _tile(sheet, (_GAP, 64), _QUERY, answer.query_thumbnail)
+    query = answer.query
+    said = [query["modality"], query["body_part"], query["description"]]
+    y = 64 + _QUERY + 10
+    draw.text((_GAP, y), _cut(draw, _join(said), _QUERY, 18), _INK, _font(18))
+    labels = query["labels"]
+    if isinstance(labels, Mapping):
+        draw.text((_GAP, y + 26), _cut(draw, _labels(labels), _QUERY, 16), _ACCENT, _font(16))
+    draw.text((_GAP, y + 50), f"encoder: {answer.encoder}", _SOFT, _font(15))
+
+
+def _caption(draw: ImageDraw.ImageDraw, place: tuple[int, int], number: int, hit: Hit) -> None:
+    x, y = place
+    draw.text((x, y), f"{number + 1}", _SOFT, _font(17))
+    draw.text((x + 26, y), f"{hit.score:.3f}", _ACCENT, _font(17))
+    more = f"+{hit.more_in_study}" if hit.more_in_study else ""
+    draw.text((x + _SIDE - 40, y), more, _SOFT, _font(15))
+    age = f"{hit.age_years:.0f}y" if hit.age_years is not None else ""
+    tags = _join([hit.modality, hit.body_part, hit.view, f"{hit.sex}{age}"])
+    draw.text((x, y + 24), _cut(draw, tags, _SIDE, 15), _INK, _font(15))
+    said = _labels(hit.labels) or hit.description
+    draw.text((x, y + 46), _cut(draw, said, _SIDE, 15), _SOFT, _font(15))
+
+
+def _tile(sheet: Image.Image, place: tuple[int, int], side: int, webp: bytes) -> None:
+    tile = Image.new("RGB", (side, side), _TILE)
+    if webp:
+        with Image.open(io.BytesIO(webp)) as picture:
+            shown = picture.convert("RGB")
+        scale = side / max(shown.size)
+        size = (max(1, round(shown.width * scale)), max(1, round(shown.height * scale)))
+        shown = shown.resize(size, Image.Resampling.LANCZOS)
+        tile.paste(shown, ((side - shown.width) // 2, (side - shown.height) // 2))
+    sheet.paste(tile, place)
+
+
+def _labels(labels: Mapping[str, object]) -> str:
+    return _join([", ".join(v) if isinstance(v, list | tuple) else v for v in labels.values()])
+
+
+def _join(parts: list[object]) -> str:
+    return " · ".join(str(p) for p in parts if p)
+
+
+def _cut(draw: ImageDraw.ImageDraw, text: str, width: int, size: int) -> str:
+    while text and draw.textlength(text, font=_font(size)) > width:
+        text = text[:-2].rstrip(" ·…") + "…"
+    return text
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)

@@ -1,0 +1,1 @@
+"""Vector stores: one file each, one contract, a projection of the catalog."""

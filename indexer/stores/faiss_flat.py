@@ -1,0 +1,109 @@
+"""FAISS, flat: exact inner product over float32, in the embedded engine that also runs on GPUs.
+
+FAISS knows neither replacement nor honest padding (the same id twice is two rows; missing results
+come back as -1 with ±3.4e38), so both are settled here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from indexer.errors import IndexCorruptError, MissingExtraError
+from indexer.stores.contract import NO_ID, StoreStats, checked, checked_queries
+from indexer.types import Embeddings, ItemIds, Scores
+
+_TIE_MARGIN = 16
+"""Extra neighbours fetched, so that ties at the k-th place are settled by id, not by chance."""
+
+
+def _faiss() -> Any:
+    try:
+        import faiss  # noqa: PLC0415; optional, and slow to load
+    except ImportError as error:
+        raise MissingExtraError(
+            "the FAISS store needs an extra: pip install 'syntopy[cpu]' or 'syntopy[gpu]' "
+            "(or create the library with --store exact)"
+        ) from error
+    return faiss
+
+
+class FaissFlatStore:
+    """``IndexIDMap2(IndexFlatIP)`` behind the store contract."""
+
+    def __init__(self, dim: int, index: Any = None) -> None:
+        faiss = _faiss()
+        self.dim = dim
+        self._index = index or faiss.IndexIDMap2(faiss.IndexFlatIP(dim))
+
+    def upsert(self, ids: ItemIds, vectors: Embeddings) -> None:
+        """Add vectors, or replace those of known ids."""
+        ids, vectors = checked(ids, vectors, self.dim)
+        if len(ids):
+            self._index.remove_ids(ids)
+            self._index.add_with_ids(vectors, ids)
+
+    def delete(self, ids: ItemIds) -> None:
+        """Forget these ids."""
+        self._index.remove_ids(np.ascontiguousarray(ids, np.int64))
+
+    def search(
+        self, queries: Embeddings, k: int, allowed: ItemIds | None = None
+    ) -> tuple[ItemIds, Scores]:
+        """The k nearest of each query among ``allowed`` (all, where None)."""
+        faiss = _faiss()
+        queries = checked_queries(queries, self.dim)
+        params, candidates = None, self.count()
+        if allowed is not None:
+            wanted = np.intersect1d(allowed, self.ids())
+            params = faiss.SearchParameters(sel=faiss.IDSelectorBatch(wanted))
+            candidates = len(wanted)
+        k = min(max(k, 0), candidates)
+        if k == 0 or not len(queries):
+            return np.empty((len(queries), k), np.int64), np.empty((len(queries), k), np.float32)
+        wide = min(k + _TIE_MARGIN, candidates)
+        scores, ids = self._index.search(queries, wide, params=params)
+        scores = np.where(ids == NO_ID, -np.inf, scores)
+        order = np.lexsort((ids, -scores), axis=1)[:, :k]
+        return np.take_along_axis(ids, order, 1), np.take_along_axis(scores, order, 1)
+
+    def fetch(self, ids: ItemIds) -> Embeddings:
+        """The vectors of these ids, in this order."""
+        ids = np.ascontiguousarray(ids, np.int64)
+        missing = ~np.isin(ids, self.ids())
+        if missing.any():
+            raise KeyError(f"{missing.sum()} of {len(ids)} ids are not in the store")
+        found = np.empty((len(ids), self.dim), np.float32)
+        for row, item_id in enumerate(ids):
+            found[row] = self._index.reconstruct(int(item_id))
+        return found
+
+    def ids(self) -> ItemIds:
+        """All ids held, ascending."""
+        return np.sort(_faiss().vector_to_array(self._index.id_map))
+
+    def count(self) -> int:
+        """How many vectors are held."""
+        return int(self._index.ntotal)
+
+    def stats(self) -> StoreStats:
+        """Kind, size and recall."""
+        return StoreStats("faiss-flat", self.count(), self.count() * (4 * self.dim + 8), 1.0)
+
+    def snapshot(self, path: Path) -> None:
+        """Write everything to ``path``."""
+        _faiss().write_index(self._index, str(path))
+
+    @classmethod
+    def restore(cls, path: Path, dim: int) -> Self:
+        """Read a snapshot; IndexCorruptError if it is damaged or of another dimension."""
+        faiss = _faiss()
+        try:
+            index = faiss.read_index(str(path))
+        except RuntimeError as error:
+            raise IndexCorruptError(f"{path.name} is no readable FAISS index") from error
+        if not isinstance(index, faiss.IndexIDMap2) or index.d != dim:
+            raise IndexCorruptError(f"{path.name} is an index of another kind or dimension")
+        return cls(dim, index)

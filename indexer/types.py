@@ -1,0 +1,267 @@
+"""The words the parts of the indexer share: array shapes, pixels, outcomes, hits. No behaviour."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+from jaxtyping import Float32, Int64, Shaped, UInt8
+
+Embeddings = Float32[np.ndarray, "n dim"]
+"""L2-normalised rows unless a docstring says otherwise."""
+Embedding = Float32[np.ndarray, " dim"]
+ItemIds = Int64[np.ndarray, " n"]
+Scores = Float32[np.ndarray, " n"]
+GreyImage = Float32[np.ndarray, "height width"]
+RgbImage = UInt8[np.ndarray, "height width 3"]
+Volume = Shaped[np.ndarray, "slices height width"]
+"""int16 where every modality value is a whole number in range, else float32."""
+Prepared = Shaped[np.ndarray, "..."]
+"""What an encoder's ``prepare`` made of one image or volume."""
+
+
+class Outcome(StrEnum):
+    """What became of one file that was handed in: exactly one of these."""
+
+    INDEXED = "indexed"
+    """In the catalog with its metadata and, being an image, its vectors."""
+    UNCHANGED = "unchanged"
+    """Known already, with the same content."""
+    LINKED = "linked"
+    """Not an image: kept as evidence beside its study."""
+    REJECTED = "rejected"
+    """Not usable; the reason says why."""
+    CONFLICT = "conflict"
+    """Its SOP Instance UID is taken by other pixels; the first one stays."""
+    SKIPPED = "skipped"
+    """Not for us: by name and content no medical image. Nothing is stored but the ledger row."""
+
+
+class Reason(StrEnum):
+    """Why a file did not become an item. docs/reasons.md explains each and how to mend it."""
+
+    NOT_DICOM = "not_dicom"
+    METADATA_TABLE = "metadata_table"
+    UNREADABLE = "unreadable"
+    ARCHIVE_CORRUPT = "archive_corrupt"
+    ARCHIVE_ENCRYPTED = "archive_encrypted"
+    ARCHIVE_BOMB = "archive_bomb"
+    ARCHIVE_NESTED = "archive_nested"
+    HEADER_CORRUPT = "header_corrupt"
+    NO_UIDS = "no_uids"
+    INVALID_UID = "invalid_uid"
+    NO_TRANSFER_SYNTAX = "no_transfer_syntax"
+    UNSUPPORTED_TRANSFER_SYNTAX = "unsupported_transfer_syntax"
+    NO_PIXEL_DATA = "no_pixel_data"
+    MISSING_PIXEL_ATTRIBUTE = "missing_pixel_attribute"
+    TRUNCATED = "truncated"
+    DECODE_FAILED = "decode_failed"
+    UNSUPPORTED_PHOTOMETRIC = "unsupported_photometric"
+    TOO_LARGE = "too_large"
+    BLANK = "blank"
+    DICOMDIR = "dicomdir"
+    UID_CONFLICT = "uid_conflict"
+    SERIES_INCOMPLETE_SOURCE = "series_incomplete_source"
+    ENCODER_FAILED = "encoder_failed"
+    TIMEOUT = "timeout"
+    OUT_OF_MEMORY = "out_of_memory"
+    WORKER_DIED = "worker_died"
+    UNSTABLE = "unstable"
+    INTERNAL_ERROR = "internal_error"
+
+
+class Flag(StrEnum):
+    """Something a reader of the item should know; it was accepted all the same."""
+
+    NO_PREAMBLE = "no_preamble"
+    GUESSED_TRANSFER_SYNTAX = "guessed_transfer_syntax"
+    DERIVED_UIDS = "derived_uids"
+    EXCESS_PIXEL_BYTES = "excess_pixel_bytes"
+    BITS_INCONSISTENT = "bits_inconsistent"
+    ELEMENT_IGNORED = "element_ignored"
+    CHARSET_REPLACED = "charset_replaced"
+    VOI_INVALID = "voi_invalid"
+    RESCALE_INVALID = "rescale_invalid"
+    HU_IMPLAUSIBLE = "hu_implausible"
+    NON_SQUARE_PIXELS = "non_square_pixels"
+    OVERLAY_STRIPPED = "overlay_stripped"
+    NO_GEOMETRY = "no_geometry"
+    FEW_SLICES = "few_slices"
+    DUPLICATE_POSITIONS = "duplicate_positions"
+    UNEVEN_SPACING = "uneven_spacing"
+    MISSING_SLICES = "missing_slices"
+    GANTRY_TILT = "gantry_tilt"
+    THICKNESS_DIFFERS = "thickness_differs"
+    SLICES_SAMPLED = "slices_sampled"
+    FRAMES_SAMPLED = "frames_sampled"
+    STACKS_SAMPLED = "stacks_sampled"
+    MOSAIC = "mosaic"
+    WHOLE_SLIDE_TILES = "whole_slide_tiles"
+    BURNED_IN_SUSPECT = "burned_in_suspect"
+
+
+class Role(StrEnum):
+    """What an image is for. Search looks at ``primary`` unless told otherwise."""
+
+    PRIMARY = "primary"
+    LOCALIZER = "localizer"
+    SECONDARY = "secondary"
+    DERIVED = "derived"
+    TEST = "test"
+    """Phantom, quality-assurance or test-pattern acquisitions."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """A VOI window: ``center`` and ``width`` in modality units (HU for CT), PS3.3 C.11.2.1.2."""
+
+    center: float
+    width: float
+    function: str = "LINEAR"
+
+
+@dataclass(frozen=True)
+class ImagePixels:
+    """One frame, decoded, the modality LUT applied, before any window.
+
+    Attributes:
+        values: grey: float32 ``(h, w)`` in modality units; colour: uint8 RGB ``(h, w, 3)``.
+        modality: DICOM modality code, ``""`` where unknown.
+        inverted: low values are to be shown bright (MONOCHROME1, or PresentationLUTShape INVERSE).
+            The values themselves are as stored: whoever shows or encodes inverts, once.
+        window: the file's own first VOI window, or None.
+        voi_lut: the file's own VOI LUT as (first mapped value, entries scaled to 0..1), or None.
+        padding: bool ``(h, w)``, True where there is no image (pixel padding), or None.
+        spacing: row and column spacing in mm, or None.
+        aspect: height of a pixel divided by its width.
+    """
+
+    values: GreyImage | RgbImage
+    modality: str = ""
+    inverted: bool = False
+    window: Window | None = None
+    voi_lut: tuple[float, GreyImage] | None = None
+    padding: np.ndarray | None = None
+    spacing: tuple[float, float] | None = None
+    aspect: float = 1.0
+
+
+@dataclass(frozen=True)
+class VolumePixels:
+    """A stack of parallel slices in the order of their positions.
+
+    Attributes:
+        values: ``(slices, rows, columns)`` in modality units (HU for CT).
+        modality: DICOM modality code, ``""`` where unknown.
+        spacing: slice, row and column spacing in mm.
+        orientation: unit vectors (patient LPS) along slices, rows' index and columns' index, as a
+            flat tuple of nine; ``values[k, j, i]`` lies at ``origin + k*s0*o[0:3] + j*s1*o[3:6] +
+            i*s2*o[6:9]``.
+        origin: position (mm, LPS) of ``values[0, 0, 0]``.
+        inverted, window: as for `ImagePixels`.
+        padding_value: modality value that marks "no image", or None.
+        sheared: the slice step is not along the slice normal (gantry tilt); not yet corrected.
+    """
+
+    values: Volume
+    modality: str
+    spacing: tuple[float, float, float]
+    orientation: tuple[float, ...]
+    origin: tuple[float, float, float]
+    inverted: bool = False
+    window: Window | None = None
+    padding_value: float | None = None
+    sheared: bool = False
+
+
+Pixels = ImagePixels | VolumePixels
+
+
+@dataclass(frozen=True)
+class EncoderSpec:
+    """What an encoder is, as stored with every space it fills.
+
+    Attributes:
+        name: registry name.
+        dim: length of its vectors.
+        inputs: ``"image"``, ``"volume"`` or both.
+        modalities: DICOM modality codes it was made for; empty means any.
+        weights: SHA-256 of its weights, or ``"builtin-<version>"``.
+        preprocessing: version of its `prepare`; a change makes a new space.
+        licence: SPDX identifier of the weights.
+        notice: a sentence that every answer made with it repeats, or ``""``.
+        has_text, has_patches: whether it also is a `TextEncoder`, a `PatchEncoder`.
+    """
+
+    name: str
+    dim: int
+    inputs: frozenset[str]
+    modalities: frozenset[str]
+    weights: str
+    preprocessing: str
+    licence: str
+    notice: str = ""
+    has_text: bool = False
+    has_patches: bool = False
+
+
+@dataclass(frozen=True)
+class Attributes:
+    """What a catalog row, a CSV row or a DICOM header says about an image. Empty means unknown.
+
+    ``labels`` maps a label's name to its values; ``extra`` keeps what has no column of its own.
+    ``patient_id`` is the real one and never leaves the ingest: the catalog keeps a pseudonym.
+    """
+
+    patient_id: str = ""
+    issuer: str = ""
+    sex: str = ""
+    age_years: float | None = None
+    study_instance_uid: str = ""
+    series_instance_uid: str = ""
+    study_date: str = ""
+    modality: str = ""
+    body_part: str = ""
+    view: str = ""
+    laterality: str = ""
+    study_description: str = ""
+    series_description: str = ""
+    manufacturer: str = ""
+    model: str = ""
+    report: str = ""
+    split: str = ""
+    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One neighbour.
+
+    Attributes:
+        id: public id of the item.
+        score: cosine, higher is nearer, in [-1, 1].
+        patient: pseudonym, ``""`` where the id is missing or shared by strangers.
+        more_in_study: further items of the same study among those looked at.
+    """
+
+    id: str
+    score: float
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uid: str
+    frame_number: int | None
+    kind: str
+    modality: str
+    body_part: str
+    view: str
+    description: str
+    patient: str
+    sex: str
+    age_years: float | None
+    study_date: str
+    role: str
+    flags: tuple[str, ...]
+    labels: Mapping[str, tuple[str, ...]]
+    more_in_study: int = 0

@@ -1,0 +1,1 @@
+"""How unlike a reference: arrays in, scores out. See `ood.contract`."""
