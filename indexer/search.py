@@ -7,9 +7,10 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, and_, or_, select
 
 from indexer.catalog.database import reading
 from indexer.catalog.tables import (
@@ -400,70 +401,72 @@ def _studies(db: Connection, items: Sequence[int]) -> dict[int, int]:
 def _hits(db: Connection, found: Sequence[tuple[int, float, int]]) -> list[Hit]:
     """Describe items for a person."""
     ids = [item for item, _, _ in found]
-    middle = (
-        select(ItemInstance.item_id, func.min(Instance.sop_instance_uid).label("sop"))
-        .join(Instance)
-        .where(ItemInstance.item_id.in_(ids), ItemInstance.position == 0)
-        .group_by(ItemInstance.item_id)
-        .subquery()
+    first = (
+        select(Instance.sop_instance_uid)
+        .join(ItemInstance)
+        .where(ItemInstance.item_id == Item.id)
+        .order_by(ItemInstance.position)
+        .limit(1)
+        .scalar_subquery()
     )
-    rows = db.execute(
+    query = (
         select(
-            Item.__table__,
+            Item.id,
+            Item.uid,
+            Item.kind,
+            Item.role,
+            Item.frame_index,
+            Item.flags,
+            first.label("sop_instance_uid"),
+            Series.series_instance_uid,
             Series.modality,
             Series.body_part,
             Series.view,
-            Series.series_instance_uid,
+            Series.description.label("series_description"),
+            Series.study_id,
             Study.study_instance_uid,
+            Study.description.label("study_description"),
             Study.sex,
             Study.age_years,
             Study.study_date,
             Patient.pseudonym,
             Patient.shared,
-            middle.c.sop,
         )
         .select_from(Item)
         .join(Series)
         .join(Study)
         .join(Patient)
-        .join(middle, middle.c.item_id == Item.id, isouter=True)
         .where(Item.id.in_(ids))
-        .add_columns(
-            Item.id.label("item_id"),
-            Study.id.label("study_row"),
-            Series.description.label("series_description"),
-            Study.description.label("study_description"),
-        )
     )
-    described = {row.item_id: row for row in rows}
-    labels = _labels(db, {row.study_row for row in described.values()})
-    return [_hit(described[i], score, more, labels) for i, score, more in found if i in described]
+    rows = {row.id: row for row in db.execute(query)}
+    labels = _labels(db, {row.study_id for row in rows.values()})
+    return [
+        _hit(rows[item], score, more, labels.get(rows[item].study_id, {}))
+        for item, score, more in found
+        if item in rows
+    ]
 
 
-def _hit(
-    row: object, score: float, more: int, labels: Mapping[int, Mapping[str, tuple[str, ...]]]
-) -> Hit:
-    get = row._mapping  # type: ignore[attr-defined]  # noqa: SLF001; SQLAlchemy's public name
-    frame = get["frame_index"]
+def _hit(row: Row[Any], score: float, more: int, labels: Mapping[str, tuple[str, ...]]) -> Hit:
     return Hit(
-        id=get[Item.uid],
+        id=row.uid,
         score=round(float(score), 6),
-        study_instance_uid=get[Study.study_instance_uid],
-        series_instance_uid=get[Series.series_instance_uid],
-        sop_instance_uid=get["sop"] or "",
-        frame_number=None if frame is None else frame + 1,
-        kind=get[Item.kind],
-        modality=get[Series.modality],
-        body_part=get[Series.body_part],
-        view=get[Series.view],
-        description=get["series_description"] or get["study_description"],
-        patient="" if get[Patient.shared] else get[Patient.pseudonym],
-        sex=get[Study.sex],
-        age_years=get[Study.age_years],
-        study_date=get[Study.study_date],
-        role=get[Item.role],
-        flags=tuple(get[Item.flags]),
-        labels=labels.get(get["study_row"], {}),
+        study_instance_uid=row.study_instance_uid,
+        series_instance_uid=row.series_instance_uid,
+        sop_instance_uid=row.sop_instance_uid or "",
+        frame_number=None if row.frame_index is None else row.frame_index + 1,
+        kind=row.kind,
+        modality=row.modality,
+        body_part=row.body_part,
+        view=row.view,
+        description=row.series_description or row.study_description,
+        patient="" if row.shared else row.pseudonym,
+        sex=row.sex,
+        age_years=row.age_years,
+        study_date=row.study_date,
+        role=row.role,
+        flags=tuple(row.flags),
+        labels=labels,
         more_in_study=more,
     )
 

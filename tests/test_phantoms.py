@@ -195,7 +195,7 @@ def test_every_file_reads_without_a_warning(cohort: tuple[Path, list[PhantomStud
             assert ds.file_meta.MediaStorageSOPInstanceUID == ds.SOPInstanceUID
             assert UID(ds.SOPInstanceUID).is_valid
             assert ds.PatientID == study.patient_id
-            assert ds.PatientName == f"Phantom^{study.patient_number:04d}"
+            assert ds.PatientName == f"Drawn^{study.patient_number:04d}"
             assert ds.PatientAge == f"{study.age_years:03d}Y"
             assert ds.StudyInstanceUID == study.study_instance_uid
             assert ds.SOPInstanceUID not in seen

@@ -156,7 +156,7 @@ def _only_compressed(dataset: Dataset, image_type: list[str]) -> bool:
 
 
 def _is_test_object(dataset: Dataset) -> bool:
-    """Phantom and quality-assurance acquisitions by the words vendors use (W6)."""
+    """Phantom and quality-assurance acquisitions by the words vendors and technicians use (W6)."""
     if value_of(dataset, "QualityControlImage") == "YES":
         return True
     said = " ".join(

@@ -332,7 +332,7 @@ def _patient_studies(
             seed=seed,
             patient_number=patient.number,
             visit=visit,
-            patient_id=f"PHANTOM-{patient.number:04d}",
+            patient_id=f"DRAWN-{patient.number:04d}",
             sex=sex,
             age_years=_age(born, day),
             birth_date=f"{born:%Y%m%d}",

@@ -133,7 +133,7 @@ def _is_complete(folder: Path, parameters: dict[str, int]) -> bool:
 def _refuse_strangers(folder: Path, plan: list[PhantomStudy]) -> None:
     """Two cohorts in one folder would be ground truth for neither."""
     planned = {study.study_instance_uid for study in plan}
-    strangers = sum(1 for path in folder.glob("PHANTOM-*/*") if path.name not in planned)
+    strangers = sum(1 for path in folder.glob("DRAWN-*/*") if path.name not in planned)
     if strangers:
         raise ConfigError(
             f"{folder} holds {strangers} studies of another phantom cohort: "
@@ -208,7 +208,7 @@ def _base(study: PhantomStudy, sop_class: UID, number: int, description: str) ->
     ds.ReferringPhysicianName = ""
     ds.StudyDescription = f"{_DESCRIPTIONS[study.kind]} {study.view}".strip()
     ds.SeriesDescription = description
-    ds.PatientName = f"Phantom^{study.patient_number:04d}"
+    ds.PatientName = f"Drawn^{study.patient_number:04d}"
     ds.PatientID = study.patient_id
     ds.IssuerOfPatientID = "SYNTOPY"
     ds.PatientBirthDate = study.birth_date

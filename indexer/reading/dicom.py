@@ -87,7 +87,12 @@ def _read_opened(
     kind = kind_of(ds)
     draft = _instance(ds, opened, kind, task, sha256, options)
     if kind is Kind.EVIDENCE:
-        draft = replace(draft, report=report_text(ds), flags=_flags(opened))
+        draft = replace(
+            draft,
+            report=report_text(ds),
+            flags=_flags(opened),
+            content_hash=_evidence_hash(ds),
+        )
         return FileResult(task.source, Outcome.LINKED, instances=(draft,))
     reader = FrameReader(opened, options.max_pixel_bytes)
     shape = reader.shape
@@ -191,7 +196,10 @@ def _read_frames(
     if is_whole_slide(ds):
         reader.flags.add(Flag.WHOLE_SLIDE_TILES)
     items, hashes, role = [], [], role_of(ds)
-    for index, stored in zip(chosen, reader.frames(chosen), strict=True):
+    rest = sorted(set(range(frames)) - set(chosen))  # looked at while all of the sample is blank
+    for index, stored in zip([*chosen, *rest], reader.frames([*chosen, *rest]), strict=True):
+        if index in rest and items:
+            break
         hashes.append(hash_pixels([stored]))
         if is_blank(stored):
             continue
@@ -286,6 +294,11 @@ def content_hash(ds: Dataset, pixel_hash: str) -> str:
     shown = "MONOCHROME1" if photometric == "MONOCHROME1" else ""
     values = [f"{k}={value_of(ds, k)}" for k in _VECTOR_KEYWORDS]
     return _sha(pixel_hash, shown, text_of(ds, "PresentationLUTShape"), *values)
+
+
+def _evidence_hash(ds: Dataset) -> str:
+    """SHA-256 of all elements but the bulk of the pixels, which may be compressed or not."""
+    return _sha(*(str(e) for e in ds if e.tag.group not in (0x0002, 0x7FE0)))
 
 
 def _sha(*parts: str) -> str:
