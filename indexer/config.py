@@ -51,7 +51,8 @@ def load_settings() -> Settings:
     unknown = sorted(names - known)
     if unknown:
         raise ConfigError(
-            f"unknown environment variable {', '.join(unknown)}; there are {', '.join(sorted(known))}"
+            f"unknown environment variable {', '.join(unknown)}; "
+            f"there are {', '.join(sorted(known))}"
         )
     try:
         return Settings()

@@ -120,7 +120,7 @@ def _comparison(tree: Comparison) -> ColumnElement[bool]:
     if tree.field.startswith("label:"):
         value = func.lower(Label.value)
         said = or_(*(value == str(v).lower() for v in tree.values))
-        found = exists(
+        return exists(
             select(Label.id).where(
                 Label.study_id == Study.id,
                 or_(Label.item_id.is_(None), Label.item_id == Item.id),
@@ -128,7 +128,6 @@ def _comparison(tree: Comparison) -> ColumnElement[bool]:
                 said if tree.op == "=" else not_(said),
             )
         )
-        return found
     compare = _COMPARE[tree.op]
     if tree.field in _NUMBER:
         return or_(*(compare(_NUMBER[tree.field], v) for v in tree.values))

@@ -108,7 +108,7 @@ class IngestOptions:
 
     workers: int
     read: ReadOptions
-    limits: WorkerLimits = WorkerLimits()
+    limits: WorkerLimits = field(default_factory=WorkerLimits)
     table: MetadataTable | None = None
     explicit_table: bool = False
     retry_rejected: bool = False
@@ -289,7 +289,7 @@ class _Ingest:
     def _take(self, task: FileTask | Problem, result: object, waiting: _Waiting) -> None:
         match result:
             case Failure():
-                assert isinstance(task, FileTask)  # noqa: S101; a Problem cannot fail
+                assert isinstance(task, FileTask)  # noqa: S101 - a Problem cannot fail
                 failed = Written(task.source, Outcome.REJECTED, result.reason, result.detail)
                 self._batch.append(failed)
             case FileResult() if result.waiting is not None:
@@ -375,7 +375,7 @@ class _Ingest:
                 return [replace(task, lost={**task.lost, result.step: why})]
             lost = {ref.order: (result.reason, result.detail) for ref in refs}
             result = SeriesResult(task, {}, lost, ())
-        assert isinstance(result, SeriesResult)  # noqa: S101; narrows the pool's object
+        assert isinstance(result, SeriesResult)  # noqa: S101 - narrows the pool's object
         if any(order < 0 for order in result.rejected):
             result = _without_new(result)
         vectors, failed = self._embed(result.items)
@@ -421,10 +421,10 @@ class _Ingest:
                         continue
                     own = vectors[position : position + len(result.items)]
                     position += len(result.items)
-                    if failed and not all(own):
-                        result = _refused(result, failed)
-                        own = []
-                    final = self._writer.file(db, result, own)
+                    usable = all(own) or not failed
+                    final = self._writer.file(
+                        db, result if usable else _refused(result, failed), own if usable else []
+                    )
                     count += len(own) if final.outcome is Outcome.INDEXED else 0
                     if result.last:
                         written.append(final)
@@ -541,7 +541,7 @@ class _Waiting:
     def slices(self, series: str) -> list[SliceRef]:
         with self._lock:
             rows = self._db.execute("SELECT ref FROM slice WHERE series = ? ORDER BY n", (series,))
-            return [pickle.loads(row[0]) for row in rows]  # noqa: S301; our own scratch file
+            return [pickle.loads(row[0]) for row in rows]  # noqa: S301 - our own scratch file
 
     def clear(self) -> None:
         with self._lock:
@@ -591,8 +591,7 @@ def _without_new(result: SeriesResult) -> SeriesResult:
     """Leave a stored series as it is: its earlier slices cannot be read any more."""
     why = (
         Reason.SERIES_INCOMPLETE_SOURCE,
-        "earlier slices of its series cannot be read from where they were; put them back and index "
-        "again",
+        "earlier slices of its series are gone from where they were; put them back, index again",
     )
     task, copies = result.task, {ref.order for ref in result.task.copies}
     rejected = {ref.order: result.rejected.get(ref.order, why) for ref in task.slices}

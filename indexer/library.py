@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Self
 
 from sqlalchemy import Engine, insert, select
 
@@ -151,7 +152,7 @@ class Library:
         """Let go of the database."""
         self.engine.dispose()
 
-    def __enter__(self) -> Library:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_exc: object) -> None:
@@ -215,7 +216,7 @@ class Library:
                 )
             )
         made = self.space_for(spec)
-        assert made is not None  # noqa: S101; it was just inserted
+        assert made is not None  # noqa: S101 - it was just inserted
         return made
 
 

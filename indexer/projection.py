@@ -164,7 +164,7 @@ def _restore(
 
 def _save(library: Library, space: SpaceInfo, projection: Projection) -> None:
     """Write snapshot, then its description, each by rename; then drop older snapshots."""
-    assert isinstance(projection.store, SnapshotStore)  # noqa: S101; checked by the caller
+    assert isinstance(projection.store, SnapshotStore)  # noqa: S101 - checked by the caller
     folder = library.index_folder
     folder.mkdir(exist_ok=True)
     name = f"space-{space.id}-{projection.high_water}-{projection.generation}.index"

@@ -29,7 +29,6 @@ from indexer.filters import parse_filter, sql_condition
 from indexer.library import Library, SpaceInfo
 from indexer.projection import open_projection, renormalised
 from indexer.reading.drafts import InstanceDraft, ItemDraft, ReadOptions
-from indexer.reading.tasks import read_query
 from indexer.registry import make_encoder
 from indexer.stores.contract import VectorStore
 from indexer.types import Embeddings, Hit, ItemIds, Role
@@ -128,7 +127,9 @@ def search(library: Library, request: SearchRequest, options: ReadOptions) -> Se
     with reading(library.engine) as db:
         excluded = _excluded(db, request, query, notes)
         allowed = None if condition is None else _allowed(db, condition)
-        found = _nearest(projection.store, query.vectors, request, allowed, excluded, db)
+        found = _nearest(
+            db, projection.store, query.vectors, request, allowed=allowed, excluded=excluded
+        )
         hits = _hits(db, found)
     candidates = _count(projection.store, allowed, excluded)
     if len(hits) < request.k:
@@ -245,6 +246,8 @@ def _described(hit: Hit, items: int) -> dict[str, object]:
 
 
 def _by_file(library: Library, space: SpaceInfo, path: Path, options: ReadOptions) -> _Query:
+    from indexer.reading.tasks import read_query  # noqa: PLC0415 - decoders, not needed for a UID
+
     draft, items = read_query(path, options)
     usable = [item for item in items if space.encoder in item.tensors]
     if not usable:
@@ -345,12 +348,13 @@ def _count(store: VectorStore, allowed: ItemIds | None, excluded: Mapping[int, s
 
 
 def _nearest(
+    db: Connection,
     store: VectorStore,
     vectors: Embeddings,
     request: SearchRequest,
+    *,
     allowed: ItemIds | None,
     excluded: Mapping[int, str],
-    db: Connection,
 ) -> list[tuple[int, float, int]]:
     """Best (item id, score, more in its study), looking further until k groups are found.
 

@@ -206,8 +206,7 @@ def _check_index(library: Library, repair: bool) -> list[Finding]:
         messages = [projection.note] if projection.note else []
         if wrong:
             messages.append("the index does not equal the catalog")
-        for message in messages:
-            findings.append(Finding("index", f"'{space.encoder}': {message}", repair))
+        findings += [Finding("index", f"'{space.encoder}': {m}", repair) for m in messages]
         if repair and wrong:
             forget_snapshots(library)
         if repair and messages:

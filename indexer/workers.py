@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from indexer.types import Reason
 
@@ -101,7 +101,7 @@ class WorkerPool(Generic[Task, Result]):
         self._window = 4 * self._count
         self._workers: list[_Worker[Task]] = []
 
-    def __enter__(self) -> WorkerPool[Task, Result]:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_exc: object) -> None:
@@ -141,7 +141,7 @@ class WorkerPool(Generic[Task, Result]):
         try:
             self._loop(run)
             run.done.put(None)
-        except BaseException as error:  # noqa: BLE001; handed to the consumer's thread
+        except BaseException as error:  # noqa: BLE001 - handed to the consumer's thread
             run.done.put(error)
         finally:
             for worker in [w for w in self._workers if w.task is not None]:
@@ -199,7 +199,7 @@ class WorkerPool(Generic[Task, Result]):
             worker.step = content
             worker.deadline = time.monotonic() + self._limits.seconds
             return
-        assert worker.task is not None  # noqa: S101; only busy workers are heard
+        assert worker.task is not None  # noqa: S101 - only busy workers are heard
         number, task = worker.task
         worker.task = None
         if kind == "failure":
@@ -241,7 +241,7 @@ def _serve(pipe: Connection, handler: Handler, context: Any, memory: int) -> Non
             answer = ("result", handler(task, context, lambda step: pipe.send(("step", step))))
         except MemoryError:
             answer = ("failure", (Reason.OUT_OF_MEMORY, "needs more memory than is allowed"))
-        except Exception as error:  # noqa: BLE001; a bug met by one file must not stop the others
+        except Exception as error:  # noqa: BLE001 - a bug met by one file must not stop the others
             answer = ("failure", (Reason.INTERNAL_ERROR, _where(error)))
         try:
             pipe.send(answer)

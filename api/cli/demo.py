@@ -11,7 +11,6 @@ from rich.progress import Progress
 from api.cli.index import print_outcomes, progress_bar, stopped_by_signal
 from api.cli.output import INTERRUPTED, err, errors_on_one_line, out, settings_with
 from api.cli.search import print_answer
-from api.service.demo import run_demo
 
 
 def demo(
@@ -33,6 +32,8 @@ def demo(
     """
     del no_serve  # the demonstration ends with the search
     with errors_on_one_line():
+        from api.service.demo import run_demo
+
         settings = settings_with()
         with (
             stopped_by_signal() as stop,

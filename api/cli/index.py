@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
@@ -25,12 +25,12 @@ from api.cli.output import (
     print_json_line,
     settings_with,
 )
-from api.service import ingest as service
-from api.service.library import open_or_create
-from indexer.errors import ConfigError
-from indexer.ingest import IngestProgress, IngestSummary
-from indexer.library import Library
-from indexer.types import Outcome
+
+if TYPE_CHECKING:
+    from api.service.ingest import IndexRequest
+    from indexer.config import Settings
+    from indexer.ingest import IngestProgress, IngestSummary
+    from indexer.library import Library
 
 
 def index(
@@ -81,6 +81,9 @@ def index(
     (with --strict), 130 stopped by Ctrl-C; what was done is kept.
     """
     with errors_on_one_line(as_json=as_json):
+        from api.service import ingest as service
+        from api.service.library import open_or_create
+
         settings = settings_with(library, workers)
         request = service.IndexRequest(paths, metadata, _pairs(mapping or []), retry_rejected)
         opened, created = open_or_create(settings.library)
@@ -114,6 +117,9 @@ def rejected(
       syntopy rejected --all --json | jq -r '.files[].outcome' | sort | uniq -c
     """
     with errors_on_one_line(as_json=as_json):
+        from api.service import ingest as service
+        from indexer.library import Library
+
         settings = settings_with(library)
         with Library.open(settings.library) as opened:
             entries = list(
@@ -129,6 +135,8 @@ def rejected(
 
 
 def _pairs(mapping: list[str]) -> dict[str, str]:
+    from indexer.errors import ConfigError
+
     pairs = {}
     for text in mapping:
         field, mark, column = text.partition("=")
@@ -159,6 +167,7 @@ def stopped_by_signal() -> Iterator[threading.Event]:
 
 @contextmanager
 def progress_bar(quiet: bool) -> Iterator[Callable[[IngestProgress], None] | None]:
+    """A progress bar on a terminal; nothing in a pipe or with ``quiet``."""
     if quiet or not err.is_terminal:
         yield None
         return
@@ -191,12 +200,14 @@ def progress_bar(quiet: bool) -> Iterator[Callable[[IngestProgress], None] | Non
 
 def _watch(
     library: Library,
-    request: service.IndexRequest,
-    settings: service.Settings,
+    request: IndexRequest,
+    settings: Settings,
     settle: float,
     stop: threading.Event,
     as_json: bool,
 ) -> None:
+    from api.service import ingest as service
+
     if not as_json:
         out.print(f"watching {', '.join(map(str, request.paths))}; Ctrl-C ends it")
     for summary in service.watch(library, request, settings, settle_seconds=settle, stop=stop):
@@ -208,6 +219,8 @@ def _watch(
 
 
 def _as_dict(summary: IngestSummary, library: Library) -> dict[str, object]:
+    from indexer.types import Outcome
+
     return {
         "library": str(library.path),
         "files": summary.files,
@@ -221,6 +234,8 @@ def _as_dict(summary: IngestSummary, library: Library) -> dict[str, object]:
 
 
 def _print_summary(summary: IngestSummary, library: Library, as_json: bool) -> None:
+    from indexer.types import Outcome
+
     if as_json:
         print_json(_as_dict(summary, library))
         return
@@ -234,6 +249,8 @@ def _print_summary(summary: IngestSummary, library: Library, as_json: bool) -> N
 
 def print_outcomes(summary: IngestSummary) -> None:
     """The counts of a run; they add up to the number of files."""
+    from indexer.types import Outcome
+
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(justify="right")
     table.add_column()
@@ -252,6 +269,8 @@ def print_outcomes(summary: IngestSummary) -> None:
 
 
 def _exit(summary: IngestSummary, strict: bool) -> None:
+    from indexer.types import Outcome
+
     if summary.stopped:
         raise typer.Exit(INTERRUPTED)
     usable = (Outcome.INDEXED, Outcome.UNCHANGED, Outcome.LINKED)

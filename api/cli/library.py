@@ -11,8 +11,6 @@ from rich.table import Table
 
 from api.cli.options import JsonOption, LibraryOption
 from api.cli.output import USAGE, err, errors_on_one_line, out, print_json, settings_with
-from api.service import library as service
-from indexer.library import Library
 
 
 def init(
@@ -36,6 +34,8 @@ def init(
       syntopy init chest --phi keep
     """
     with errors_on_one_line(as_json=as_json):
+        from indexer.library import Library
+
         settings = settings_with(path or library)
         encoders = tuple(encoder or ["texture"])
         made = Library.create(settings.library, phi=phi, encoders=encoders, store=store)
@@ -50,6 +50,9 @@ def init(
 def info(library: LibraryOption = None, as_json: JsonOption = False) -> None:
     """Describe a library: what it holds, what filled it, how big it is."""
     with errors_on_one_line(as_json=as_json):
+        from api.service import library as service
+        from indexer.library import Library
+
         settings = settings_with(library)
         with Library.open(settings.library) as opened:
             described = service.info(opened)
@@ -91,6 +94,9 @@ def remove(
       syntopy remove 1.2.840.113619.2.1 --level study --library chest --yes
     """
     with errors_on_one_line(as_json=as_json):
+        from api.service import library as service
+        from indexer.library import Library
+
         settings = settings_with(library)
         if not yes and not typer.confirm(f"Remove this {level} from {settings.library}?"):
             raise typer.Exit(1)
@@ -120,6 +126,9 @@ def verify(
       syntopy verify --library chest --repair
     """
     with errors_on_one_line(as_json=as_json):
+        from api.service import library as service
+        from indexer.library import Library
+
         settings = settings_with(library)
         with Library.open(settings.library) as opened, err.status("checking") as status:
             report = service.verify(

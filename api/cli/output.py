@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
 
-from indexer.config import Settings, load_settings
-from indexer.errors import ConfigError, SyntopyError
+if TYPE_CHECKING:
+    from indexer.config import Settings
 
 USAGE, NOTHING_INDEXED, PARTLY_REJECTED, INTERRUPTED = 2, 3, 4, 130
 
@@ -50,6 +50,8 @@ def plain(value: Any) -> Any:
 @contextmanager
 def errors_on_one_line(*, as_json: bool = False) -> Iterator[None]:
     """End the command with exit code 2 and one clear line where we raise on purpose."""
+    from indexer.errors import SyntopyError
+
     try:
         yield
     except SyntopyError as error:
@@ -61,6 +63,9 @@ def errors_on_one_line(*, as_json: bool = False) -> Iterator[None]:
 
 def settings_with(library: Path | None = None, workers: int | None = None) -> Settings:
     """The environment's settings, with what the command line says put over them."""
+    from indexer.config import load_settings
+    from indexer.errors import ConfigError
+
     said: dict[str, object] = {}
     if library is not None:
         said["library"] = library

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
 from api.cli.options import JsonOption, LibraryOption
 from api.cli.output import errors_on_one_line, out, print_json, settings_with
-from api.service import library as library_service
-from api.service import search as service
-from indexer.errors import QueryError
-from indexer.library import Library
-from indexer.search import SearchAnswer, SearchRequest
-from indexer.types import Role
+
+if TYPE_CHECKING:
+    from indexer.search import SearchAnswer
+    from indexer.types import Role
 
 
 def search(
@@ -65,6 +63,10 @@ def search(
       syntopy search --uid 1.2.840.113619.2.1 --filter "modality=CT and study_date>=2024-01-01"
     """
     with errors_on_one_line(as_json=as_json):
+        from api.service import search as service
+        from indexer.library import Library
+        from indexer.search import SearchRequest
+
         settings = settings_with(library)
         request = SearchRequest(
             image=image,
@@ -101,9 +103,12 @@ def show(
       syntopy show 1.2.840.113619.2.1 --library chest
     """
     with errors_on_one_line(as_json=as_json):
+        from api.service import library as service
+        from indexer.library import Library
+
         settings = settings_with(library)
         with Library.open(settings.library) as opened:
-            described = library_service.show(opened, uid)
+            described = service.show(opened, uid)
     if as_json:
         print_json(described)
         return
@@ -144,6 +149,9 @@ def print_answer(answer: SearchAnswer) -> None:
 
 
 def _roles(names: list[str]) -> frozenset[Role] | None:
+    from indexer.errors import QueryError
+    from indexer.types import Role
+
     if not names:
         return None
     if "all" in names:

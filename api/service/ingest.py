@@ -8,8 +8,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
+from api.service.options import read_options
 from indexer.catalog.database import reading
 from indexer.catalog.tables import LedgerRow
 from indexer.config import Settings
@@ -22,7 +23,6 @@ from indexer.ingest import (
     index_paths,
 )
 from indexer.library import Library
-from indexer.reading.drafts import ReadOptions
 from indexer.registry import make_encoder
 from indexer.sources.dicomdir import missing
 from indexer.sources.tables import MetadataTable, find_table
@@ -57,17 +57,6 @@ class LedgerEntry:
     reason: str
     detail: str
     seen_at: str
-
-
-def read_options(library: Library, settings: Settings) -> ReadOptions:
-    """How this library reads files."""
-    return ReadOptions(
-        encoders=library.config.encoders,
-        key=library.key,
-        keep_phi=library.config.phi == "keep",
-        max_file_bytes=settings.max_file_mb << 20,
-        max_pixel_bytes=settings.max_pixel_mb << 20,
-    )
 
 
 def index(
@@ -137,13 +126,6 @@ def rejected(
                 row.detail,
                 row.seen_at.isoformat(timespec="seconds"),
             )
-
-
-def outcome_counts(library: Library) -> dict[str, int]:
-    """How many files ended how, over all runs."""
-    with reading(library.engine) as db:
-        rows = db.execute(select(LedgerRow.outcome, func.count()).group_by(LedgerRow.outcome)).all()
-    return {row[0]: row[1] for row in sorted(rows, key=lambda row: str(row[0]))}
 
 
 def _options(

@@ -9,7 +9,6 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, func, select
 
-from api.service.ingest import outcome_counts
 from indexer.catalog.database import reading, transaction
 from indexer.catalog.removal import Removed, remove_matching
 from indexer.catalog.tables import (
@@ -91,7 +90,7 @@ def info(library: Library) -> LibraryInfo:
             modalities={value or "?": n for value, n in db.execute(modality)},
             labels=by(Label.name),
             reports=number(Report),
-            outcomes=outcome_counts(library),
+            outcomes=by(LedgerRow.outcome),
             rejected_by_reason=by(
                 LedgerRow.reason, LedgerRow.outcome.in_(["rejected", "conflict"])
             ),

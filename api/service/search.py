@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from api.service.ingest import read_options
+from api.service.options import read_options
 from indexer import search as engine
 from indexer.config import Settings
 from indexer.errors import StorageFullError

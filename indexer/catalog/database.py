@@ -8,12 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, inspect
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from indexer.errors import (
@@ -24,6 +19,8 @@ from indexer.errors import (
 )
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
+HEAD = "0001"
+"""The newest migration; a test compares it with the migrations folder."""
 _BUSY_MS = 30_000
 
 
@@ -49,25 +46,39 @@ def migrate(engine: Engine) -> None:
     Raises:
         LibraryVersionError: the catalog was written by a newer version.
     """
-    script = ScriptDirectory(str(_MIGRATIONS))
     with translated(), engine.connect() as connection:
-        current = MigrationContext.configure(connection).get_current_revision()
-        if current == script.get_current_head():
+        current = _revision(connection)
+        if current == HEAD:
             return
         if current is None:
             connection.exec_driver_sql("PRAGMA journal_mode=WAL")
             connection.commit()
-        config = Config()
-        config.set_main_option("script_location", str(_MIGRATIONS))
-        config.attributes["connection"] = connection
-        try:
-            command.upgrade(config, "head")
-        except CommandError as error:
-            raise LibraryVersionError(
-                f"this library was written by another version (catalog revision {current}); "
-                "upgrade syntopy to open it"
-            ) from error
+        _upgrade(connection, current)
         connection.commit()
+
+
+def _revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+    return None if found is None else str(found)
+
+
+def _upgrade(connection: Connection, current: str | None) -> None:
+    from alembic import command  # noqa: PLC0415 - slow to load, and hardly ever needed
+    from alembic.config import Config  # noqa: PLC0415
+    from alembic.util import CommandError  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    config.attributes["connection"] = connection
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise LibraryVersionError(
+            f"this library was written by another version (catalog revision {current}); "
+            "upgrade syntopy to open it"
+        ) from error
 
 
 @contextmanager

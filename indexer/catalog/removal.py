@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, ColumnElement, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select, update
 
 from indexer.catalog.tables import (
     Audit,
@@ -37,7 +37,7 @@ class Removed:
 def remove_matching(
     db: Connection, level: str, uid: str, actor: str, real_id: str | None = None
 ) -> Removed:
-    """Remove a ``study``, ``series`` or ``patient`` with metadata, vectors, thumbnails, ledger rows.
+    """Remove a ``study``, ``series`` or ``patient`` with all that was made from it.
 
     Args:
         db: a transaction.

@@ -39,7 +39,7 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {dict[str, Any]: JSON, list[str]: JSON, datetime: DateTime}  # noqa: RUF012 (SQLAlchemy's own name)
+    type_annotation_map = {dict[str, Any]: JSON, list[str]: JSON, datetime: DateTime}  # noqa: RUF012 - (SQLAlchemy's own name)
 
 
 def _cascade(target: str) -> ForeignKey:
@@ -114,7 +114,7 @@ class Item(Base):
     """What gets one vector a space: a frame, or a volume."""
 
     __tablename__ = "item"
-    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012; vector ids are never reused
+    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012 - vector ids are never reused
     id: Mapped[int] = mapped_column(primary_key=True)
     uid: Mapped[str] = mapped_column(String(32), unique=True)
     series_id: Mapped[int] = mapped_column(_cascade("series.id"), index=True)
@@ -139,7 +139,7 @@ class ItemInstance(Base):
 
 
 class Thumbnail(Base):
-    """A small WebP picture of an item; it commits with the item, so neither is without the other."""
+    """A small WebP picture of an item; both commit together, so neither is without the other."""
 
     __tablename__ = "thumbnail"
     item_id: Mapped[int] = mapped_column(_cascade("item.id"), primary_key=True)

@@ -7,6 +7,7 @@ from datetime import date
 
 from pydicom import Dataset
 
+from indexer.dicom.identity import PatientFingerprint, fingerprint
 from indexer.dicom.opening import text_of, uid_of, value_of
 from indexer.types import Attributes
 
@@ -34,6 +35,16 @@ def attributes_of(ds: Dataset) -> Attributes:
         series_description=text_of(ds, "SeriesDescription"),
         manufacturer=text_of(ds, "Manufacturer"),
         model=text_of(ds, "ManufacturerModelName"),
+    )
+
+
+def fingerprint_of(key: bytes, ds: Dataset) -> PatientFingerprint:
+    """The fingerprint of a data set's patient module."""
+    return fingerprint(
+        key,
+        text_of(ds, "PatientBirthDate"),
+        text_of(ds, "PatientSex").upper(),
+        text_of(ds, "PatientName"),
     )
 
 

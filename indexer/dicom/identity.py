@@ -13,10 +13,6 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-from pydicom import Dataset
-
-from indexer.dicom.opening import text_of
-
 _GENERIC_IDS = frozenset(
     [
         "anon",
@@ -102,16 +98,6 @@ def strangers(a: PatientFingerprint, b: PatientFingerprint) -> bool:
     if a.birth and b.birth:
         return a.birth != b.birth
     return bool(a.names and b.names) and not set(a.names) & set(b.names)
-
-
-def fingerprint_of(key: bytes, ds: Dataset) -> PatientFingerprint:
-    """The fingerprint of a data set's patient module."""
-    return fingerprint(
-        key,
-        text_of(ds, "PatientBirthDate"),
-        text_of(ds, "PatientSex").upper(),
-        text_of(ds, "PatientName"),
-    )
 
 
 def _words(name: str) -> list[str]:

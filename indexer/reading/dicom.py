@@ -1,4 +1,4 @@
-"""A DICOM file to drafts: identity, pixels, items; a slice is handed back to wait for its series."""
+"""A DICOM file to drafts: identity, pixels, items. A slice is sent back to wait for its series."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import fields, replace
 import numpy as np
 from pydicom import Dataset
 
-from indexer.dicom.attributes import attributes_of
+from indexer.dicom.attributes import attributes_of, fingerprint_of
 from indexer.dicom.classify import Kind, burned_in_suspect, is_whole_slide, kind_of, role_of
 from indexer.dicom.frames import (
     demosaic,
@@ -19,7 +19,7 @@ from indexer.dicom.frames import (
     slice_header,
 )
 from indexer.dicom.geometry import SliceHeader
-from indexer.dicom.identity import fingerprint_of, names_nobody, pseudonym, study_pseudonym
+from indexer.dicom.identity import names_nobody, pseudonym, study_pseudonym
 from indexer.dicom.opening import OpenedDicom, open_dicom, text_of, tolerant, uid_of, value_of
 from indexer.dicom.pixels import FrameReader, hash_pixels, is_blank
 from indexer.dicom.report import report_text
@@ -85,7 +85,7 @@ def _read_opened(
             detail="a DICOMDIR; the files it names are read themselves",
         )
     kind = kind_of(ds)
-    draft = _instance(ds, opened, kind, task, sha256, options)
+    draft = _instance(opened, kind, task, sha256, options)
     if kind is Kind.EVIDENCE:
         draft = replace(
             draft,
@@ -121,14 +121,10 @@ def _flags(opened: OpenedDicom) -> tuple[Flag, ...]:
 
 
 def _instance(
-    ds: Dataset,
-    opened: OpenedDicom,
-    kind: Kind,
-    task: FileTask,
-    sha256: str,
-    options: ReadOptions,
+    opened: OpenedDicom, kind: Kind, task: FileTask, sha256: str, options: ReadOptions
 ) -> InstanceDraft:
     """Identity and attributes, missing UIDs derived (I5) and the patient pseudonymised."""
+    ds = opened.dataset
     said = merged(attributes_of(ds), task.attributes if task.explicit else None)
     sop = uid_of(ds, "SOPInstanceUID") or uid_of(ds.file_meta, "MediaStorageSOPInstanceUID")
     study, series = said.study_instance_uid, said.series_instance_uid
@@ -195,7 +191,9 @@ def _read_frames(
         reader.flags.add(Flag.FRAMES_SAMPLED)
     if is_whole_slide(ds):
         reader.flags.add(Flag.WHOLE_SLIDE_TILES)
-    items, hashes, role = [], [], role_of(ds)
+    items: list[ItemDraft] = []
+    hashes: list[str] = []
+    role = role_of(ds)
     rest = sorted(set(range(frames)) - set(chosen))  # looked at while all of the sample is blank
     for index, stored in zip([*chosen, *rest], reader.frames([*chosen, *rest]), strict=True):
         if index in rest and items:

@@ -6,11 +6,14 @@ import base64
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from indexer.dicom.geometry import SliceHeader
 from indexer.dicom.identity import PatientFingerprint
 from indexer.sources.discover import SourceFile
 from indexer.types import Attributes, Flag, Outcome, Prepared, Reason, Role
+
+if TYPE_CHECKING:
+    from indexer.dicom.geometry import SliceHeader
 
 
 @dataclass(frozen=True)

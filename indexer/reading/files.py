@@ -76,6 +76,12 @@ def _read(task: FileTask, data: bytes, sha256: str, options: ReadOptions) -> Fil
         return _skipped(task, Reason.METADATA_TABLE, "a table; hand it in with --metadata")
     if fmt is Format.OTHER:
         return _read_unknown(task, data, sha256, options)
+    return _read_picture(task, fmt, data, sha256, options)
+
+
+def _read_picture(
+    task: FileTask, fmt: Format, data: bytes, sha256: str, options: ReadOptions
+) -> FileResult:
     if fmt is Format.NPZ:
         return read_array_rows(task, sha256, options)
     if fmt in (Format.NIFTI, Format.NRRD):

@@ -1,4 +1,4 @@
-"""Pictures, volumes and arrays that are not DICOM, to drafts. Their UIDs come from their content."""
+"""Pictures, volumes and arrays that are not DICOM, to drafts with UIDs made from their content."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ _TIE_MARGIN = 16
 
 def _faiss() -> Any:
     try:
-        import faiss  # noqa: PLC0415; optional, and slow to load
+        import faiss  # noqa: PLC0415 - optional, and slow to load
     except ImportError as error:
         raise MissingExtraError(
             "the FAISS store needs an extra: pip install 'syntopy[cpu]' or 'syntopy[gpu]' "
