@@ -47,14 +47,12 @@ from indexer.reading.drafts import (
     SeriesTask,
     SliceRef,
 )
-from indexer.reading.files import read_file
-from indexer.reading.series import read_series
-from indexer.reading.tasks import earlier_slice, file_tasks, known_uids
+from indexer.reading.tasks import earlier_slice, file_tasks, known_uids, read_task
 from indexer.registry import make_encoder
 from indexer.sources.discover import Problem, SourceFile, discover
 from indexer.sources.tables import MetadataTable
 from indexer.types import Attributes, Outcome, Reason
-from indexer.workers import Failure, Progress, WorkerLimits, WorkerPool
+from indexer.workers import Failure, WorkerLimits, WorkerPool
 
 T = TypeVar("T")
 Pool = WorkerPool[Any, Any]
@@ -152,18 +150,6 @@ def index_found(
         return run.run(found)
 
 
-def read_task(
-    task: FileTask | SeriesTask | Problem, options: ReadOptions, progress: Progress
-) -> FileResult | SeriesResult | Written:
-    """What a worker process does with one task."""
-    if isinstance(task, SeriesTask):
-        return read_series(task, options, progress)
-    if isinstance(task, Problem):
-        place = SourceFile(path=task.key, member=None, size=0, mtime_ns=0)
-        return Written(place, Outcome.REJECTED, task.reason, task.detail)
-    return read_file(task, options)
-
-
 class _Ingest:
     """One run. The pool's thread discovers and hands out; this thread encodes, writes, counts."""
 
@@ -185,7 +171,7 @@ class _Ingest:
         self._annotations: list[tuple[str, Attributes | None]] = []
         self._guard = threading.Lock()  # for the two above and _found: both threads use them
         self._found, self._discovering = 0, True
-        self._batch: list[FileResult | Written] = []
+        self._batch: list[FileResult] = []
         self._last_flush = self._last_report = self._start = time.monotonic()
 
     def run(self, found: Iterable[SourceFile | Problem]) -> IngestSummary:
@@ -287,12 +273,13 @@ class _Ingest:
         self._flush()
 
     def _take(self, task: FileTask | Problem, result: object, waiting: _Waiting) -> None:
-        match result:
-            case Failure():
-                assert isinstance(task, FileTask)  # noqa: S101 - a Problem cannot fail
-                failed = Written(task.source, Outcome.REJECTED, result.reason, result.detail)
+        match task, result:
+            case FileTask(), Failure():
+                failed = FileResult(
+                    task.source, Outcome.REJECTED, reason=result.reason, detail=result.detail
+                )
                 self._batch.append(failed)
-            case FileResult() if result.waiting is not None:
+            case _, FileResult() if result.waiting is not None:
                 draft, header, role = result.waiting
                 draft = self._described(draft)
                 waiting.add(
@@ -301,11 +288,9 @@ class _Ingest:
                     ),
                     draft.series_instance_uid,
                 )
-            case FileResult():
+            case _, FileResult():
                 drafts = tuple(self._described(draft) for draft in result.instances)
                 self._batch.append(replace(result, instances=drafts))
-            case Written():
-                self._batch.append(result)
         self._flush_if_due()
 
     def _described(self, draft: InstanceDraft) -> InstanceDraft:
@@ -395,7 +380,7 @@ class _Ingest:
     # -- encoding, writing, counting ---------------------------------------------------------------
 
     def _flush_if_due(self) -> None:
-        items = sum(len(r.items) for r in self._batch if isinstance(r, FileResult))
+        items = sum(len(r.items) for r in self._batch)
         waited = time.monotonic() - self._last_flush
         if items >= _FLUSH_ITEMS or len(self._batch) >= _FLUSH_FILES or waited > _FLUSH_SECONDS:
             self._flush()
@@ -407,7 +392,7 @@ class _Ingest:
         with self._guard:
             annotations, self._annotations = self._annotations, []
             known, self._known = self._known, Counter()
-        items = [item for r in batch if isinstance(r, FileResult) for item in r.items]
+        items = [item for r in batch for item in r.items]
         vectors, failed = self._embed(items)
         written: list[Written] = []
         count = 0
@@ -415,10 +400,6 @@ class _Ingest:
             with transaction(self._library.engine) as db:
                 position = 0
                 for result in batch:
-                    if isinstance(result, Written):
-                        self._writer.outcome(db, result)
-                        written.append(result)
-                        continue
                     own = vectors[position : position + len(result.items)]
                     position += len(result.items)
                     usable = all(own) or not failed

@@ -47,12 +47,17 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Projection:
-    """A store that equals the catalog as of ``high_water``; ``note`` says what had to be done."""
+    """A store that equals the catalog as of ``high_water``.
+
+    ``note`` says what had to be done for that, ``damaged`` whether a file was not what it should
+    be: a missing one is normal after a run that was killed.
+    """
 
     store: VectorStore
     high_water: int
     generation: int
     note: str
+    damaged: bool
 
 
 def open_projection(library: Library, space: SpaceInfo, *, save: bool = False) -> Projection:
@@ -78,7 +83,8 @@ def open_projection(library: Library, space: SpaceInfo, *, save: bool = False) -
             store.upsert(ids, vectors)
             high_water = int(seqs[-1])
     changed = stored is None or (high_water, generation) != (stored.high_water, stored.generation)
-    projection = Projection(store, high_water, int(generation), note)
+    damaged = bool(note) and stored is not None
+    projection = Projection(store, high_water, int(generation), note, damaged)
     if save and (changed or note) and isinstance(store, SnapshotStore):
         _save(library, space, projection)
     return projection

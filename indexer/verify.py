@@ -203,7 +203,7 @@ def _check_index(library: Library, repair: bool) -> list[Finding]:
                 if wrong:
                     break
                 wrong = not np.allclose(projection.store.fetch(ids), vectors, atol=1e-3)
-        messages = [projection.note] if projection.note else []
+        messages = [projection.note] if projection.damaged else []
         if wrong:
             messages.append("the index does not equal the catalog")
         findings += [Finding("index", f"'{space.encoder}': {m}", repair) for m in messages]

@@ -130,10 +130,6 @@ class CatalogWriter:
             self._replace_items(db, result, vectors, by_uid)
         return written
 
-    def outcome(self, db: Connection, written: Written) -> None:
-        """Write the ledger row of a file that was never read."""
-        self._ledger(db, written, "", "")
-
     def annotate(self, db: Connection, sop_instance_uid: str, said: Attributes) -> None:
         """Add what a table says to an instance that is in the catalog."""
         row = db.execute(

@@ -8,10 +8,12 @@ from pathlib import Path
 from indexer.errors import FileRejectedError, QueryError
 from indexer.reading.drafts import (
     EarlierSlice,
+    FileResult,
     FileTask,
     InstanceDraft,
     ItemDraft,
     ReadOptions,
+    SeriesResult,
     SeriesTask,
     SliceRef,
 )
@@ -19,12 +21,25 @@ from indexer.reading.files import read_file
 from indexer.reading.pictures import instance_uid, row_key
 from indexer.reading.series import read_series
 from indexer.sources.arrays import describe_npz
-from indexer.sources.discover import SourceFile
+from indexer.sources.discover import Problem, SourceFile
 from indexer.sources.tables import MetadataTable
 from indexer.types import Attributes, Outcome
+from indexer.workers import Progress
 
 _ROWS = 256
 """Rows of a NumPy archive that are read, encoded and committed together."""
+
+
+def read_task(
+    task: FileTask | SeriesTask | Problem, options: ReadOptions, progress: Progress
+) -> FileResult | SeriesResult:
+    """What a worker process does with one task."""
+    if isinstance(task, SeriesTask):
+        return read_series(task, options, progress)
+    if isinstance(task, Problem):
+        place = SourceFile(path=task.key, member=None, size=0, mtime_ns=0)
+        return FileResult(place, Outcome.REJECTED, reason=task.reason, detail=task.detail)
+    return read_file(task, options)
 
 
 def file_tasks(
