@@ -199,7 +199,7 @@ def test_cut_volumes_are_truncated() -> None:
     assert rejected(whole[:-1], Format.NIFTI) is Reason.TRUNCATED
     packed = gzip.compress(whole)
     assert rejected(packed[: len(packed) // 2], Format.NIFTI) is Reason.TRUNCATED
-    assert rejected(whole[:100], Format.NIFTI) is Reason.HEADER_CORRUPT
+    assert rejected(whole[:100], Format.NIFTI) is Reason.TRUNCATED
     for encoding in ("raw", "gzip", "bzip2"):
         data = nrrd(noise, encoding)
         assert rejected(data[: len(data) // 2], Format.NRRD) is Reason.TRUNCATED

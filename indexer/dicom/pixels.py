@@ -18,7 +18,14 @@ from pydicom import Dataset
 from pydicom.encaps import generate_frames, parse_basic_offsets, parse_fragments
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
-from pydicom.uid import UID, JPEGExtended12Bit, JPEGLSLossless, JPEGLSNearLossless
+from pydicom.uid import (
+    UID,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+)
 
 from indexer.dicom.classify import has_pixels
 from indexer.dicom.opening import (
@@ -39,10 +46,14 @@ _COLOUR = ("RGB", "PALETTE COLOR", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_R
 _IMAGECODECS = "imagecodecs"
 _IMAGECODECS_DECODERS: dict[str, Callable[[bytes], np.ndarray]] = {
     JPEGExtended12Bit: imagecodecs.jpeg_decode,
+    JPEGLossless: imagecodecs.ljpeg_decode,
+    JPEGLosslessSV1: imagecodecs.ljpeg_decode,
     JPEGLSLossless: imagecodecs.jpegls_decode,
     JPEGLSNearLossless: imagecodecs.jpegls_decode,
 }
 """What pydicom's plugins leave out: 12-bit JPEG, and JPEG-LS of 6 or 7 bits."""
+_FASTER = (JPEGLossless, JPEGLosslessSV1)
+"""Where imagecodecs goes first: bit-equal to gdcm, in less than half the time."""
 _OUTSIDE_SCAN_HU = -1500.0
 """CT values below this are no tissue: scanners fill the corners with -2000 or -3024 (P8)."""
 _PLAUSIBLE_HU = (-11000.0, 32000.0)
@@ -252,6 +263,8 @@ class FrameReader:
         if self.syntax == JPEGExtended12Bit and self.shape.bits_stored > 8:
             return [_IMAGECODECS]  # gdcm and Pillow refuse 12 bits
         plugins = list(get_decoder(self.syntax).available_plugins)
+        if self.syntax in _FASTER and self.shape.samples == 1:
+            return [_IMAGECODECS, *plugins]
         return [*plugins, _IMAGECODECS] if self.syntax in _IMAGECODECS_DECODERS else plugins
 
     def _decode_with(self, plugin: str, indices: list[int]) -> Iterator[np.ndarray]:
@@ -276,7 +289,7 @@ class FrameReader:
                 raise FileRejectedError(
                     Reason.DECODE_FAILED, "the compressed image has another size than the header"
                 )
-            yield frame
+            yield frame.view(f"i{frame.dtype.itemsize}") if self.shape.signed else frame
 
     def _rgb(self, frame: np.ndarray) -> np.ndarray:
         """Colour as uint8 RGB; pydicom has turned YBR into RGB already (P9)."""

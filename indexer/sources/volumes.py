@@ -273,6 +273,8 @@ def _nifti_header(start: bytes, stream: IO[bytes]) -> Any:
     if 540 in (int.from_bytes(start[:4], "little"), int.from_bytes(start[:4], "big")):
         header_class = nibabel.Nifti2Header
         start += read_up_to(stream, 540 - 348)
+    if len(start) < header_class.template_dtype.itemsize:
+        raise FileRejectedError(Reason.TRUNCATED, "the file ends early")
     try:
         header = header_class(start, check=False)
         header.check_fix(logger=_QUIET, error_level=40)
