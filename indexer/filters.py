@@ -6,14 +6,16 @@ One small tree, compiled to SQL here (other stores add a compiler of their own).
     factor     := not factor | ( expression ) | field op value | field in (value, …)
     op         := = != < <= > >=
 
-Values are words, or quoted; text compares without regard to case. A value that is unknown for an
-item fails every comparison, and ``not`` turns that around.
+Values are words, or quoted, and so are names of labels: ``label:"finding labels"=Effusion``. Text
+compares without regard to case. A value that is unknown for an item fails every comparison, and
+``not`` turns that around.
 """
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -24,9 +26,11 @@ from indexer.catalog.tables import Item, Label, Patient, Series, Study
 from indexer.errors import FilterError
 
 _TOKEN = re.compile(
-    r"""\s*(?:(?P<quoted>"[^"]*"|'[^']*')|(?P<op><=|>=|!=|=|<|>)|(?P<mark>[(),])"""
-    r"""|(?P<word>[^\s(),<>=!"']+))""",
+    r"""(?P<quoted>"[^"]*"|'[^']*')|(?P<op><=|>=|!=|=|<|>)|(?P<mark>[(),])"""
+    r"""|(?P<word>(?i:label):(?:"[^"]+"|'[^']+')|[^\s(),<>=!"']+)""",
 )
+_MOST_CONDITIONS, _MOST_VALUES, _DEEPEST = 300, 10_000, 30
+"""What SQLite (expression depth 1000, 32,766 variables) and Python's own stack bear with ease."""
 _TEXT: dict[str, Any] = {
     "modality": Series.modality,
     "body_part": Series.body_part,
@@ -118,8 +122,7 @@ def sql_condition(tree: Filter) -> ColumnElement[bool]:
 
 def _comparison(tree: Comparison) -> ColumnElement[bool]:
     if tree.field.startswith("label:"):
-        value = func.lower(Label.value)
-        said = or_(*(value == str(v).lower() for v in tree.values))
+        said = func.lower(Label.value).in_([str(v).lower() for v in tree.values])
         return exists(
             select(Label.id).where(
                 Label.study_id == Study.id,
@@ -128,15 +131,22 @@ def _comparison(tree: Comparison) -> ColumnElement[bool]:
                 said if tree.op == "=" else not_(said),
             )
         )
-    compare = _COMPARE[tree.op]
     if tree.field in _NUMBER:
-        return or_(*(compare(_NUMBER[tree.field], v) for v in tree.values))
+        return _one_of(_NUMBER[tree.field], tree.op, tree.values)
     if tree.field in _DATE:
         column = _DATE[tree.field]
-        return and_(column != "", or_(*(compare(column, v) for v in tree.values)))
+        return and_(column != "", _one_of(column, tree.op, tree.values))
     column = _TEXT[tree.field]
-    lowered = func.lower(column)
-    return and_(column != "", or_(*(compare(lowered, str(v).lower()) for v in tree.values)))
+    lowered = [str(v).lower() for v in tree.values]
+    return and_(column != "", _one_of(func.lower(column), tree.op, lowered))
+
+
+def _one_of(column: Any, op: str, values: Sequence[Any]) -> ColumnElement[bool]:
+    """The comparison with the one value, or with several of which one has to be equal."""
+    if len(values) == 1:
+        return _COMPARE[op](column, values[0])
+    among: ColumnElement[bool] = column.in_(values)
+    return among
 
 
 @dataclass(frozen=True)
@@ -152,7 +162,7 @@ class _Parser:
     def __init__(self, expression: str) -> None:
         self._expression = expression
         self._tokens = self._split()
-        self._at = 0
+        self._at = self._conditions = self._values = self._depth = 0
 
     def parse(self) -> Filter:
         tree = self._either()
@@ -165,15 +175,18 @@ class _Parser:
         tokens, position = [], 0
         text = self._expression.rstrip()
         while position < len(text):
+            if text[position].isspace():
+                position += 1
+                continue
             match = _TOKEN.match(text, position)
             if match is None or match.lastgroup is None:
-                raise FilterError("cannot read this", self._expression, position)
+                what = "this quote is not closed" if text[position] in "\"'" else "cannot read this"
+                raise FilterError(what, self._expression, position)
             kind = match.lastgroup
             value = match[kind]
-            start = match.start(kind)
             if kind == "word" and value.lower() in ("and", "or", "not", "in"):
                 kind, value = "keyword", value.lower()
-            tokens.append(_Token(kind, value, start))
+            tokens.append(_Token(kind, value, position))
             position = match.end()
         tokens.append(_Token("end", "the end", len(text)))
         return tokens
@@ -206,16 +219,25 @@ class _Parser:
         return parts[0] if len(parts) == 1 else All(tuple(parts))
 
     def _factor(self) -> Filter:
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            raise self._error(f"more than {_DEEPEST} levels of 'not' and '('", self._peek())
+        tree: Filter
         if self._take("not"):
-            return Not(self._factor())
-        if self._take("("):
+            tree = Not(self._factor())
+        elif self._take("("):
             tree = self._either()
             self._expect(")")
-            return tree
-        return self._condition()
+        else:
+            tree = self._condition()
+        self._depth -= 1
+        return tree
 
     def _condition(self) -> Comparison:
         field = self._next()
+        self._conditions += 1
+        if self._conditions > _MOST_CONDITIONS:
+            raise self._error(f"more than {_MOST_CONDITIONS} conditions", field)
         if field.kind != "word":
             raise self._error(f"expected a field, found '{field.text}'", field)
         name = self._field(field)
@@ -242,8 +264,9 @@ class _Parser:
         name = token.text.lower()
         if name in _TEXT or name in _NUMBER or name in _DATE:
             return name
-        if name.startswith("label:") and len(name) > len("label:"):
-            return name
+        label = name.removeprefix("label:").strip("\"'")
+        if name.startswith("label:") and label:
+            return f"label:{label}"
         raise self._error(
             f"unknown field '{token.text}'; there are {', '.join(field_names())}", token
         )
@@ -252,12 +275,18 @@ class _Parser:
         token = self._next()
         if token.kind not in ("word", "quoted"):
             raise self._error(f"expected a value, found '{token.text}'", token)
+        self._values += 1
+        if self._values > _MOST_VALUES:
+            raise self._error(f"more than {_MOST_VALUES} values", token)
         text = token.text[1:-1] if token.kind == "quoted" else token.text
         if field in _NUMBER:
             try:
-                return float(text)
-            except ValueError as error:
-                raise self._error(f"{field} is a number, not '{text}'", token) from error
+                number = float(text)
+            except ValueError:
+                number = math.nan
+            if math.isnan(number):
+                raise self._error(f"{field} is a number, not '{text}'", token)
+            return number
         if field in _DATE:
             try:
                 return date.fromisoformat(text).isoformat()

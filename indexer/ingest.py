@@ -8,8 +8,6 @@ next one, because the ledger knows what is done.
 
 from __future__ import annotations
 
-import pickle
-import sqlite3
 import threading
 import time
 from collections import Counter
@@ -32,7 +30,6 @@ from indexer.catalog.writer import (
     Written,
     uids_above,
 )
-from indexer.encoders.contract import Encoder
 from indexer.errors import StorageFullError
 from indexer.library import Library
 from indexer.projection import open_projection
@@ -52,6 +49,7 @@ from indexer.registry import make_encoder
 from indexer.sources.discover import Problem, SourceFile, discover
 from indexer.sources.tables import MetadataTable
 from indexer.types import Attributes, Outcome, Reason
+from indexer.waiting import Waiting, rounds_of
 from indexer.workers import Failure, WorkerLimits, WorkerPool
 
 T = TypeVar("T")
@@ -178,8 +176,8 @@ class _Ingest:
         job = self._begin_job()
         try:
             scratch = self._library.scratch_folder / "waiting.sqlite"
-            with closing(_Waiting(scratch)) as waiting, self._pool() as pool:
-                rounds = _rounds(self._counted(found), _ROUND_FILES)
+            with closing(Waiting(scratch)) as waiting, self._pool() as pool:
+                rounds = rounds_of(self._counted(found), _ROUND_FILES)
                 for part in rounds:
                     self._read_files(pool, part, waiting)
                     self._read_series(pool, waiting)
@@ -263,7 +261,7 @@ class _Ingest:
             self._annotations.extend(said)
 
     def _read_files(
-        self, pool: Pool, found: Iterable[SourceFile | Problem], waiting: _Waiting
+        self, pool: Pool, found: Iterable[SourceFile | Problem], waiting: Waiting
     ) -> None:
         with closing(pool.run(self._tasks(found))) as results:
             for task, result in results:
@@ -272,7 +270,7 @@ class _Ingest:
                     break
         self._flush()
 
-    def _take(self, task: FileTask | Problem, result: object, waiting: _Waiting) -> None:
+    def _take(self, task: FileTask | Problem, result: object, waiting: Waiting) -> None:
         match task, result:
             case FileTask(), Failure():
                 failed = FileResult(
@@ -303,7 +301,7 @@ class _Ingest:
 
     # -- second pass: series ---------------------------------------------------------------------
 
-    def _read_series(self, pool: Pool, waiting: _Waiting) -> None:
+    def _read_series(self, pool: Pool, waiting: Waiting) -> None:
         again: list[SeriesTask] = []
         names = waiting.series()
         with closing(pool.run(self._series_tasks(names, waiting))) as results:
@@ -321,7 +319,7 @@ class _Ingest:
                         return
         waiting.clear()
 
-    def _series_tasks(self, names: Iterable[str], waiting: _Waiting) -> Iterator[SeriesTask]:
+    def _series_tasks(self, names: Iterable[str], waiting: Waiting) -> Iterator[SeriesTask]:
         for name in names:
             if self._stop.is_set():
                 return
@@ -495,72 +493,11 @@ class _Ingest:
                 raise
 
 
-class _Waiting:
-    """Slices that wait for their series, in a scratch file: memory stays bounded."""
-
-    def __init__(self, path: Path) -> None:
-        self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-        self._db.execute("PRAGMA journal_mode=OFF")
-        self._db.execute("PRAGMA synchronous=OFF")
-        self._db.execute("CREATE TABLE slice (n INTEGER PRIMARY KEY, series TEXT, ref BLOB)")
-        self._db.execute("CREATE INDEX by_series ON slice (series, n)")
-        self._next = 0
-        self._lock = threading.Lock()
-
-    def add(self, make: Callable[[int], SliceRef], series: str) -> None:
-        with self._lock:
-            blob = pickle.dumps(make(self._next))
-            self._db.execute("INSERT INTO slice VALUES (?, ?, ?)", (self._next, series, blob))
-            self._next += 1
-
-    def series(self) -> list[str]:
-        """Names of the waiting series, in the order in which their first slices came."""
-        with self._lock:
-            rows = self._db.execute("SELECT series FROM slice GROUP BY series ORDER BY MIN(n)")
-            return [row[0] for row in rows]
-
-    def slices(self, series: str) -> list[SliceRef]:
-        with self._lock:
-            rows = self._db.execute("SELECT ref FROM slice WHERE series = ? ORDER BY n", (series,))
-            return [pickle.loads(row[0]) for row in rows]  # noqa: S301 - our own scratch file
-
-    def clear(self) -> None:
-        with self._lock:
-            self._db.execute("DELETE FROM slice")
-
-    def close(self) -> None:
-        self._db.close()
-
-
-def _rounds(
-    found: Iterator[SourceFile | Problem], size: int
-) -> Iterator[Iterator[SourceFile | Problem]]:
-    """Cut the stream into rounds of about ``size`` files that end where the folder changes."""
-    head = list(islice(found, 1))
-
-    def part() -> Iterator[SourceFile | Problem]:
-        count, folder = 0, ""
-        while head:
-            if count >= size and _folder(head[0]) != folder:
-                return
-            file = head.pop()
-            count, folder = count + 1, _folder(file)
-            yield file
-            head.extend(islice(found, 1))
-
-    while head:
-        yield part()
-
-
 def _batches(values: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:
     """itertools.batched, which Python 3.11 lacks."""
     source = iter(values)
     while part := tuple(islice(source, size)):
         yield part
-
-
-def _folder(file: SourceFile | Problem) -> str:
-    return file.key.rpartition("/")[0]
 
 
 def _new(task: SeriesTask) -> list[SliceRef]:
@@ -590,8 +527,3 @@ def _refused(result: FileResult, detail: str) -> FileResult:
         detail=detail,
         last=result.last,
     )
-
-
-def encoder_notices(encoders: Mapping[str, Encoder]) -> list[str]:
-    """Sentences that every answer made with these encoders repeats."""
-    return sorted({e.spec.notice for e in encoders.values() if e.spec.notice})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import secrets
@@ -33,6 +34,8 @@ from indexer.registry import encoder_names, store_class
 from indexer.types import EncoderSpec
 
 FORMAT = 1
+_KEY_BYTES = 32
+_NO_KEY = "restore it from a backup: without it new files of known patients cannot be matched"
 _FILE, _KEY, _CATALOG, _LOCK = "library.toml", "key", "catalog.sqlite", "writer.lock"
 
 
@@ -46,6 +49,7 @@ class LibraryConfig:
         phi: ``"pseudonym"``, or ``"keep"`` to store real patient ids too.
         encoders: names of the encoders that fill its spaces.
         store: name of the vector store that answers its searches.
+        key_check: a trace of the key file, by which an exchanged key is noticed; may be empty.
     """
 
     id: str
@@ -53,6 +57,7 @@ class LibraryConfig:
     phi: str
     encoders: tuple[str, ...]
     store: str
+    key_check: str
 
 
 @dataclass(frozen=True)
@@ -91,11 +96,11 @@ class Library:
         """
         _check_choices(phi, encoders, store)
         path = path.absolute()
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise ConfigError(f"{path} exists and is not an empty folder; choose another")
         # Built beside its place and renamed, so that a half-made library is never found.
         building = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
         try:
+            if path.exists() and (not path.is_dir() or any(path.iterdir())):
+                raise ConfigError(f"{path} exists and is not an empty folder; choose another")
             building.mkdir(parents=True)
             try:
                 _write_new(building, phi, encoders, store)
@@ -117,20 +122,17 @@ class Library:
         """
         path = path.absolute()
         config = _read_config(path)
-        try:
-            key = (path / _KEY).read_bytes()
-        except OSError as error:
-            raise LibraryCorruptError(
-                f"the key file of {path} cannot be read ({error.strerror}); restore it from a "
-                "backup: without it new files of known patients cannot be matched"
-            ) from error
-        library = cls(path, config, key)
+        library = cls(path, config, _read_key(path, config))
         if not (path / _CATALOG).is_file():
             raise LibraryCorruptError(
                 f"{path} has no {_CATALOG}; restore it from a backup, or remove the folder and "
                 "index the source files again"
             )
-        migrate(library.engine)
+        try:
+            migrate(library.engine)
+        except BaseException:
+            library.close()
+            raise
         return library
 
     @cached_property
@@ -164,8 +166,11 @@ class Library:
 
         Raises:
             LibraryLockedError: another process is writing; the message has its process id.
+            StorageFullError: the folder cannot be written.
         """
-        with (self.path / _LOCK).open("a+") as lock:
+        with _writable(self.path):
+            lock = (self.path / _LOCK).open("a+")
+        with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
@@ -175,11 +180,12 @@ class Library:
                     f"{self.path} is being written by process {owner}; wait until it has finished, "
                     "or stop it"
                 ) from error
-            lock.truncate(0)
-            lock.write(str(os.getpid()))
-            lock.flush()
-            shutil.rmtree(self.scratch_folder, ignore_errors=True)
-            self.scratch_folder.mkdir(exist_ok=True)
+            with _writable(self.path):
+                lock.truncate(0)
+                lock.write(str(os.getpid()))
+                lock.flush()
+                shutil.rmtree(self.scratch_folder, ignore_errors=True)
+                self.scratch_folder.mkdir(exist_ok=True)
             try:
                 yield
             finally:
@@ -220,6 +226,14 @@ class Library:
         return made
 
 
+@contextmanager
+def _writable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageFullError(f"{path} cannot be written: {error.strerror}") from error
+
+
 def _space_info(row: object) -> SpaceInfo:
     names = SpaceInfo.__dataclass_fields__
     return SpaceInfo(**{name: getattr(row, name) for name in names})
@@ -238,14 +252,16 @@ def _check_choices(phi: str, encoders: tuple[str, ...], store: str) -> None:
 
 
 def _write_new(folder: Path, phi: str, encoders: tuple[str, ...], store: str) -> None:
-    key = folder / _KEY
-    descriptor = os.open(key, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    key = secrets.token_bytes(_KEY_BYTES)
+    descriptor = os.open(folder / _KEY, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as handle:
-        handle.write(secrets.token_bytes(32))
+        handle.write(key)
     (folder / "index").mkdir()
     engine = open_engine(folder / _CATALOG)
-    migrate(engine)
-    engine.dispose()
+    try:
+        migrate(engine, create=True)
+    finally:
+        engine.dispose()
     lines = {
         "format": FORMAT,
         "id": str(uuid.uuid4()),
@@ -254,6 +270,7 @@ def _write_new(folder: Path, phi: str, encoders: tuple[str, ...], store: str) ->
         "phi": phi,
         "encoders": list(encoders),
         "store": store,
+        "key_check": _key_check(key),
     }
     # JSON's numbers, strings and lists of strings are TOML's too.
     text = "".join(f"{name} = {json.dumps(value)}\n" for name, value in lines.items())
@@ -273,16 +290,33 @@ def _read_config(path: Path) -> LibraryConfig:
                 f"{path} is a library of format {stored['format']}, this version reads format "
                 f"{FORMAT}; use the syntopy version that made it ({stored.get('created_by')})"
             )
-        return LibraryConfig(
-            id=stored["id"],
-            created=stored["created"],
-            phi=stored["phi"],
-            encoders=tuple(stored["encoders"]),
-            store=stored["store"],
-        )
+        words = {n: stored[n] for n in ("id", "created", "phi", "store")}
+        words["key_check"] = stored.get("key_check", "")
+        encoders = tuple(stored["encoders"])
+        if not all(isinstance(word, str) for word in (*words.values(), *encoders)):
+            raise TypeError
+        return LibraryConfig(**words, encoders=encoders)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise LibraryCorruptError(
             f"{file} is damaged ({type(error).__name__}); restore it from a backup"
         ) from error
     except OSError as error:
         raise LibraryCorruptError(f"{file} cannot be read: {error.strerror}") from error
+
+
+def _read_key(path: Path, config: LibraryConfig) -> bytes:
+    try:
+        key = (path / _KEY).read_bytes()
+    except OSError as error:
+        raise LibraryCorruptError(
+            f"the key file of {path} cannot be read ({error.strerror}); {_NO_KEY}"
+        ) from error
+    if config.key_check and _key_check(key) != config.key_check:
+        raise LibraryCorruptError(
+            f"the key file of {path} is not the one the library was made with; {_NO_KEY}"
+        )
+    return key
+
+
+def _key_check(key: bytes) -> str:
+    return hashlib.sha256(b"syntopy key\0" + key).hexdigest()[:16]

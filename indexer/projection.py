@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,19 +21,22 @@ from sqlalchemy import Connection, func, select
 
 from indexer.catalog.database import reading
 from indexer.catalog.tables import EmbeddingRow, Space
-from indexer.errors import IndexCorruptError, StorageFullError
+from indexer.errors import IndexCorruptError, LibraryCorruptError, StorageFullError
 from indexer.library import Library, SpaceInfo
 from indexer.registry import make_store, store_class
 from indexer.stores.contract import SnapshotStore, VectorStore
 from indexer.types import Embeddings, ItemIds
 
 _BATCH = 20_000
+_UNIT = 1e-2
+"""How far rounding to float16 may take a vector's length from 1."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
     """The description beside a snapshot file."""
 
+    library: str
     file: str
     sha256: str
     store: str
@@ -72,16 +75,17 @@ def open_projection(library: Library, space: SpaceInfo, *, save: bool = False) -
     store, note = _restore(library, space, stored)
     with reading(library.engine) as db:
         generation = db.execute(select(Space.generation).where(Space.id == space.id)).scalar_one()
-        since = stored.high_water if stored and store is not None else 0
+        high_water = stored.high_water if stored and store is not None else 0
+        if store is not None:
+            if stored and stored.generation != generation:
+                store.delete(np.setdiff1d(store.ids(), catalog_ids(db, space.id)))
+            high_water = _top_up(db, space, store, high_water)
+            if store.count() != catalog_count(db, space.id):
+                # As after putting back an older catalog, which counts on from where it was.
+                store, note = None, "the index did not match the catalog and is rebuilt"
         if store is None:
             store = make_store(library.config.store, space.dim)
-        elif stored and stored.generation != generation:
-            gone = np.setdiff1d(store.ids(), catalog_ids(db, space.id))
-            store.delete(gone)
-        high_water = since
-        for seqs, ids, vectors in embeddings(db, space, since):
-            store.upsert(ids, vectors)
-            high_water = int(seqs[-1])
+            high_water = _top_up(db, space, store, 0)
     changed = stored is None or (high_water, generation) != (stored.high_water, stored.generation)
     damaged = bool(note) and stored is not None
     projection = Projection(store, high_water, int(generation), note, damaged)
@@ -90,10 +94,22 @@ def open_projection(library: Library, space: SpaceInfo, *, save: bool = False) -
     return projection
 
 
+def _top_up(db: Connection, space: SpaceInfo, store: VectorStore, since: int) -> int:
+    """Add what came after ``since``; returns the new high-water mark."""
+    for seqs, ids, vectors in embeddings(db, space, since):
+        store.upsert(ids, vectors)
+        since = int(seqs[-1])
+    return since
+
+
 def embeddings(
     db: Connection, space: SpaceInfo, since: int = 0
 ) -> Iterator[tuple[np.ndarray, ItemIds, Embeddings]]:
-    """Batches of (seq, item id, float32 L2-normalised vectors) with ``seq`` above ``since``."""
+    """Batches of (seq, item id, float32 L2-normalised vectors) with ``seq`` above ``since``.
+
+    Raises:
+        LibraryCorruptError: a vector is damaged; `indexer.verify` finds and mends it.
+    """
     query = (
         select(EmbeddingRow.seq, EmbeddingRow.item_id, EmbeddingRow.vector)
         .where(EmbeddingRow.space_id == space.id, EmbeddingRow.seq > since)
@@ -101,12 +117,27 @@ def embeddings(
         .execution_options(yield_per=_BATCH)
     )
     for rows in db.execute(query).partitions():
-        vectors = np.frombuffer(b"".join(r.vector for r in rows), "<f2").reshape(-1, space.dim)
+        vectors, sound = stored_vectors([r.vector for r in rows], space.dim)
+        if not sound.all():
+            raise LibraryCorruptError(
+                f"{(~sound).sum()} vectors of '{space.encoder}' are damaged; run: syntopy verify "
+                "--repair"
+            )
         yield (
             np.array([r.seq for r in rows], np.int64),
             np.array([r.item_id for r in rows], np.int64),
             renormalised(vectors),
         )
+
+
+def stored_vectors(blobs: Sequence[bytes], dim: int) -> tuple[np.ndarray, np.ndarray]:
+    """Stored vectors as float16 rows, and which of them are what they should be: unit vectors."""
+    zeros = bytes(2 * dim)
+    joined = b"".join(b if len(b) == len(zeros) else zeros for b in blobs)
+    vectors = np.frombuffer(joined, "<f2").reshape(-1, dim)
+    finite = np.isfinite(vectors).all(axis=1)
+    lengths = np.linalg.norm(np.where(finite[:, None], vectors, 0).astype(np.float32), axis=1)
+    return vectors, np.abs(lengths - 1) < _UNIT
 
 
 def renormalised(vectors: np.ndarray) -> Embeddings:
@@ -128,10 +159,12 @@ def catalog_count(db: Connection, space_id: int) -> int:
     return int(db.execute(query).scalar_one())
 
 
-def forget_snapshots(library: Library) -> None:
-    """Delete every index file; they are made anew when next needed."""
+def rebuild(library: Library) -> None:
+    """Delete every index file, whatever it holds, and make them anew; only a writer should."""
     for path in library.index_folder.glob("*"):
         path.unlink(missing_ok=True)
+    for space in library.spaces():
+        open_projection(library, space, save=True)
 
 
 def _description_path(library: Library, space: SpaceInfo) -> Path:
@@ -144,9 +177,20 @@ def _read_description(library: Library, space: SpaceInfo) -> Snapshot | None:
         stored = Snapshot(**json.loads(text))
     except (OSError, ValueError, TypeError):
         return None
-    mine = (library.config.store, space.encoder, space.weights, space.preprocessing, space.dim)
-    theirs = (stored.store, stored.encoder, stored.weights, stored.preprocessing, stored.dim)
-    return stored if mine == theirs else None
+    mine = _identity(library, space)
+    return stored if all(getattr(stored, name) == value for name, value in mine.items()) else None
+
+
+def _identity(library: Library, space: SpaceInfo) -> dict[str, Any]:
+    """What a snapshot has to be of to be ours: row numbers of another library say nothing here."""
+    return {
+        "library": library.config.id,
+        "store": library.config.store,
+        "encoder": space.encoder,
+        "weights": space.weights,
+        "preprocessing": space.preprocessing,
+        "dim": space.dim,
+    }
 
 
 def _restore(
@@ -180,13 +224,9 @@ def _save(library: Library, space: SpaceInfo, projection: Projection) -> None:
         description = Snapshot(
             file=name,
             sha256=_sha256(temporary),
-            store=library.config.store,
-            encoder=space.encoder,
-            weights=space.weights,
-            preprocessing=space.preprocessing,
-            dim=space.dim,
             high_water=projection.high_water,
             generation=projection.generation,
+            **_identity(library, space),
         )
         _publish(temporary, folder / name)
         temporary.write_text(json.dumps(description.__dict__, indent=1), encoding="utf-8")
@@ -197,7 +237,8 @@ def _save(library: Library, space: SpaceInfo, projection: Projection) -> None:
         raise StorageFullError(
             f"the index cannot be written to {folder}; free space and run: syntopy verify --repair"
         ) from error
-    for old in folder.glob(f"space-{space.id}-*.index"):
+    killed = folder.glob(f".space-{space.id}-*")  # what a writer left that did not get this far
+    for old in (*folder.glob(f"space-{space.id}-*.index"), *killed):
         if old.name != name:
             old.unlink(missing_ok=True)
 

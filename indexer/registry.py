@@ -36,6 +36,7 @@ def make_encoder(name: str) -> Encoder:
 
     Raises:
         UnknownEncoderError: no such encoder; the message lists those there are.
+        ConfigError: it cannot be loaded, or its spec has another name.
     """
     targets = _targets("syntopy.encoders", ENCODERS)
     if name not in targets:
@@ -43,6 +44,8 @@ def make_encoder(name: str) -> Encoder:
             f"there is no encoder '{name}'; there are: {', '.join(sorted(targets))}"
         )
     encoder: Encoder = _load(targets[name])()
+    if encoder.spec.name != name:
+        raise ConfigError(f"the encoder '{name}' calls itself '{encoder.spec.name}' in its spec")
     return encoder
 
 
@@ -50,7 +53,7 @@ def store_class(name: str) -> type[Any]:
     """The class of the store of this name; called with the dimension it makes an empty store.
 
     Raises:
-        ConfigError: no such store; the message lists those there are.
+        ConfigError: no such store; the message lists those there are. Or it cannot be loaded.
     """
     targets = _targets("syntopy.stores", STORES)
     if name not in targets:
@@ -78,5 +81,8 @@ def _targets(group: str, built_in: dict[str, str]) -> dict[str, str]:
 
 def _load(target: str) -> type[Any]:
     module, _, attribute = target.partition(":")
-    loaded: type[Any] = getattr(import_module(module), attribute)
+    try:
+        loaded: type[Any] = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"{target} cannot be loaded: {error}") from error
     return loaded

@@ -23,15 +23,18 @@ from indexer.catalog.tables import (
     Thumbnail,
 )
 from indexer.errors import LibraryCorruptError
-from indexer.library import Library
+from indexer.library import Library, SpaceInfo
 from indexer.projection import (
     catalog_count,
     catalog_ids,
     embeddings,
-    forget_snapshots,
     open_projection,
+    rebuild,
+    stored_vectors,
 )
 from indexer.types import Outcome
+
+_BATCH = 20_000
 
 
 @dataclass(frozen=True)
@@ -145,21 +148,11 @@ def _check_items(library: Library, repair: bool) -> list[Finding]:
 
 
 def _check_vectors(library: Library, repair: bool) -> list[Finding]:
-    """Every vector has the right length and is a unit vector."""
+    """Every vector has the right size and is a unit vector."""
     findings = []
     for space in library.spaces():
         with transaction(library.engine) as db:
-            sized = func.length(EmbeddingRow.vector) != 2 * space.dim
-            bad = list(
-                db.execute(
-                    select(EmbeddingRow.item_id).where(EmbeddingRow.space_id == space.id, sized)
-                ).scalars()
-            )
-            if not bad:
-                for _, ids, vectors in embeddings(db, space):
-                    lengths = np.linalg.norm(vectors, axis=1)
-                    wrong = ~(np.abs(lengths - 1) < 1e-2)  # NaN is wrong too
-                    bad += ids[wrong].tolist()
+            bad = _damaged_vectors(db, space)
             if bad:
                 if repair:
                     _forget_items(db, bad)
@@ -168,8 +161,22 @@ def _check_vectors(library: Library, repair: bool) -> list[Finding]:
     return findings
 
 
+def _damaged_vectors(db: Connection, space: SpaceInfo) -> list[int]:
+    """Ids of the items whose vectors are not what they should be."""
+    query = (
+        select(EmbeddingRow.item_id, EmbeddingRow.vector)
+        .where(EmbeddingRow.space_id == space.id)
+        .execution_options(yield_per=_BATCH)
+    )
+    bad = []
+    for rows in db.execute(query).partitions():
+        _, sound = stored_vectors([r.vector for r in rows], space.dim)
+        bad += [r.item_id for r, is_sound in zip(rows, sound, strict=True) if not is_sound]
+    return bad
+
+
 def _check_ledger(library: Library, repair: bool) -> list[Finding]:
-    """Every file that counts as indexed or linked has its instance, and the other way round."""
+    """Every file that counts as indexed or linked has its instance."""
     findings = []
     with transaction(library.engine) as db:
         held = select(Instance.sop_instance_uid)
@@ -195,6 +202,9 @@ def _check_index(library: Library, repair: bool) -> list[Finding]:
     """The index holds exactly the catalog's vectors."""
     findings = []
     for space in library.spaces():
+        with reading(library.engine) as db:
+            if _damaged_vectors(db, space):
+                continue  # found already; no index can equal them
         projection = open_projection(library, space)
         with reading(library.engine) as db:
             wanted = catalog_ids(db, space.id)
@@ -207,10 +217,8 @@ def _check_index(library: Library, repair: bool) -> list[Finding]:
         if wrong:
             messages.append("the index does not equal the catalog")
         findings += [Finding("index", f"'{space.encoder}': {m}", repair) for m in messages]
-        if repair and wrong:
-            forget_snapshots(library)
-        if repair and messages:
-            open_projection(library, space, save=True)
+    if repair and findings:
+        rebuild(library)
     return findings
 
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
 import tarfile
 import threading
 import zipfile
@@ -21,11 +26,12 @@ from api.service.library import info, show, verify
 from indexer.catalog.database import reading
 from indexer.catalog.tables import Item, Label, LedgerRow, Report, Series, Study
 from indexer.config import Settings
-from indexer.ingest import IngestProgress, IngestSummary, _rounds
+from indexer.ingest import IngestProgress, IngestSummary
 from indexer.library import Library
 from indexer.phantoms import PhantomStudy, write_cohort
 from indexer.sources.discover import SourceFile
 from indexer.types import Outcome, Reason
+from indexer.waiting import rounds_of
 
 SETTINGS = Settings(workers=2)
 
@@ -127,15 +133,23 @@ def test_a_copied_archive_is_unchanged_and_a_moved_one_keeps_its_vectors(
     assert verify(library).clean
 
 
-def test_zip_and_tar_are_walked_like_folders(library: Library, tmp_path: Path) -> None:
+def test_archives_are_walked_like_folders(library: Library, tmp_path: Path) -> None:
     one, two = picture(tmp_path / "a" / "one.png", 1), picture(tmp_path / "a" / "two.png", 2)
+    three = picture(tmp_path / "a" / "three.png", 3)
+    (tmp_path / "three.png.gz").write_bytes(gzip.compress(three.read_bytes()))
     with zipfile.ZipFile(tmp_path / "archive.zip", "w") as archive:
         archive.write(one, "inside/one.png")
     with tarfile.open(tmp_path / "archive.tar.gz", "w:gz") as tar:
         tar.add(two, "inside/two.png")
-    summary = index(library, tmp_path / "archive.zip", tmp_path / "archive.tar.gz")
-    assert summary.outcomes[Outcome.INDEXED] == summary.files == 2
-    assert outcomes(library) == {"one.png": ("indexed", ""), "two.png": ("indexed", "")}
+    summary = index(
+        library,
+        tmp_path / "archive.zip",
+        tmp_path / "archive.tar.gz",
+        tmp_path / "three.png.gz",
+    )
+    assert summary.outcomes[Outcome.INDEXED] == summary.files == 3
+    assert set(outcomes(library)) == {"one.png", "two.png", "three.png"}
+    assert index(library, three).outcomes == {Outcome.UNCHANGED: 1}
 
 
 def series_files(cohort: tuple[Path, list[PhantomStudy]]) -> list[Path]:
@@ -306,6 +320,29 @@ def test_stop_keeps_what_is_done_and_the_next_run_finishes(
     assert rest.outcomes[Outcome.UNCHANGED] + rest.outcomes[Outcome.INDEXED] == 80
 
 
+def test_a_watched_folder_is_indexed_as_files_arrive(tmp_path: Path) -> None:
+    incoming = tmp_path / "incoming"
+    picture(incoming / "first.png", 1)
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "api.cli.main", "index", str(incoming), "--json"),
+            *("--watch", "--settle", "0.5", "--library", str(tmp_path / "watched")),
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        first = json.loads(process.stdout.readline())
+        assert (first["files"], first["items"]) == (1, 1)
+        picture(incoming / "second.png", 2)
+        second = json.loads(process.stdout.readline())
+        assert second["items"] == 1
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 0
+    with Library.open(tmp_path / "watched") as library:
+        assert info(library).items["image"] == 2
+
+
 def test_the_library_itself_is_never_indexed(library: Library, tmp_path: Path) -> None:
     picture(tmp_path / "beside.png")
     summary = index(library, tmp_path)
@@ -314,10 +351,10 @@ def test_the_library_itself_is_never_indexed(library: Library, tmp_path: Path) -
 
 def test_rounds_end_where_the_folder_changes() -> None:
     files = [SourceFile(f"/a/{d}/{i}", None, 1, 1) for d in "xyz" for i in range(4)]
-    rounds = [[f.path for f in part] for part in _rounds(iter(files), 3)]
+    rounds = [[f.path for f in part] for part in rounds_of(iter(files), 3)]
     assert [len(r) for r in rounds] == [4, 4, 4]
     assert [p for r in rounds for p in r] == [f.path for f in files]
-    assert list(_rounds(iter(()), 3)) == []
+    assert list(rounds_of(iter(()), 3)) == []
 
 
 def test_a_rejected_file_is_read_again_only_when_asked(library: Library, tmp_path: Path) -> None:

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.progress import Progress
 
 from api.cli.index import print_outcomes, progress_bar, stopped_by_signal
-from api.cli.output import INTERRUPTED, err, errors_on_one_line, out, settings_with
+from api.cli.options import JsonOption
+from api.cli.output import (
+    INTERRUPTED,
+    err,
+    errors_on_one_line,
+    out,
+    print_json,
+    settings_with,
+)
 from api.cli.search import print_answer
+
+
+if TYPE_CHECKING:
+    from api.service.demo import DemoResult
 
 
 def demo(
@@ -23,6 +35,7 @@ def demo(
     no_serve: Annotated[
         bool, typer.Option("--no-serve", help="Stop after the search, for scripts.")
     ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Index real sample files and drawn phantoms, search with one, write a contact sheet.
 
@@ -31,13 +44,13 @@ def demo(
       syntopy demo --data /my/dicoms
     """
     del no_serve  # the demonstration ends with the search
-    with errors_on_one_line():
+    with errors_on_one_line(as_json=as_json):
         from api.service.demo import run_demo
 
         settings = settings_with()
         with (
             stopped_by_signal() as stop,
-            progress_bar(False) as show,
+            progress_bar(as_json) as show,
             Progress(console=err, transient=True) as bar,
         ):
             drawing = bar.add_task("drawing phantom studies", total=None, visible=data is None)
@@ -50,16 +63,27 @@ def demo(
                 on_progress=show,
                 stop=stop,
             )
-    for summary in result.summaries:
-        print_outcomes(summary)
+    if as_json:
+        print_json(result)
+    else:
+        _print_result(result)
     if any(summary.stopped for summary in result.summaries):
         raise typer.Exit(INTERRUPTED)
+
+
+def _print_result(result: DemoResult) -> None:
+    for summary in result.summaries:
+        print_outcomes(summary)
     out.print()
     print_answer(result.answer)
     out.print(f"\ncontact sheet: [bold]{result.sheet}[/]")
     out.print("\ntry next:")
     command = ".venv/bin/syntopy" if Path(".venv/bin/syntopy").exists() else "syntopy"
-    out.print(f"  {command} search -L {result.library} --uid {result.query_uid} --k 5 --json")
-    out.print(f"  {command} search -L {result.library} --image YOUR.dcm --sheet mine.png")
-    out.print(f"  {command} rejected -L {result.library}")
-    out.print(f"  {command} index YOUR/FOLDER -L my-library")
+    library = result.library
+    for line in (
+        f"search -L {library} --uid {result.query_uid} --k 5 --json",
+        f"search -L {library} --image YOUR.dcm --sheet mine.png",
+        f"rejected -L {library}",
+        "index YOUR/FOLDER -L my-library",
+    ):
+        out.print(f"  {command} {line}", soft_wrap=True)

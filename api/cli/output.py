@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 USAGE, NOTHING_INDEXED, PARTLY_REJECTED, INTERRUPTED = 2, 3, 4, 130
 
-out = Console(highlight=False)
+# In a pipe there is no width to fit into; tables keep one line a row.
+out = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
 err = Console(stderr=True, highlight=False)
 
 
@@ -29,8 +30,9 @@ def print_json(value: object) -> None:
 
 
 def print_json_line(value: object) -> None:
-    """One JSON object on one line, for streams."""
+    """One JSON object on one line, for streams: sent at once."""
     sys.stdout.write(json.dumps(plain(value), ensure_ascii=False) + "\n")
+    sys.stdout.flush()
 
 
 def plain(value: Any) -> Any:

@@ -120,20 +120,20 @@ def print_answer(answer: SearchAnswer) -> None:
     said = [answer.query[name] for name in ("modality", "body_part", "description")]
     out.print(f"query: {' · '.join(str(part) for part in said if part) or 'an image'}")
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("#", "score", "modality", "body part", "sex/age", "labels", "study", "more"):
+    for name in ("#", "score", "image", "who", "labels", "id", "more"):
         right = name in ("#", "score", "more")
-        table.add_column(name, justify="right" if right else "left", overflow="fold")
+        # The id is copied into the next command, so it is never broken over lines.
+        table.add_column(name, justify="right" if right else "left", no_wrap=name == "id")
     for number, hit in enumerate(answer.hits, 1):
         age = f"{hit.age_years:.0f}" if hit.age_years is not None else ""
         labels = ", ".join(v for values in hit.labels.values() for v in values)
         table.add_row(
             str(number),
             f"{hit.score:.3f}",
-            hit.modality,
-            " ".join(p for p in (hit.body_part, hit.view) if p),
+            " ".join(p for p in (hit.modality, hit.body_part, hit.view) if p),
             f"{hit.sex} {age}".strip(),
             labels or hit.description,
-            hit.study_instance_uid,
+            hit.id,
             f"+{hit.more_in_study}" if hit.more_in_study else "",
         )
     out.print(table)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from indexer.config import Settings
 from indexer.errors import QueryError
 from indexer.ingest import IngestProgress, IngestSummary
 from indexer.library import Library
-from indexer.phantoms import write_cohort
+from indexer.phantoms import PhantomStudy, write_cohort
 from indexer.search import SearchAnswer, SearchRequest
 from indexer.types import Role
 
@@ -63,9 +64,7 @@ def run_demo(
             ingest.IndexRequest([samples]),
             ingest.IndexRequest([phantoms], metadata=phantoms / "labels.csv"),
         ]
-        query_uid = next(
-            s.study_instance_uid for s in cohort if s.modality != "US" and s.label != "normal"
-        )
+        query_uid = _telling_study(cohort)
     else:
         requests, query_uid = [ingest.IndexRequest([data])], ""
     library, _ = open_or_create(folder / ("library" if data is None else "library-own"))
@@ -78,6 +77,16 @@ def run_demo(
         answer = search.search(library, SearchRequest(uid=query_uid, k=10), settings)
         search.write_sheet(library, answer, sheet)
         return DemoResult(library.path, summaries, query_uid, answer, sheet)
+
+
+def _telling_study(cohort: Sequence[PhantomStudy]) -> str:
+    """A radiograph with a finding whose patient has priors, so that their exclusion shows."""
+    studies = Counter(study.patient_id for study in cohort)
+    return next(
+        s.study_instance_uid
+        for s in cohort
+        if s.finding == "effusion" and studies[s.patient_id] > 1
+    )
 
 
 def _some_study(library: Library) -> str:

@@ -25,7 +25,7 @@ from indexer.catalog.tables import (
 from indexer.dicom.identity import pseudonym
 from indexer.errors import ConfigError, ItemNotFoundError
 from indexer.library import Library
-from indexer.projection import forget_snapshots, open_projection
+from indexer.projection import rebuild
 from indexer.verify import VerifyReport, space_counts
 from indexer.verify import verify as check
 
@@ -130,9 +130,7 @@ def remove(library: Library, level: str, uid: str, *, actor: str) -> Removed:
             raise ItemNotFoundError(f"there is no such {level} in the library")
         with library.engine.connect() as connection:
             connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-        forget_snapshots(library)
-        for space in library.spaces():
-            open_projection(library, space, save=True)
+        rebuild(library)
     return removed
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from indexer.errors import (
@@ -22,35 +22,51 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 HEAD = "0001"
 """The newest migration; a test compares it with the migrations folder."""
 _BUSY_MS = 30_000
+_DAMAGED = (
+    "catalog.sqlite is damaged; restore it from a backup, or remove the library folder and index "
+    "the source files again"
+)
 
 
 def open_engine(path: Path) -> Engine:
     """An engine on a SQLite catalog in WAL mode, foreign keys on, durable at every commit."""
-    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": _BUSY_MS / 1000})
+    url = URL.create("sqlite", database=str(path))  # a path may hold ? and #
+    engine = create_engine(url, connect_args={"timeout": _BUSY_MS / 1000})
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: Any) -> None:
+        # SQLite's own folds ASCII only.
+        connection.create_function("lower", 1, _lower, deterministic=True)
         cursor = connection.cursor()
         cursor.execute("PRAGMA foreign_keys=ON")
         # FULL: a commit that was acknowledged survives a power cut, not only a killed process.
         cursor.execute("PRAGMA synchronous=FULL")
         cursor.execute("PRAGMA temp_store=MEMORY")
+        # Freed pages are overwritten, so that what was removed or replaced cannot be read back.
+        cursor.execute("PRAGMA secure_delete=ON")
         cursor.close()
 
     return engine
 
 
-def migrate(engine: Engine) -> None:
-    """Bring a catalog to this version's tables; a new file gets all of them.
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
+def migrate(engine: Engine, *, create: bool = False) -> None:
+    """Bring a catalog to this version's tables; with ``create`` a new file gets all of them.
 
     Raises:
         LibraryVersionError: the catalog was written by a newer version.
+        LibraryCorruptError: the file is no catalog, or has no tables any more.
     """
     with translated(), engine.connect() as connection:
         current = _revision(connection)
         if current == HEAD:
             return
         if current is None:
+            if not create:
+                raise LibraryCorruptError(_DAMAGED)
             connection.exec_driver_sql("PRAGMA journal_mode=WAL")
             connection.commit()
         _upgrade(connection, current)
@@ -70,7 +86,7 @@ def _upgrade(connection: Connection, current: str | None) -> None:
     from alembic.util import CommandError  # noqa: PLC0415
 
     config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS))
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
     try:
         command.upgrade(config, "head")
@@ -92,6 +108,7 @@ def transaction(engine: Engine) -> Iterator[Connection]:
 def reading(engine: Engine) -> Iterator[Connection]:
     """A consistent view for reading, errors translated."""
     with translated(), engine.connect() as connection:
+        connection.exec_driver_sql("BEGIN")  # else each statement would see a state of its own
         yield connection
 
 
@@ -113,13 +130,12 @@ def translated() -> Iterator[None]:
             ) from error
         if "unable to open" in text:
             raise StorageFullError("the catalog file cannot be opened for writing") from error
+        if "no such table" in text or "no such column" in text:
+            raise LibraryCorruptError(_DAMAGED) from error
         raise
     except DatabaseError as error:
         if isinstance(error.orig, sqlite3.DatabaseError) and (
             "malformed" in str(error.orig) or "not a database" in str(error.orig)
         ):
-            raise LibraryCorruptError(
-                "catalog.sqlite is damaged; restore it from a backup, or remove the library "
-                "folder and index the source files again"
-            ) from error
+            raise LibraryCorruptError(_DAMAGED) from error
         raise

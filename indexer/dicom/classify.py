@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 
 from pydicom import Dataset
 
-from indexer.dicom.opening import text_of, uid_of, value_of
+from indexer.dicom.opening import number_of, text_of, uid_of, value_of
 from indexer.types import Role
 
+PIXEL_KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
 
 
@@ -91,7 +93,11 @@ _WHOLE_SLIDE = _STORAGE + "77.1.6"
 _SECONDARY_PREFIX = _STORAGE + "7"
 _PARAMETRIC_MAP = _STORAGE + "30"
 
-_TEST_WORDS = ("phantom", "test pattern", "test^pattern", "quality assurance", "daily qa", "qa ")
+_TEST_WORDS = re.compile(r"phantom|test[ ^]pattern|quality assurance|(?<![a-z])qa(?![a-z])")
+_PROCESSED = re.compile(
+    r"\b(MIP|MINIP|MPR|CPR|VRT|PROJECTION|REFORMATTED|SUBTRACTION|FUSED|FUSION|ADC|EADC|FA)\b"
+)
+"""Words of ImageType for pictures that were computed from others; makers also write "CSA MIP"."""
 _SUSPECT_MODALITIES = frozenset({"US", "SC", "XA", "ES", "OT", "RF", "IVUS"})
 
 
@@ -114,10 +120,7 @@ def kind_of(dataset: Dataset) -> Kind:
 
 def has_pixels(dataset: Dataset) -> bool:
     """Whether the instance carries pixel data of any kind that is not empty."""
-    return any(
-        value_of(dataset, keyword) is not None
-        for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
-    )
+    return any(value_of(dataset, keyword) is not None for keyword in PIXEL_KEYWORDS)
 
 
 def has_pixel_shape(dataset: Dataset) -> bool:
@@ -132,7 +135,7 @@ def is_whole_slide(dataset: Dataset) -> bool:
 
 def role_of(dataset: Dataset) -> Role:
     """What the picture is for (W2 to W6 of the pitfall list), from tags alone."""
-    image_type = [part.upper() for part in text_of(dataset, "ImageType").split("\\")]
+    image_type = [part.strip().upper() for part in text_of(dataset, "ImageType").split("\\")]
     sop_class = uid_of(dataset, "SOPClassUID")
     if any(word in image_type for word in ("LOCALIZER", "SCOUT", "TOPOGRAM")):
         return Role.LOCALIZER
@@ -142,17 +145,15 @@ def role_of(dataset: Dataset) -> Role:
         return Role.SECONDARY
     if any(word in image_type for word in ("SCREEN SAVE", "DOSE_INFO", "SECONDARY CAPTURE")):
         return Role.SECONDARY
-    if sop_class == _PARAMETRIC_MAP or (image_type and image_type[0] == "DERIVED"):
-        return Role.PRIMARY if _only_compressed(dataset, image_type) else Role.DERIVED
-    return Role.PRIMARY
+    coloured = sop_class in _SLICES | _VOLUMES and number_of(dataset, "SamplesPerPixel") == 3
+    computed = image_type[0] == "DERIVED" and not _only_compressed(image_type)
+    return Role.DERIVED if computed or coloured or sop_class == _PARAMETRIC_MAP else Role.PRIMARY
 
 
-def _only_compressed(dataset: Dataset, image_type: list[str]) -> bool:
-    """DERIVED\\PRIMARY without a processing word is what lossy compression leaves behind."""
-    words = {"MIP", "MINIP", "MPR", "PROJECTION IMAGE", "SUBTRACTION", "FUSED", "REFORMATTED"}
-    lossy = text_of(dataset, "LossyImageCompression") == "01"
-    primary = len(image_type) > 1 and image_type[1] == "PRIMARY"
-    return primary and (lossy or not words & set(image_type[2:]))
+def _only_compressed(image_type: list[str]) -> bool:
+    r"""DERIVED\PRIMARY without a processing word is what lossy compression leaves behind."""
+    processed = any(_PROCESSED.search(word) for word in image_type[2:])
+    return len(image_type) > 1 and image_type[1] == "PRIMARY" and not processed
 
 
 def _is_test_object(dataset: Dataset) -> bool:
@@ -163,7 +164,7 @@ def _is_test_object(dataset: Dataset) -> bool:
         text_of(dataset, k)
         for k in ("PatientName", "PatientID", "StudyDescription", "SeriesDescription")
     ).lower()
-    return any(word in said for word in _TEST_WORDS)
+    return _TEST_WORDS.search(said) is not None
 
 
 def burned_in_suspect(dataset: Dataset) -> bool:

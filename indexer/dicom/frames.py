@@ -180,6 +180,12 @@ def mosaic_tiles(ds: Dataset) -> int | None:
         return int(count)
 
 
+def is_mosaic(ds: Dataset) -> bool:
+    """Tell whether the frame is a mosaic, be it known or not of how many slices."""
+    with _quiet():
+        return not {"MOSAIC", "VFRAME"}.isdisjoint(t.upper() for t in _texts(ds, "ImageType"))
+
+
 def mosaic_is_square(ds: Dataset) -> bool:
     """Tell whether the mosaic has as many rows of tiles as columns: Siemens' have, UIH's not."""
     with _quiet():

@@ -101,8 +101,10 @@ def strangers(a: PatientFingerprint, b: PatientFingerprint) -> bool:
 
 
 def _words(name: str) -> list[str]:
-    plain = unicodedata.normalize("NFKD", name).casefold()
-    return [w for w in re.split(r"[\W\d_]+", plain) if len(w) > 1]
+    """The words of a name without case and accents; single letters and placeholders say nothing."""
+    letters = unicodedata.normalize("NFKD", name).casefold()
+    plain = "".join(c for c in letters if not unicodedata.combining(c))
+    return [w for w in re.split(r"[\W\d_]+", plain) if len(w) > 1 and w not in _GENERIC_IDS]
 
 
 def _keyed(key: bytes, *parts: str) -> str:

@@ -15,16 +15,22 @@ import pydicom
 from pydicom import config
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.errors import InvalidDicomError
+from pydicom.filereader import read_dataset
 from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
 )
+from pydicom.valuerep import PersonName
 
 from indexer.errors import FileRejectedError
 from indexer.types import Flag, Reason
 
+_META_START = 132
+"""Preamble and magic word come first."""
+_META_AT_MOST = 1 << 18
+_INFLATED_AT_ONCE = 1 << 20
 _UID_FORM = re.compile(r"[0-9]+(\.[0-9]+)*")
 READ_ERRORS = (
     AttributeError,
@@ -59,21 +65,27 @@ class OpenedDicom:
 
 @contextmanager
 def tolerant(flags: set[Flag]) -> Iterator[None]:
-    """Turn pydicom's complaints about single elements into flags (F7, F8 of the pitfall list)."""
-    before = config.settings.reading_validation_mode
-    config.settings.reading_validation_mode = config.WARN
-    try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            yield
-    finally:
-        config.settings.reading_validation_mode = before
-    for warning in caught:
-        text = str(warning.message).lower()
+    """Turn pydicom's complaints about single elements into flags (F7, F8 of the pitfall list).
+
+    The flags are set at once: elements are converted when they are asked for, long after opening.
+    """
+
+    def note(message: Warning | str, *_where: object, **_more: object) -> None:
+        text = str(message).lower()
         if "character set" in text or "encoding" in text or "decod" in text:
             flags.add(Flag.CHARSET_REPLACED)
         elif "invalid value" in text or "value length" in text or "vr" in text:
             flags.add(Flag.ELEMENT_IGNORED)
+
+    before = config.settings.reading_validation_mode
+    config.settings.reading_validation_mode = config.WARN
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            warnings.showwarning = note
+            yield
+    finally:
+        config.settings.reading_validation_mode = before
 
 
 def open_dicom(data: bytes, *, bare: bool = False, max_inflated: int = 1 << 30) -> OpenedDicom:
@@ -98,12 +110,22 @@ def open_dicom(data: bytes, *, bare: bool = False, max_inflated: int = 1 << 30) 
         raise FileRejectedError(
             Reason.HEADER_CORRUPT, f"the data set cannot be parsed ({type(error).__name__})"
         ) from error
-    if not len(dataset):
-        raise FileRejectedError(Reason.HEADER_CORRUPT, "the file ends before its data set")
     opened = OpenedDicom(dataset, flags)
+    if not len(dataset):
+        raise _ends_early(opened)
     if bare:
         _check_bare(opened)
     return opened
+
+
+def _ends_early(opened: OpenedDicom) -> FileRejectedError:
+    """Pydicom drops the whole data set where an element of undefined length has no end (F5)."""
+    syntax = opened.transfer_syntax
+    if syntax and syntax.is_transfer_syntax and syntax.is_encapsulated:
+        return FileRejectedError(
+            Reason.TRUNCATED, "the encapsulated pixel data is cut or not delimited"
+        )
+    return FileRejectedError(Reason.HEADER_CORRUPT, "the file ends before or in its data set")
 
 
 def _check_bare(opened: OpenedDicom) -> None:
@@ -120,31 +142,39 @@ def _check_bare(opened: OpenedDicom) -> None:
 
 
 def _parse(data: bytes, bare: bool, max_inflated: int) -> FileDataset:
-    if not bare and _is_deflated(data):
-        _check_inflated(data, max_inflated)
+    deflated = _deflated_part(data, 0 if bare else _META_START)
+    if deflated is not None:
+        _check_inflated(deflated, max_inflated)
     dataset = pydicom.dcmread(io.BytesIO(data), force=bare)
     if not hasattr(dataset, "file_meta"):
         dataset.file_meta = FileMetaDataset()
     return dataset
 
 
-def _is_deflated(data: bytes) -> bool:
-    return DeflatedExplicitVRLittleEndian.encode() + b"\0" in data[132:1024]
+def _deflated_part(data: bytes, start: int) -> bytes | None:
+    """The deflated data set behind the file meta group, None if it is not deflated."""
+    if DeflatedExplicitVRLittleEndian.encode() not in data[start : start + _META_AT_MOST]:
+        return None
+    stream = io.BytesIO(data[start:])
+    meta = read_dataset(
+        stream,
+        is_implicit_VR=False,
+        is_little_endian=True,
+        stop_when=lambda tag, _vr, _length: tag.group != 2,
+    )
+    deflated = uid_of(meta, "TransferSyntaxUID") == DeflatedExplicitVRLittleEndian
+    return stream.read() if deflated else None
 
 
 def _check_inflated(data: bytes, limit: int) -> None:
     """Refuse a deflated data set that grows beyond ``limit`` bytes, before pydicom inflates it."""
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    inflater.decompress(data[132 + _meta_length(data) :], limit)
-    if inflater.unconsumed_tail:
-        raise FileRejectedError(Reason.TOO_LARGE, f"the data set inflates beyond {limit} bytes")
-
-
-def _meta_length(data: bytes) -> int:
-    """Length of the file meta group after the magic word, its own length element included."""
-    if data[132:138] != b"\x02\x00\x00\x00UL":
-        raise FileRejectedError(Reason.HEADER_CORRUPT, "the file meta group has no length")
-    return 12 + int.from_bytes(data[140:144], "little")
+    inflated = 0
+    while data and not inflater.eof:
+        inflated += len(inflater.decompress(data, _INFLATED_AT_ONCE))
+        data = inflater.unconsumed_tail
+        if inflated > limit:
+            raise FileRejectedError(Reason.TOO_LARGE, f"the data set inflates beyond {limit} bytes")
 
 
 def uid_of(dataset: pydicom.Dataset, keyword: str) -> str:
@@ -165,18 +195,19 @@ def value_of(dataset: pydicom.Dataset, keyword: str) -> Any:
 
 
 def text_of(dataset: pydicom.Dataset, keyword: str) -> str:
-    """An element as one line of text; several values are joined by a backslash."""
+    """An element as one printable line of text; several values are joined by a backslash."""
     value = value_of(dataset, keyword)
     if value is None:
         return ""
-    if isinstance(value, str | bytes):
-        parts = [value.decode("ascii", "replace") if isinstance(value, bytes) else value]
+    if isinstance(value, str | bytes | PersonName):
+        parts = [value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)]
     else:
         try:
             parts = [str(part) for part in value]
         except TypeError:
             parts = [str(value)]
-    return " ".join("\\".join(parts).replace("\0", " ").split())
+    said = "\\".join(parts)
+    return " ".join("".join(c if c.isprintable() else " " for c in said).split())
 
 
 def number_of(dataset: pydicom.Dataset, keyword: str) -> float | None:

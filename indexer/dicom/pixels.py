@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import imagecodecs
@@ -27,7 +27,7 @@ from pydicom.uid import (
     JPEGLSNearLossless,
 )
 
-from indexer.dicom.classify import has_pixels
+from indexer.dicom.classify import PIXEL_KEYWORDS, has_pixels
 from indexer.dicom.opening import (
     READ_ERRORS,
     OpenedDicom,
@@ -136,6 +136,7 @@ class FrameReader:
         self.ds = self.opened.dataset
         self.flags = self.opened.flags
         self.shape = pixel_shape(self.ds)
+        self._conform_bits()
         declared = self.shape.frame_bytes * self.shape.frames
         if declared > self.max_bytes:
             raise FileRejectedError(
@@ -170,6 +171,7 @@ class FrameReader:
             return ImagePixels(values=stored, **common)
         values = modality_values(stored, ds, groups, flags)
         padding = padding_mask(stored, values, ds)
+        values = filled(values, padding)
         window, lut = voi(groups, flags)
         return ImagePixels(
             values=values,
@@ -179,6 +181,14 @@ class FrameReader:
             padding=padding,
             **common,
         )
+
+    def _conform_bits(self) -> None:
+        """Take all allocated bits where BitsStored cannot be (P11): decoders refuse that."""
+        allocated = self.shape.bits_allocated
+        if not 1 <= self.shape.bits_stored <= allocated:
+            self.flags.add(Flag.BITS_INCONSISTENT)
+            self.shape = replace(self.shape, bits_stored=allocated, high_bit=allocated - 1)
+            self.ds.BitsStored, self.ds.HighBit = allocated, allocated - 1
 
     def _transfer_syntax(self) -> UID:
         syntax = self.opened.transfer_syntax
@@ -205,9 +215,7 @@ class FrameReader:
 
     def _check_length(self, declared: int) -> None:
         """Reject pixel data shorter than declared; never fill it up (F4, F5); flag excess (F6)."""
-        data = value_of(self.ds, "PixelData")
-        if data is None:
-            return
+        data = next(d for d in (value_of(self.ds, k) for k in PIXEL_KEYWORDS) if d is not None)
         if self.syntax.is_compressed:
             self._check_frame_count(data)
             return
@@ -227,7 +235,7 @@ class FrameReader:
         try:
             buffer = pydicom.filebase.DicomBytesIO(data)
             buffer.is_little_endian, buffer.is_implicit_VR = True, False
-            parse_basic_offsets(buffer)
+            offsets = parse_basic_offsets(buffer)
             fragments = parse_fragments(buffer)[0]
         except READ_ERRORS as error:
             raise FileRejectedError(
@@ -237,8 +245,8 @@ class FrameReader:
             raise FileRejectedError(
                 Reason.TRUNCATED, f"{fragments} fragments for {self.shape.frames} declared frames"
             )
-        # Several fragments may make one frame; one to one with more fragments is excess.
-        if self.shape.frames > 1 and fragments > self.shape.frames:
+        # Several fragments may make one frame: the offset table knows, else one to one is assumed.
+        if self.shape.frames > 1 and (len(offsets) or fragments) > self.shape.frames:
             self.flags.add(Flag.EXCESS_PIXEL_BYTES)
 
     def _decoded(self, indices: list[int]) -> Iterator[np.ndarray]:
@@ -248,10 +256,10 @@ class FrameReader:
             try:
                 for frame in self._decode_with(plugin, indices[done:]):
                     done += 1
+                    self.decoder = plugin or "native"
                     yield frame
             except (*READ_ERRORS, RuntimeError):
                 continue
-            self.decoder = plugin or "native"
             return
         raise FileRejectedError(
             Reason.DECODE_FAILED, f"no decoder could read the pixels ({self.syntax.name})"
@@ -271,10 +279,12 @@ class FrameReader:
         if plugin == _IMAGECODECS:
             yield from self._imagecodecs(indices)
             return
+        # Grey values are masked by `_masked`, which knows HighBit and says what it found.
+        unmasked = {} if self.shape.photometric in _COLOUR else {"correct_unused_bits": False}
         with tolerant(self.flags):
             decoder = get_decoder(self.syntax)
             for frame, _ in decoder.iter_array(
-                self.ds, indices=indices, decoding_plugin=plugin, validate=True
+                self.ds, indices=indices, decoding_plugin=plugin, validate=True, **unmasked
             ):
                 yield frame
 
@@ -315,9 +325,6 @@ class FrameReader:
         if frame.ndim != 2:
             raise FileRejectedError(Reason.UNSUPPORTED_PHOTOMETRIC, "grey with several samples")
         if frame.dtype.kind == "f" or shape.bits_allocated == 1:
-            return frame
-        if not 1 <= shape.bits_stored <= shape.bits_allocated:
-            self.flags.add(Flag.BITS_INCONSISTENT)
             return frame
         shift = shape.high_bit + 1 - shape.bits_stored
         if shift and not self.syntax.is_compressed:
@@ -410,16 +417,25 @@ def modality_values(
 
 def padding_mask(stored: np.ndarray, values: np.ndarray, ds: Dataset) -> np.ndarray | None:
     """True where the scanner padded (PS3.3 C.7.5.1.1.2, and CT corners); None if nowhere (P8)."""
-    low = number_of(ds, "PixelPaddingValue")
-    mask = np.zeros(stored.shape, bool)
+    kind = {"f4": "Float", "f8": "DoubleFloat"}.get(stored.dtype.str[1:], "")
+    low = number_of(ds, f"{kind}PixelPaddingValue")
+    mask = ~np.isfinite(values)
     if low is not None:
-        high = number_of(ds, "PixelPaddingRangeLimit")
+        high = number_of(ds, f"{kind}PixelPaddingRangeLimit")
         low, high = sorted((low, low if high is None else high))
         mask |= (stored >= low) & (stored <= high)
     if text_of(ds, "Modality") == "CT":
         mask |= values <= _OUTSIDE_SCAN_HU
     # A mask over everything is a wrong tag, not an empty image.
     return mask if mask.any() and not mask.all() else None
+
+
+def filled(values: np.ndarray, padding: np.ndarray | None) -> np.ndarray:
+    """Put the least value in place of NaN and infinity in padding, which encoders refuse."""
+    if padding is None or np.isfinite(values).all():
+        return values
+    least = values[np.isfinite(values)].min()
+    return np.where(np.isfinite(values), values, least)
 
 
 def voi(
@@ -452,11 +468,9 @@ def _lut(item: Dataset) -> tuple[float, np.ndarray] | None:
     if first >= 1 << 15:
         first -= 1 << 16  # the descriptor was read as unsigned; VOI input may be negative
     if isinstance(data, bytes):
-        table = (
-            np.frombuffer(data[: len(data) // 2 * 2], "<u2")
-            if bits > 8
-            else np.frombuffer(data, np.uint8)
-        )
+        wide = bits > 8 or len(data) >= 2 * entries
+        order = ">" if item.original_encoding[1] is False else "<"
+        table = np.frombuffer(data[: len(data) // 2 * 2], f"{order}u2" if wide else np.uint8)
     else:
         table = np.asarray(data)
     if len(table) < entries or not 8 <= bits <= 16:

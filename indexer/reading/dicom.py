@@ -14,6 +14,7 @@ from indexer.dicom.classify import Kind, burned_in_suspect, is_whole_slide, kind
 from indexer.dicom.frames import (
     demosaic,
     enhanced_headers,
+    is_mosaic,
     mosaic_headers,
     mosaic_is_square,
     slice_header,
@@ -37,7 +38,7 @@ from indexer.reading.drafts import (
 )
 from indexer.reading.preparing import prepare_item
 from indexer.reading.slices import SliceAssembler
-from indexer.types import Attributes, Flag, ImagePixels, Outcome, Reason
+from indexer.types import Attributes, Flag, ImagePixels, Outcome, Reason, Role
 
 _DICOMDIR = "1.2.840.10008.1.3.10"
 _VECTOR_KEYWORDS = (
@@ -68,7 +69,7 @@ def read_dicom(
     Raises:
         FileRejectedError: with the reason.
     """
-    opened = open_dicom(data, bare=bare)
+    opened = open_dicom(data, bare=bare, max_inflated=options.max_file_bytes)
     with tolerant(opened.flags):
         return _read_opened(task, opened, sha256, options)
 
@@ -100,6 +101,8 @@ def _read_opened(
     tiles = mosaic_headers(ds)
     if tiles:
         draft, items = _read_mosaic(reader, draft, tiles, options)
+    elif is_mosaic(ds):
+        draft, items = _read_uncut_mosaic(reader, draft, options)
     elif kind is Kind.MULTIFRAME_VOLUME and shape.frames > 1:
         draft, items = _read_multiframe(reader, draft, options)
     elif kind is Kind.SLICE and shape.frames == 1:
@@ -108,7 +111,9 @@ def _read_opened(
         return FileResult(task.source, Outcome.INDEXED, waiting=waiting)
     else:
         draft, items = _read_frames(reader, draft, options)
-    draft = replace(draft, flags=_flags(opened), decoder=reader.decoder)
+    # Complete in itself: never to be assembled with other files of its series.
+    kind = Kind.IMAGE if items[0].kind == "image" else Kind.MULTIFRAME_VOLUME
+    draft = replace(draft, kind=kind.value, flags=_flags(opened), decoder=reader.decoder)
     return FileResult(task.source, Outcome.INDEXED, instances=(draft,), items=tuple(items))
 
 
@@ -253,6 +258,15 @@ def _read_mosaic(
     return _assemble(reader, draft, headers, images, options)
 
 
+def _read_uncut_mosaic(
+    reader: FrameReader, draft: InstanceDraft, options: ReadOptions
+) -> tuple[InstanceDraft, list[ItemDraft]]:
+    """A mosaic that lost what says how to cut it: a picture of many slices, not to be compared."""
+    reader.flags.add(Flag.MOSAIC)
+    draft, items = _read_frames(reader, draft, options)
+    return draft, [replace(item, role=Role.DERIVED) for item in items]
+
+
 def _assemble(
     reader: FrameReader,
     draft: InstanceDraft,
@@ -262,7 +276,7 @@ def _assemble(
 ) -> tuple[InstanceDraft, list[ItemDraft]]:
     uid = draft.sop_instance_uid
     roles = dict.fromkeys((h.key for h in headers), role_of(reader.ds))
-    assembler = SliceAssembler(uid, headers, roles, options)
+    assembler = SliceAssembler(uid, headers, roles, options, one_object=True)
     hashes = []
     for key, (image, stored) in enumerate(images):
         hashes.append(hash_pixels([stored]))

@@ -108,7 +108,7 @@ def _decode_slice(
     if hashlib.sha256(data).hexdigest() != ref.sha256:
         raise FileRejectedError(Reason.UNSTABLE, "the file changed while it was being indexed")
     bare = Flag.NO_PREAMBLE in ref.draft.flags or data[128:132] != b"DICM"
-    opened = open_dicom(data, bare=bare)
+    opened = open_dicom(data, bare=bare, max_inflated=options.max_file_bytes)
     opened.flags.update(ref.draft.flags)
     with tolerant(opened.flags):
         reader = FrameReader(opened, options.max_pixel_bytes)

@@ -18,10 +18,11 @@ from indexer.dicom.sampling import sample_indices
 from indexer.errors import FileRejectedError
 from indexer.reading.drafts import ItemDraft, ReadOptions, item_uid
 from indexer.reading.preparing import prepare_item
-from indexer.types import Flag, ImagePixels, Reason, Role, VolumePixels
+from indexer.types import Flag, ImagePixels, Reason, Role, Volume, VolumePixels
 
 _CT_OUTSIDE = -1500.0
-"""CT values at or below this are padding, not air; see indexer/dicom/pixels.py."""
+"""CT values that are padding, not air, become this; see indexer/dicom/pixels.py."""
+_LOCALIZER_SLICES = 3
 _PARALLEL = 0.99
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 """ITU-R BT.601."""
@@ -34,6 +35,8 @@ class SliceAssembler:
         name: what the uids of the items are made from: a series or SOP Instance UID.
         headers: places of all slices; keys are the caller's.
         roles: what each slice is for; slices of different roles never share a volume.
+        one_object: the slices are frames of one instance: their items carry frame numbers, and of
+            frames that make no volume only a sample becomes items (W7).
     """
 
     def __init__(
@@ -42,8 +45,11 @@ class SliceAssembler:
         headers: Sequence[SliceHeader],
         roles: Mapping[int, Role],
         options: ReadOptions,
+        *,
+        one_object: bool = False,
     ) -> None:
         self._name, self._roles, self._options = name, roles, options
+        self._one_object = one_object
         self._headers = {h.key: h for h in headers}
         self._kept: dict[int, ImagePixels] = {}
         self._hashes: dict[int, str] = {}
@@ -97,8 +103,16 @@ class SliceAssembler:
                     max_stacks=self._options.max_stacks,
                 )
                 self._plans.append((role, plan))
-        self._singles = {k: flags for _, p in self._plans for k, flags in p.singles}
+        self._singles = self._chosen_singles()
         self._wanted = {k for _, p in self._plans for s in p.stacks for k in self._sampled(s)}
+
+    def _chosen_singles(self) -> dict[int, tuple[Flag, ...]]:
+        singles = {k: flags for _, p in self._plans for k, flags in p.singles}
+        if not self._one_object or len(singles) <= self._options.max_frames:
+            return singles
+        keys = sorted(singles)
+        chosen = [keys[i] for i in sample_indices(len(keys), self._options.max_frames)]
+        return {k: (*singles[k], Flag.FRAMES_SAMPLED) for k in chosen}
 
     def _sampled(self, stack: Stack) -> list[int]:
         header = self._headers[stack.keys[0]]
@@ -121,30 +135,42 @@ class SliceAssembler:
             ItemDraft(
                 uid=item_uid(self._uids[key], self._frame_name(key)),
                 kind="image",
-                role=self._single_role(frame),
+                role=self._role_by_plane(
+                    Role.LOCALIZER if frame.localizer else self._roles[key], frame.orientation, 1
+                ),
                 pixel_hash=self._hashes[key],
                 tensors=tensors,
                 thumbnail=thumbnail,
                 instance_uids=(self._uids[key],),
                 frame_index=self._frame_name(key),
                 flags=_sorted({*self._flags[key], *self._singles[key]}),
+                details={"frames": len(self._headers), "sampled": sorted(self._singles)}
+                if self._one_object
+                else {},
             )
         )
 
     def _frame_name(self, key: int) -> int | None:
         """Frames of one object are told apart by index; files by their UID alone."""
-        return key if len(set(self._uids.values())) == 1 and len(self._headers) > 1 else None
+        return key if self._one_object else None
 
-    def _single_role(self, header: SliceHeader) -> Role:
-        """A lone slice across the series' volume is its localizer, tagged or not (W2)."""
-        role = Role.LOCALIZER if header.localizer else self._roles[header.key]
-        stacks = [s for _, plan in self._plans for s in plan.stacks]
-        if role is not Role.PRIMARY or not stacks or header.orientation is None:
+    def _role_by_plane(self, role: Role, orientation: Sequence[float] | None, slices: int) -> Role:
+        """A few slices across all volumes of the series are its localizer, tagged or not (W2).
+
+        Args:
+            role: what the tags say.
+            orientation: along a row and down a column.
+            slices: how many lie side by side.
+        """
+        volumes = [
+            stack for _, plan in self._plans for stack in plan.stacks if len(stack.keys) > slices
+        ]
+        if role is not Role.PRIMARY or slices > _LOCALIZER_SLICES or not (volumes and orientation):
             return role
-        normal = np.cross(header.orientation[:3], header.orientation[3:])
+        normal = np.cross(orientation[:3], orientation[3:])
         across = all(
             abs(float(normal @ np.cross(s.orientation[3:6], s.orientation[6:9]))) < _PARALLEL
-            for s in stacks
+            for s in volumes
         )
         return Role.LOCALIZER if across else role
 
@@ -170,7 +196,11 @@ class SliceAssembler:
             ItemDraft(
                 uid=item_uid(self._name, role.value, stack.name),
                 kind="volume",
-                role=Role.LOCALIZER if stack.localizer else role,
+                role=self._role_by_plane(
+                    Role.LOCALIZER if stack.localizer else role,
+                    (*stack.orientation[6:9], *stack.orientation[3:6]),
+                    len(stack.keys),
+                ),
                 pixel_hash=_joined(self._hashes[k] for k in stack.keys),
                 tensors=tensors,
                 thumbnail=thumbnail,
@@ -193,6 +223,7 @@ def _volume_pixels(stack: Stack, frames: list[ImagePixels]) -> VolumePixels:
     kinds = {f.values.dtype for f in frames}
     dtype = np.int16 if kinds == {np.dtype(np.int16)} else np.float32
     values = np.stack([f.values.astype(dtype, copy=False) for f in frames])
+    values, outside = _padded(values, frames)
     step = stack.spacing[0] * max(1.0, (len(stack.keys) - 1) / max(1, len(frames) - 1))
     windows = [f.window for f in frames if f.window]
     return VolumePixels(
@@ -203,22 +234,44 @@ def _volume_pixels(stack: Stack, frames: list[ImagePixels]) -> VolumePixels:
         origin=stack.origin,
         inverted=frames[0].inverted,
         window=windows[len(windows) // 2] if windows else None,
-        padding_value=_CT_OUTSIDE if frames[0].modality == "CT" else None,
+        padding_value=outside,
         sheared=stack.sheared,
     )
 
 
+def _padded(values: Volume, frames: Sequence[ImagePixels]) -> tuple[Volume, float | None]:
+    """Give all that is no image one value below the rest, which says so to the encoders (P8)."""
+    if frames[0].modality == "CT":
+        return values, _CT_OUTSIDE
+    if all(f.padding is None for f in frames):
+        return values, None
+    nothing = np.zeros(values.shape[1:], bool)
+    mask = np.stack([nothing if f.padding is None else f.padding for f in frames])
+    low = float(values[~mask].min())
+    outside = np.floor(low - max(1.0, abs(low) * 1e-3))
+    if outside < np.iinfo(np.int16).min:
+        values = values.astype(np.float32)
+    values[mask] = outside
+    return values, float(outside)
+
+
 def _compact(image: ImagePixels) -> ImagePixels:
-    """Hold a slice as int16 where that loses nothing: half the memory for CT and most MR."""
+    """Hold a slice as int16 where that loses nothing: half the memory for CT and most MR.
+
+    What is no image is made equal in CT, so that the mask need not be held.
+    """
     values = image.values
     if values.ndim == 3:  # colour slices meet the encoders as luminance
         values = render_frame(image).astype(np.float32) @ _LUMINANCE
+    mask = image.padding
+    if mask is not None and image.modality == "CT":
+        values, mask = np.where(mask, np.float32(_CT_OUTSIDE), values), None
     low, high = float(values.min()), float(values.max())
     if low >= np.iinfo(np.int16).min and high <= np.iinfo(np.int16).max:
         whole = values.astype(np.int16)
         if np.array_equal(whole, values):
             values = whole
-    return replace(image, values=values, padding=None, voi_lut=None)
+    return replace(image, values=values, padding=mask, voi_lut=None)
 
 
 def _joined(hashes: Iterator[str]) -> str:

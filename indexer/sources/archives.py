@@ -36,7 +36,8 @@ _HEAD_BYTES = 512
 _OPEN_ARCHIVES = 4
 
 _ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06")
-_COMPRESSED_MAGIC = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00")
+_GZIP_MAGIC = b"\x1f\x8b"
+_COMPRESSED_MAGIC = (_GZIP_MAGIC, b"BZh", b"\xfd7zXZ\x00")
 _ZIP_NAMES = (".zip",)
 _TAR_NAMES = (".tar", ".tgz", ".tar.gz", ".tbz2", ".tar.bz2", ".txz", ".tar.xz")
 _ARCHIVE_NAMES = (*_ZIP_NAMES, *_TAR_NAMES, ".7z", ".rar")
@@ -70,6 +71,8 @@ class ArchiveKind(StrEnum):
 
     ZIP = "zip"
     TAR = "tar"
+    GZIP = "gzip"
+    """One compressed file; it counts as its only member."""
 
 
 @dataclass(frozen=True)
@@ -160,6 +163,8 @@ def archive_kind(path: str) -> ArchiveKind | None:
         return ArchiveKind.TAR
     if head.startswith(_COMPRESSED_MAGIC) and _is_tar_header(_unpacked_head(path)):
         return ArchiveKind.TAR
+    if head.startswith(_GZIP_MAGIC) and name.endswith(".gz"):
+        return ArchiveKind.GZIP
     return None
 
 
@@ -169,10 +174,9 @@ def list_members(path: str, kind: ArchiveKind, limits: ArchiveLimits) -> Iterato
     A member that may not be read carries its reason. An archive that turns out to be damaged
     ends with a member of empty name that says so.
     """
-    walk = _zip_members if kind is ArchiveKind.ZIP else _tar_members
     try:
         with _translated():
-            yield from walk(path, limits)
+            yield from _WALKS[kind](path, limits)
     except FileRejectedError as error:
         yield Member("", 0, error.reason, error.detail)
 
@@ -374,6 +378,15 @@ def _tar_member(
     return _trouble(info.name, info.size, packed, limits, head)
 
 
+def _gzip_members(path: str, limits: ArchiveLimits) -> Iterator[Member]:
+    with open(path, "rb") as stream:
+        packed = stream.seek(-4, os.SEEK_END) + 4
+        size = int.from_bytes(stream.read(4), "little")  # RFC 1952: length modulo 2^32
+    name = os.path.basename(path)[: -len(".gz")]
+    reader = _GzipReader(path)
+    yield _trouble(name, size, packed, limits, lambda: reader.read(name, _HEAD_BYTES))
+
+
 class _TarStream:
     """The unpacked bytes of a tar, refusing the huge single reads that only forged headers need."""
 
@@ -430,6 +443,21 @@ class _ZipReader:
 
     def close(self) -> None:
         self._zip.close()
+
+
+class _GzipReader:
+    """Reads the one file in a gzip."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def read(self, member: str, count: int) -> bytes:
+        del member
+        with gzip.open(self._path, "rb") as stream:
+            return read_up_to(cast(IO[bytes], stream), count)
+
+    def close(self) -> None:
+        """Nothing stays open."""
 
 
 class _TarReader:
@@ -495,9 +523,16 @@ class _TarReader:
         return info
 
 
-def _open_archive(path: str) -> _ZipReader | _TarReader:
+def _open_archive(path: str) -> _ZipReader | _TarReader | _GzipReader:
     kind = archive_kind(path)
+    if kind is ArchiveKind.GZIP:
+        return _GzipReader(path)
     return _ZipReader(path) if kind is ArchiveKind.ZIP else _TarReader(path)
 
 
-_ARCHIVES: HandleCache[_ZipReader | _TarReader] = HandleCache(_OPEN_ARCHIVES)
+_WALKS: dict[ArchiveKind, Callable[[str, ArchiveLimits], Iterator[Member]]] = {
+    ArchiveKind.ZIP: _zip_members,
+    ArchiveKind.TAR: _tar_members,
+    ArchiveKind.GZIP: _gzip_members,
+}
+_ARCHIVES: HandleCache[_ZipReader | _TarReader | _GzipReader] = HandleCache(_OPEN_ARCHIVES)

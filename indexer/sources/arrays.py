@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 import struct
+import tokenize
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -31,6 +33,7 @@ _MAX_LABEL_BYTES = 1 << 30
 _MAX_WHOLE_BYTES = 2 << 30
 _SHALLOWEST_CUBE = 5
 _OPEN_STREAMS = 4
+_HEADER_READERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 _NEXT_TO_IMAGES = ("labels", "multilabel")
 
 
@@ -95,8 +98,8 @@ def describe_npz(path: Path) -> NpzInfo:
             for name in names
             if name == "images" or name.endswith("_images")
         )
-        if not sets:
-            detail = "no array called images or <split>_images"
+        if not any(each.n for each in sets):
+            detail = "no rows in an array called images or <split>_images"
             raise FileRejectedError(Reason.NO_PIXEL_DATA, detail)
         classes = _load_whole(archive, "classes") if "classes" in names else np.array([])
     return NpzInfo(sets, tuple(str(name) for name in classes.ravel()))
@@ -172,13 +175,16 @@ def _read_header(stream: IO[bytes], size: int) -> _Header:
     """The header of an ``.npy`` of `size` bytes; the stream is left at the first value."""
     begin = stream.tell()
     version = npy.read_magic(stream)
-    if version == (1, 0):
-        shape, fortran, dtype = npy.read_array_header_1_0(stream)
-    elif version == (2, 0):
-        shape, fortran, dtype = npy.read_array_header_2_0(stream)
-    else:
+    if version not in _HEADER_READERS:
         msg = "unknown version"
         raise ValueError(msg)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that the header is of an old Python's making
+            shape, fortran, dtype = _HEADER_READERS[version](stream)
+    except (SyntaxError, tokenize.TokenError) as error:
+        msg = "the header is not a Python literal"
+        raise ValueError(msg) from error
     if dtype.hasobject or min(shape, default=0) < 0:
         msg = "array of objects"
         raise ValueError(msg)

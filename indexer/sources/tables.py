@@ -225,10 +225,12 @@ class MetadataTable:
             yield _fold(without_suffix(_relative(path)))
 
     def _is_about_another(self, index: int, source: SourceFile) -> bool:
-        """Whether the row names a file of another folder that is really there."""
+        """Whether the row's own file is really there, beside this namesake in the same tree."""
         value = self._values[index]
+        if "/" not in value or not source.path.startswith(f"{self.folder}{os.sep}"):
+            return False
         place = os.path.join(self.folder, value)  # noqa: PTH118 - hot path
-        return "/" in value and place != source.path and os.path.isfile(place)  # noqa: PTH113
+        return place != source.path and os.path.isfile(place)  # noqa: PTH113
 
     def _said(self, index: int | None) -> Attributes | None:
         if index is None:

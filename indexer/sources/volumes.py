@@ -13,6 +13,7 @@ import io
 import logging
 import math
 import re
+import warnings
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -376,7 +377,9 @@ _SPATIAL_KINDS = ("domain", "space", "")
 
 def _nrrd_layout(raw: IO[bytes], stack: ExitStack) -> tuple[IO[bytes], _Layout]:
     try:
-        header = nrrd.read_header(raw)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of numbers too large, which are checked below
+            header = nrrd.read_header(raw)
     except (NRRDError, ValueError, TypeError, StopIteration, RuntimeError, OverflowError) as error:
         # RuntimeError: StopIteration inside pynrrd's generators.
         raise _corrupt("not a valid NRRD header") from error

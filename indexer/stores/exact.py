@@ -7,6 +7,9 @@ import numpy as np
 from indexer.stores.contract import StoreStats, checked, checked_queries
 from indexer.types import Embeddings, ItemIds, Scores
 
+_ROWS = 16_384
+"""Vectors compared at a time, so that the wide copies stay small."""
+
 
 class ExactStore:
     """All vectors in one array, every query against every vector."""
@@ -39,7 +42,7 @@ class ExactStore:
         if allowed is not None:
             keep = np.isin(ids, allowed)
             ids, vectors = ids[keep], vectors[keep]
-        scores = queries @ vectors.T
+        scores = _products(queries, vectors)
         # A stable sort over ascending ids settles ties by id.
         order = np.argsort(-scores, axis=1, kind="stable")[:, : max(k, 0)]
         return ids[order], np.take_along_axis(scores, order, axis=1)
@@ -64,3 +67,17 @@ class ExactStore:
     def stats(self) -> StoreStats:
         """Kind, size and recall."""
         return StoreStats("exact", len(self._ids), self._vectors.nbytes + self._ids.nbytes, 1.0)
+
+
+def _products(queries: Embeddings, vectors: Embeddings) -> Scores:
+    """Inner products ``(queries, vectors)``, summed in double precision.
+
+    In single precision BLAS gives equal vectors scores that differ in the last bit, depending on
+    their place in the array: ties would not be ties.
+    """
+    wide = queries.astype(np.float64)
+    scores = np.empty((len(queries), len(vectors)), np.float32)
+    for start in range(0, len(vectors), _ROWS):
+        part = slice(start, start + _ROWS)
+        scores[:, part] = wide @ vectors[part].astype(np.float64).T
+    return scores

@@ -65,6 +65,9 @@ class FaissFlatStore:
             return np.empty((len(queries), k), np.int64), np.empty((len(queries), k), np.float32)
         wide = min(k + _TIE_MARGIN, candidates)
         scores, ids = self._index.search(queries, wide, params=params)
+        while wide < candidates and (scores[:, wide - 1] == scores[:, k - 1]).any():
+            wide = min(4 * wide, candidates)  # the ties go on beyond what was fetched
+            scores, ids = self._index.search(queries, wide, params=params)
         scores = np.where(ids == NO_ID, -np.inf, scores)
         order = np.lexsort((ids, -scores), axis=1)[:, :k]
         return np.take_along_axis(ids, order, 1), np.take_along_axis(scores, order, 1)
@@ -104,6 +107,9 @@ class FaissFlatStore:
             index = faiss.read_index(str(path))
         except RuntimeError as error:
             raise IndexCorruptError(f"{path.name} is no readable FAISS index") from error
-        if not isinstance(index, faiss.IndexIDMap2) or index.d != dim:
+        of_this_kind = (
+            isinstance(index, faiss.IndexIDMap2) and index.metric_type == faiss.METRIC_INNER_PRODUCT
+        )
+        if not of_this_kind or index.d != dim:
             raise IndexCorruptError(f"{path.name} is an index of another kind or dimension")
         return cls(dim, index)

@@ -42,7 +42,18 @@ US = "1.2.840.10008.5.1.4.1.1.6.1"
 US_CINE = "1.2.840.10008.5.1.4.1.1.3.1"
 PT = "1.2.840.10008.5.1.4.1.1.128"
 CT, MR, ENHANCED_MR = CTImageStorage, MRImageStorage, EnhancedMRImageStorage
-MODALITIES = {CR: "CR", SC: "OT", US: "US", US_CINE: "US", PT: "PT", CT: "CT", MR: "MR"}
+ENHANCED_PT = "1.2.840.10008.5.1.4.1.1.130"
+MODALITIES = {
+    CR: "CR",
+    SC: "OT",
+    US: "US",
+    US_CINE: "US",
+    PT: "PT",
+    CT: "CT",
+    MR: "MR",
+    ENHANCED_MR: "MR",
+    ENHANCED_PT: "PT",
+}
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 SAGITTAL = (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
 CORONAL = (1.0, 0.0, 0.0, 0.0, 0.0, -1.0)
@@ -180,14 +191,11 @@ def enhanced(
     shared.PixelMeasuresSequence = [macro(PixelSpacing=[1.0, 1.0], SliceThickness=3.0)]
     if orientation is not None:
         shared.PlaneOrientationSequence = [macro(ImageOrientationPatient=list(orientation))]
-    return dicom(
-        pixels,
-        sop_class,
-        Modality="MR" if sop_class == ENHANCED_MR else "CT",
-        SharedFunctionalGroupsSequence=[shared],
-        PerFrameFunctionalGroupsSequence=[functional_group(z) for z in positions],
-        **elements,
-    )
+    groups = {
+        "SharedFunctionalGroupsSequence": [shared],
+        "PerFrameFunctionalGroupsSequence": [functional_group(z) for z in positions],
+    }
+    return dicom(pixels, sop_class, **{**groups, **elements})
 
 
 def source(path: Path) -> SourceFile:

@@ -1,0 +1,58 @@
+"""The documents say what the code does."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.main import get_command
+
+from api.cli.main import app
+from indexer.config import Settings
+from indexer.types import Flag, Outcome, Reason
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.mark.parametrize("kind", [Outcome, Reason, Flag])
+def test_every_outcome_reason_and_flag_is_explained(kind: type[Outcome]) -> None:
+    text = (ROOT / "docs" / "reasons.md").read_text()
+    explained = set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE))
+    assert {member.value for member in kind} <= explained
+    everything = {m.value for each in (Outcome, Reason, Flag) for m in each}
+    assert explained <= everything, "something explained does not exist"
+
+
+def test_links_between_the_documents_lead_somewhere() -> None:
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    for page in pages:
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_commands_in_the_readme_exist_with_their_options() -> None:
+    commands = get_command(app).commands  # type: ignore[attr-defined]
+    text = (ROOT / "README.md").read_text()
+    lines = re.findall(r"^syntopy (\w+)(.*)$", text, re.MULTILINE)
+    assert len(lines) >= 8
+    for name, rest in lines:
+        known = {o for p in commands[name].params for o in (*p.opts, *p.secondary_opts)}
+        used = set(re.findall(r"(?<=\s)--[\w-]+", rest.partition("#")[0]))
+        assert used <= known, f"{name}: {used - known}"
+
+
+def test_compose_runs_a_command_that_exists() -> None:
+    compose = yaml.safe_load((ROOT / "compose.yaml").read_text())
+    service = compose["services"]["syntopy"]
+    name, *arguments = service["command"]
+    command = get_command(app).commands[name]  # type: ignore[attr-defined]
+    known = {option for p in command.params for option in (*p.opts, *p.secondary_opts)}
+    assert {a for a in arguments if a.startswith("--")} <= known
+    assert set(service["environment"]) <= {f"SYNTOPY_{f.upper()}" for f in Settings.model_fields}
+    named = {v.split(":")[0] for v in service["volumes"] if not v.startswith("$")}
+    assert named <= set(compose["volumes"])
+    assert (ROOT / service["build"] / "Dockerfile").is_file()
+    assert service["user"] != "0"
+    assert service["read_only"] is True
