@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sqlalchemy import ColumnElement, Connection, Row, and_, or_, select
+from sqlalchemy import ColumnElement, CompoundSelect, Connection, Row, and_, select, union
 
 from indexer.catalog.database import reading
 from indexer.catalog.tables import (
@@ -28,7 +28,7 @@ from indexer.errors import ConfigError, ItemNotFoundError, QueryError
 from indexer.filters import parse_filter, sql_condition
 from indexer.library import Library, SpaceInfo
 from indexer.projection import open_projection, renormalised
-from indexer.reading.drafts import InstanceDraft, ItemDraft, ReadOptions
+from indexer.reading.drafts import InstanceDraft, ReadOptions
 from indexer.registry import make_encoder
 from indexer.stores.contract import VectorStore
 from indexer.types import Embeddings, Hit, ItemIds, Role
@@ -89,8 +89,9 @@ class SearchAnswer:
 
 @dataclass
 class _Query:
-    """A query made ready: vectors, and whom to leave out."""
+    """A query made ready: vectors of one space, and whom to leave out."""
 
+    space: SpaceInfo
     vectors: Embeddings
     description: dict[str, object]
     thumbnail: bytes
@@ -99,7 +100,7 @@ class _Query:
     patient_known: bool
     roles: frozenset[Role]
     pixel_hashes: frozenset[str]
-    item_ids: frozenset[int] = frozenset()
+    item_ids: frozenset[int]
 
 
 def search(library: Library, request: SearchRequest, options: ReadOptions) -> SearchAnswer:
@@ -114,12 +115,13 @@ def search(library: Library, request: SearchRequest, options: ReadOptions) -> Se
     start = time.monotonic()
     _check(request)
     condition = sql_condition(parse_filter(request.filter)) if request.filter.strip() else None
-    space = _space(library, request)
+    spaces = _spaces(library, request)
     query = (
-        _by_uid(library, space, request.uid)
+        _by_uid(library, spaces, request.uid)
         if request.uid
-        else _by_file(library, space, request.image or Path(), options)
+        else _by_file(library, spaces, request.image or Path(), options)
     )
+    space = query.space
     projection = open_projection(library, space)
     if not projection.store.count():
         raise QueryError(f"{library.path} holds no items yet; index something first")
@@ -165,8 +167,10 @@ def _check(request: SearchRequest) -> None:
         raise QueryError(f"group is 'study' or 'item', not '{request.group}'")
 
 
-def _space(library: Library, request: SearchRequest) -> SpaceInfo:
+def _spaces(library: Library, request: SearchRequest) -> list[SpaceInfo]:
+    """The spaces to try, in the order of the library's encoders."""
     names = [request.encoder] if request.encoder else list(library.config.encoders)
+    found = []
     for name in names:
         if name not in library.config.encoders:
             raise ConfigError(
@@ -174,13 +178,15 @@ def _space(library: Library, request: SearchRequest) -> SpaceInfo:
             )
         space = library.space_for(make_encoder(name).spec)
         if space is not None:
-            return space
-    raise QueryError(f"{library.path} holds no items yet; index something first")
+            found.append(space)
+    if not found:
+        raise QueryError(f"{library.path} holds no items yet; index something first")
+    return found
 
 
-def _by_uid(library: Library, space: SpaceInfo, uid: str) -> _Query:
+def _by_uid(library: Library, spaces: Sequence[SpaceInfo], uid: str) -> _Query:
     with reading(library.engine) as db:
-        rows = db.execute(
+        found = db.execute(
             select(
                 Item.id,
                 Item.role,
@@ -188,6 +194,7 @@ def _by_uid(library: Library, space: SpaceInfo, uid: str) -> _Query:
                 Study.study_instance_uid,
                 Patient.pseudonym,
                 Patient.shared,
+                EmbeddingRow.space_id,
                 EmbeddingRow.vector,
                 Thumbnail.webp,
             )
@@ -197,18 +204,22 @@ def _by_uid(library: Library, space: SpaceInfo, uid: str) -> _Query:
             .join(Patient)
             .join(EmbeddingRow, EmbeddingRow.item_id == Item.id)
             .join(Thumbnail)
-            .where(EmbeddingRow.space_id == space.id, _is(uid))
+            .where(Item.id.in_(_items_of(uid)))
             .order_by(Item.id)
         ).all()
-        if not rows:
+        held = {row.space_id for row in found}
+        space = next((s for s in spaces if s.id in held), None)
+        if space is None:
             raise ItemNotFoundError(
                 f"there is no study, series, instance or item '{uid}' with a vector in the library"
             )
+        rows = [row for row in found if row.space_id == space.id]
         primary = [r for r in rows if r.role == Role.PRIMARY] or rows
         best = primary[len(primary) // 2]
         described = _hits(db, [(best.id, 1.0, 0)])[0]
     vectors = np.frombuffer(b"".join(r.vector for r in primary), "<f2").reshape(-1, space.dim)
     return _Query(
+        space=space,
         vectors=renormalised(vectors),
         description=_described(described, len(primary)),
         thumbnail=best.webp,
@@ -221,16 +232,13 @@ def _by_uid(library: Library, space: SpaceInfo, uid: str) -> _Query:
     )
 
 
-def _is(uid: str) -> ColumnElement[bool]:
-    """An item by its own id or by the UID of any level above it."""
-    of_instance = (
-        select(ItemInstance.item_id).join(Instance).where(Instance.sop_instance_uid == uid)
-    )
-    return or_(
-        Item.uid == uid,
-        Study.study_instance_uid == uid,
-        Series.series_instance_uid == uid,
-        Item.id.in_(of_instance),
+def _items_of(uid: str) -> CompoundSelect[tuple[int]]:
+    """Items by their own id or by the UID of any level above; each part goes by an index."""
+    return union(
+        select(Item.id).where(Item.uid == uid),
+        select(ItemInstance.item_id).join(Instance).where(Instance.sop_instance_uid == uid),
+        select(Item.id).join(Series).where(Series.series_instance_uid == uid),
+        select(Item.id).join(Series).join(Study).where(Study.study_instance_uid == uid),
     )
 
 
@@ -245,15 +253,23 @@ def _described(hit: Hit, items: int) -> dict[str, object]:
     }
 
 
-def _by_file(library: Library, space: SpaceInfo, path: Path, options: ReadOptions) -> _Query:
+def _by_file(
+    library: Library, spaces: Sequence[SpaceInfo], path: Path, options: ReadOptions
+) -> _Query:
     from indexer.reading.tasks import read_query  # noqa: PLC0415 - decoders, not needed for a UID
 
     draft, items = read_query(path, options)
+    space = next((s for s in spaces if any(s.encoder in i.tensors for i in items)), None)
+    if space is None:
+        names = ", ".join(s.encoder for s in spaces)
+        raise QueryError(f"{path.name}: no encoder can take it ({names})")
     usable = [item for item in items if space.encoder in item.tensors]
-    if not usable:
-        raise QueryError(f"{path.name}: the encoder '{space.encoder}' cannot take it")
     raw = make_encoder(space.encoder).embed([item.tensors[space.encoder] for item in usable])
+    with reading(library.engine) as db:
+        known = db.execute(select(Item.id).where(Item.uid.in_([i.uid for i in usable]))).scalars()
+        item_ids = frozenset(known)
     return _Query(
+        space=space,
         vectors=raw / np.linalg.norm(raw, axis=1, keepdims=True),
         description=_described_file(draft, len(usable)),
         thumbnail=usable[len(usable) // 2].thumbnail,
@@ -261,12 +277,9 @@ def _by_file(library: Library, space: SpaceInfo, path: Path, options: ReadOption
         patient=draft.patient.pseudonym,
         patient_known=not draft.patient.names_nobody and not _is_shared(library, draft),
         roles=frozenset(item.role for item in usable),
-        pixel_hashes=frozenset(_all_hashes(usable)),
+        pixel_hashes=frozenset(item.pixel_hash for item in usable),
+        item_ids=item_ids,
     )
-
-
-def _all_hashes(items: Sequence[ItemDraft]) -> Iterator[str]:
-    return (item.pixel_hash for item in items)
 
 
 def _described_file(draft: InstanceDraft, items: int) -> dict[str, object]:
@@ -368,7 +381,8 @@ def _nearest(
         for item, score in zip(ids.ravel().tolist(), scores.ravel().tolist(), strict=True):
             if item >= 0 and item not in excluded and score > best.get(item, -2.0):
                 best[item] = score
-        ranked = sorted(best.items(), key=lambda pair: (-pair[1], pair[0]))
+        # To six digits, as shown: what differs beyond is rounding, and ties go by id.
+        ranked = sorted(best.items(), key=lambda pair: (-round(pair[1], 6), pair[0]))
         groups = _grouped(db, ranked, request.group)
         if len(groups) >= request.k or look >= total:
             return groups[: request.k]
@@ -385,7 +399,9 @@ def _grouped(
     first: dict[int, tuple[int, float]] = {}
     more: dict[int, int] = defaultdict(int)
     for item, score in ranked:
-        study = study_of[item]
+        study = study_of.get(item)
+        if study is None:
+            continue  # taken out by a writer since the index was read
         if study in first:
             more[study] += 1
         else:

@@ -14,16 +14,20 @@ _GROUND, _TILE = (16, 19, 24), (0, 0, 0)
 _INK, _SOFT, _ACCENT, _WARN = (232, 236, 240), (150, 160, 172), (92, 200, 255), (255, 190, 92)
 _SIDE, _QUERY, _GAP, _TEXT = 224, 420, 20, 74
 _COLUMNS = 5
+_LONGEST = 200
+MOST_TILES = 100
+"""A sheet of all that a search can give would not fit into memory."""
 
 
 def contact_sheet(answer: SearchAnswer, thumbnails: Mapping[str, bytes]) -> Image.Image:
     """Draw an answer as an RGB picture.
 
     Args:
-        answer: what `indexer.search.search` gave.
+        answer: what `indexer.search.search` gave; the first `MOST_TILES` hits are drawn.
         thumbnails: WebP pictures by item id.
     """
-    rows = max(2, -(-len(answer.hits) // _COLUMNS))
+    shown = answer.hits[:MOST_TILES]
+    rows = max(2, -(-len(shown) // _COLUMNS))
     left = _QUERY + 2 * _GAP
     width = left + _COLUMNS * (_SIDE + _GAP) + _GAP
     height = 64 + rows * (_SIDE + _TEXT + _GAP) + 44
@@ -33,7 +37,7 @@ def contact_sheet(answer: SearchAnswer, thumbnails: Mapping[str, bytes]) -> Imag
     title = f"{len(answer.hits)} nearest of {answer.candidates} candidates"
     draw.text((left + _GAP, 20), title, _INK, _font(24))
     _query(sheet, draw, answer)
-    for number, hit in enumerate(answer.hits):
+    for number, hit in enumerate(shown):
         x = left + _GAP + number % _COLUMNS * (_SIDE + _GAP)
         y = 64 + number // _COLUMNS * (_SIDE + _TEXT + _GAP)
         _tile(sheet, (x, y), _SIDE, thumbnails.get(hit.id, b""))
@@ -89,6 +93,7 @@ def _join(parts: list[object]) -> str:
 
 
 def _cut(draw: ImageDraw.ImageDraw, text: str, width: int, size: int) -> str:
+    text = " ".join(text[:_LONGEST].split())
     while text and draw.textlength(text, font=_font(size)) > width:
         text = text[:-2].rstrip(" ·…") + "…"
     return text

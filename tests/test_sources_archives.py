@@ -119,6 +119,25 @@ def test_tar_members_are_read_in_and_out_of_order(tmp_path: Path, name: str, pac
             assert each.read_bytes(10_000) == dict(members)[each.member or ""]
 
 
+def test_a_gzipped_file_is_a_folder_of_one(tmp_path: Path) -> None:
+    put(tmp_path / "a.dcm.gz", gzip.compress(b"0123456789" * 100))
+    put(tmp_path / "b.nii.gz", gzip.compress(b"stays as it is"))
+    put(tmp_path / "c.dcm.gz", gzip.compress(os.urandom(1000))[:-504] + b"\xff" * 4)
+    put(tmp_path / "d.dcm.gz", gzip.compress(os.urandom(1000))[:-504] + b"\0" * 4)
+    put(tmp_path / "e.gz", b"\x1f\x8b")
+    inside, volume, *rest = discover([tmp_path])
+    assert isinstance(inside, SourceFile)
+    assert isinstance(volume, SourceFile)
+    assert (inside.name, inside.size, volume.member) == ("a.dcm", 1000, None)
+    assert inside.head(3) + inside.read_bytes(1000)[3:] == b"0123456789" * 100
+    (cut,) = files(iter(rest))
+    with pytest.raises(FileRejectedError) as caught:
+        cut.read_bytes(1 << 20)
+    assert caught.value.reason is Reason.ARCHIVE_CORRUPT
+    corrupt = Reason.ARCHIVE_CORRUPT
+    assert problems(iter(rest)) == [("c.dcm", corrupt), ("e", corrupt)]
+
+
 def test_a_compressed_tar_is_unpacked_once_when_read_in_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

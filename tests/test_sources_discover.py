@@ -40,20 +40,20 @@ def test_folders_are_walked_depth_first_in_the_order_of_their_names(tmp_path: Pa
     assert found == ["a/10.dcm", "a/2.dcm", "a/z/q.dcm", "b.dcm", "c/1.dcm"]
 
 
-def test_very_deep_trees_are_no_trouble(tmp_path: Path) -> None:
-    folder = tmp_path
-    here = os.open(tmp_path, os.O_RDONLY)
-    depth = 1200  # more than Python's recursion limit; paths stay below PATH_MAX
+def test_very_deep_trees_are_no_trouble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    depth = 1100  # more than Python's recursion limit; the path stays below PATH_MAX
+    put(tmp_path / "z.dcm")
+    monkeypatch.chdir(tmp_path)
+    for _ in range(depth):
+        Path("d").mkdir()
+        os.chdir("d")
+    deepest = put(Path("x.dcm"))
     try:
-        os.chdir(here)
-        for _ in range(depth):
-            os.mkdir("d")  # noqa: PTH102 - the path from the root would be slow to check each time
-            os.chdir("d")
-        Path("x.dcm").write_bytes(b"x")
-    finally:
-        os.fchdir(here)
-        os.close(here)
-    assert [each.name for each in files(discover([folder]))] == ["x.dcm"]
+        assert [each.name for each in files(discover([tmp_path]))] == ["x.dcm", "z.dcm"]
+    finally:  # pytest's own clean-up recurses
+        deepest.unlink()
+        os.chdir(tmp_path)
+        os.removedirs("/".join(["d"] * depth))
 
 
 def test_a_missing_path_is_named_at_once(tmp_path: Path) -> None:

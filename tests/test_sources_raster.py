@@ -262,8 +262,21 @@ def test_what_cannot_be_decoded_is_rejected() -> None:
         Reason.DECODE_FAILED,
         Reason.TRUNCATED,
     )
+    channels = tiff(
+        np.zeros((6, 8, 9), np.uint8), photometric="minisblack", planarconfig="separate"
+    )
+    assert rejected(channels, Format.TIFF) is Reason.UNSUPPORTED_PHOTOMETRIC
     floats = tiff(rgb().astype(np.float32), photometric="rgb")
     assert rejected(floats, Format.TIFF) is Reason.UNSUPPORTED_PHOTOMETRIC
+
+
+def test_pages_in_a_circle_are_noticed() -> None:
+    data = bytearray(tiff(np.zeros((2, 8, 8), np.uint8), photometric="minisblack", metadata=None))
+    with tifffile.TiffFile(io.BytesIO(data)) as parsed:
+        first, second = parsed.pages[0], parsed.pages[1]
+        at = second.offset + 2 + 12 * len(second.tags)  # type: ignore[union-attr]
+        data[at : at + 4] = struct.pack("<I", first.offset)
+    assert rejected(bytes(data), Format.TIFF) is Reason.DECODE_FAILED
 
 
 @settings(max_examples=80, deadline=None)

@@ -76,7 +76,7 @@ def _print_result(result: DemoResult) -> None:
         print_outcomes(summary)
     out.print()
     print_answer(result.answer)
-    out.print(f"\ncontact sheet: [bold]{result.sheet}[/]")
+    out.print(f"\ncontact sheet: {result.sheet}")
     out.print("\ntry next:")
     command = ".venv/bin/syntopy" if Path(".venv/bin/syntopy").exists() else "syntopy"
     library = result.library
@@ -86,4 +86,4 @@ def _print_result(result: DemoResult) -> None:
         f"rejected -L {library}",
         "index YOUR/FOLDER -L my-library",
     ):
-        out.print(f"  {command} {line}", soft_wrap=True)
+        out.print(f"  {command} {line}")

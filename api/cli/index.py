@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from api.cli.options import JsonOption, LibraryOption, WorkersOption
 from api.cli.output import (
@@ -21,8 +22,11 @@ from api.cli.output import (
     err,
     errors_on_one_line,
     out,
+    print_error,
     print_json,
     print_json_line,
+    print_json_list,
+    print_note,
     settings_with,
 )
 
@@ -122,16 +126,17 @@ def rejected(
 
         settings = settings_with(library)
         with Library.open(settings.library) as opened:
-            entries = list(
-                service.rejected(opened, everything=everything, reason=reason, limit=limit)
-            )
-    if as_json:
-        print_json({"files": entries})
-        return
-    table = Table("file", "outcome", "reason", "detail", box=None, pad_edge=False)
-    for entry in entries:
-        table.add_row(entry.source, entry.outcome, entry.reason, entry.detail)
-    out.print(table if entries else "no file was rejected")
+            # There may be millions, so they are printed as they come.
+            entries = service.rejected(opened, everything=everything, reason=reason, limit=limit)
+            if as_json:
+                print_json_list("files", entries)
+                return
+            entry = None
+            for entry in entries:
+                words = f"{entry.outcome:<9} {entry.reason:<27} {entry.source}  {entry.detail}"
+                out.print(words.rstrip())
+            if entry is None:
+                out.print("no such file")
 
 
 def _pairs(mapping: list[str]) -> dict[str, str]:
@@ -259,13 +264,13 @@ def print_outcomes(summary: IngestSummary) -> None:
         if summary.outcomes[outcome]:
             table.add_row(str(summary.outcomes[outcome]), f"  {outcome.value}")
     for reason, number in summary.reasons.most_common():
-        table.add_row(str(number), f"    [dim]{reason.value}[/]")
+        table.add_row(str(number), Text(f"    {reason.value}", "dim"))
     table.add_row(str(summary.items), "new items with vectors")
-    out.print(table)
+    out.print(table, soft_wrap=False)
     rate = summary.files / max(summary.seconds, 1e-3)
     out.print(f"{summary.seconds:.1f} s, {rate:.1f} files/s")
     for note in summary.notes:
-        out.print(f"[yellow]note:[/] {note}")
+        print_note(note)
 
 
 def _exit(summary: IngestSummary, strict: bool) -> None:
@@ -275,7 +280,7 @@ def _exit(summary: IngestSummary, strict: bool) -> None:
         raise typer.Exit(INTERRUPTED)
     usable = (Outcome.INDEXED, Outcome.UNCHANGED, Outcome.LINKED)
     if not any(summary.outcomes[o] for o in usable):
-        err.print("[bold red]error:[/] nothing could be indexed")
+        print_error("nothing could be indexed")
         raise typer.Exit(NOTHING_INDEXED)
     if strict and summary.outcomes[Outcome.REJECTED] + summary.outcomes[Outcome.CONFLICT]:
         raise typer.Exit(PARTLY_REJECTED)

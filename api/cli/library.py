@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -48,7 +49,12 @@ def init(
 
 
 def info(library: LibraryOption = None, as_json: JsonOption = False) -> None:
-    """Describe a library: what it holds, what filled it, how big it is."""
+    """Describe a library: what it holds, what filled it, how big it is.
+
+    [bold]Example[/]
+
+      syntopy info --library chest --json
+    """
     with errors_on_one_line(as_json=as_json):
         from api.service import library as service
         from indexer.library import Library
@@ -75,11 +81,17 @@ def info(library: LibraryOption = None, as_json: JsonOption = False) -> None:
         else:
             text = f"{value / 2**20:.1f} MiB" if name == "bytes" else str(value)
         table.add_row(name.replace("_", " "), text)
-    out.print(table)
+    out.print(table, soft_wrap=False)
 
 
 def remove(
-    uid: Annotated[str, typer.Argument(help="Study or series UID; patient id or pseudonym.")],
+    uid: Annotated[
+        str,
+        typer.Argument(
+            help="UID of a study or series. Of a patient the pseudonym or the patient id, "
+            "as issuer|id where the files name an issuer (0010,0021)."
+        ),
+    ],
     level: Annotated[str, typer.Option(help="study, series or patient.")] = "study",
     library: LibraryOption = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
@@ -92,16 +104,18 @@ def remove(
     [bold]Example[/]
 
       syntopy remove 1.2.840.113619.2.1 --level study --library chest --yes
+
+      syntopy remove "St Elsewhere|4711" --level patient --library chest
     """
     with errors_on_one_line(as_json=as_json):
         from api.service import library as service
         from indexer.library import Library
 
         settings = settings_with(library)
-        if not yes and not typer.confirm(f"Remove this {level} from {settings.library}?"):
+        if not yes and not typer.confirm(f"Remove this {level} from {settings.library}?", err=True):
             raise typer.Exit(1)
         with Library.open(settings.library) as opened:
-            removed = service.remove(opened, level, uid, actor=getpass.getuser())
+            removed = service.remove(opened, level, uid, actor=_user())
     if as_json:
         print_json(removed)
     else:
@@ -109,6 +123,13 @@ def remove(
             f"removed {removed.studies} studies, {removed.series} series, "
             f"{removed.instances} instances, {removed.items} items with their vectors"
         )
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # as in a container whose user has no name
+        return str(os.getuid())
 
 
 def verify(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
@@ -13,20 +13,39 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 if TYPE_CHECKING:
     from indexer.config import Settings
 
 USAGE, NOTHING_INDEXED, PARTLY_REJECTED, INTERRUPTED = 2, 3, 4, 130
 
+
+def _console(*, stderr: bool, width: int | None = None) -> Console:
+    # What is printed comes from files: square brackets and colons in it are no markup of ours.
+    return Console(
+        stderr=stderr, width=width, soft_wrap=True, highlight=False, markup=False, emoji=False
+    )
+
+
 # In a pipe there is no width to fit into; tables keep one line a row.
-out = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
-err = Console(stderr=True, highlight=False)
+out = _console(stderr=False, width=None if sys.stdout.isatty() else 160)
+err = _console(stderr=True)
 
 
 def print_json(value: object) -> None:
     """One JSON object on standard output; field names are those of the dataclasses."""
     sys.stdout.write(json.dumps(plain(value), ensure_ascii=False, indent=2) + "\n")
+
+
+def print_json_list(name: str, values: Iterable[object]) -> None:
+    """As `print_json` of ``{name: [value, …]}``, without holding all of them."""
+    sys.stdout.write(f'{{"{name}": [')
+    mark = "\n"
+    for value in values:
+        sys.stdout.write(f"{mark}  {json.dumps(plain(value), ensure_ascii=False)}")
+        mark = ",\n"
+    sys.stdout.write("\n]}\n")
 
 
 def print_json_line(value: object) -> None:
@@ -52,15 +71,28 @@ def plain(value: Any) -> Any:
 @contextmanager
 def errors_on_one_line(*, as_json: bool = False) -> Iterator[None]:
     """End the command with exit code 2 and one clear line where we raise on purpose."""
-    from indexer.errors import SyntopyError
+    from indexer.errors import ConfigError, SyntopyError
 
     try:
         yield
-    except SyntopyError as error:
+    except (SyntopyError, UnicodeEncodeError) as error:
+        code, message = ConfigError.code, "an argument is not valid Unicode"
+        if isinstance(error, SyntopyError):
+            code, message = error.code, str(error)
         if as_json:
-            print_json({"error": {"code": error.code, "message": str(error)}})
-        err.print(f"[bold red]error:[/] {_escaped(str(error))}", soft_wrap=True)
+            print_json({"error": {"code": code, "message": message}})
+        print_error(message)
         raise typer.Exit(USAGE) from error
+
+
+def print_error(message: str) -> None:
+    """One line on standard error."""
+    err.print(Text.assemble(("error:", "bold red"), " ", message))
+
+
+def print_note(message: str) -> None:
+    """One line of what must be said about an answer."""
+    out.print(Text.assemble(("note:", "yellow"), " ", message))
 
 
 def settings_with(library: Path | None = None, workers: int | None = None) -> Settings:
@@ -76,7 +108,3 @@ def settings_with(library: Path | None = None, workers: int | None = None) -> Se
             raise ConfigError(f"--workers is 1 to 256, not {workers}")
         said["workers"] = workers
     return load_settings().model_copy(update=said)
-
-
-def _escaped(text: str) -> str:
-    return text.replace("[", r"\[")

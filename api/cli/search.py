@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from api.cli.options import JsonOption, LibraryOption
-from api.cli.output import errors_on_one_line, out, print_json, settings_with
+from api.cli.output import errors_on_one_line, out, print_json, print_note, settings_with
 
 if TYPE_CHECKING:
     from indexer.search import SearchAnswer
@@ -136,16 +137,17 @@ def print_answer(answer: SearchAnswer) -> None:
             hit.id,
             f"+{hit.more_in_study}" if hit.more_in_study else "",
         )
-    out.print(table)
+    out.print(table, soft_wrap=False)
     how = "exact" if answer.exact else "approximate"
     out.print(
-        f"[dim]{answer.candidates} candidates, {how}, encoder {answer.encoder}, "
-        f"{answer.seconds * 1000:.0f} ms[/]"
+        f"{answer.candidates} candidates, {how}, encoder {answer.encoder}, "
+        f"{answer.seconds * 1000:.0f} ms",
+        style="dim",
     )
     for note in answer.notes:
-        out.print(f"[yellow]note:[/] {note}")
+        print_note(note)
     if answer.notice:
-        out.print(f"[yellow]{answer.notice}[/]")
+        out.print(answer.notice, style="yellow")
 
 
 def _roles(names: list[str]) -> frozenset[Role] | None:
@@ -166,11 +168,11 @@ def _print_tree(value: object, depth: int, name: str = "") -> None:
     pad = "  " * depth
     if isinstance(value, dict):
         if name:
-            out.print(f"{pad}[dim]{name}[/]")
+            out.print(f"{pad}{name}", style="dim")
         for key, part in value.items():
             _print_tree(part, depth + bool(name), key)
     elif isinstance(value, list):
         for part in value:
             _print_tree(part, depth, name)
     elif value not in ("", None, []):
-        out.print(f"{pad}[dim]{name}:[/] {value}", soft_wrap=True, markup=True)
+        out.print(Text.assemble((f"{pad}{name}:", "dim"), " ", str(value)))

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, func, select
+from sqlalchemy import ColumnElement, Connection, Row, func, select, union
 
 from indexer.catalog.database import reading, transaction
 from indexer.catalog.removal import Removed, remove_matching
 from indexer.catalog.tables import (
     Instance,
     Item,
-    ItemInstance,
     Label,
     LedgerRow,
     Patient,
@@ -94,9 +94,17 @@ def info(library: Library) -> LibraryInfo:
             rejected_by_reason=by(
                 LedgerRow.reason, LedgerRow.outcome.in_(["rejected", "conflict"])
             ),
-            bytes=sum(p.stat().st_size for p in library.path.rglob("*") if p.is_file()),
+            bytes=_bytes(library.path),
             notices=sorted({s.notice for s in library.spaces() if s.notice}),
         )
+
+
+def _bytes(folder: Path) -> int:
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(OSError):  # a writer may take a file away meanwhile
+            total += path.stat().st_size if path.is_file() else 0
+    return total
 
 
 def verify(
@@ -113,19 +121,19 @@ def verify(
 def remove(library: Library, level: str, uid: str, *, actor: str) -> Removed:
     """Take a ``study``, ``series`` or ``patient`` out: metadata, vectors, thumbnails, index.
 
-    A patient is named by pseudonym or by the real patient id.
+    A patient is named by pseudonym or by the real patient id, with its issuer before it
+    (``issuer|id``) where the files name one.
 
     Raises:
         ItemNotFoundError: nothing of that UID is in the library.
     """
     if level not in ("study", "series", "patient"):
         raise ConfigError(f"remove a study, a series or a patient, not a '{level}'")
-    also = pseudonym(library.key, uid) if level == "patient" else None
+    issuer, _, patient_id = uid.rpartition("|")
+    names = {uid, pseudonym(library.key, uid), pseudonym(library.key, patient_id, issuer)}
     with library.writing():
         with transaction(library.engine) as db:
-            # Freed pages are overwritten, so that what was removed cannot be read back.
-            db.exec_driver_sql("PRAGMA secure_delete=ON")
-            removed = remove_matching(db, level, uid, actor, also)
+            removed = remove_matching(db, level, uid, actor, sorted(names))
         if not removed.series:
             raise ItemNotFoundError(f"there is no such {level} in the library")
         with library.engine.connect() as connection:
@@ -141,24 +149,13 @@ def show(library: Library, uid: str) -> dict[str, object]:
         ItemNotFoundError: nothing of that UID is in the library.
     """
     with reading(library.engine) as db:
-        of_instance = (
-            select(ItemInstance.item_id).join(Instance).where(Instance.sop_instance_uid == uid)
+        named = union(  # each part goes by an index
+            select(Series.id).join(Study).where(Study.study_instance_uid == uid),
+            select(Series.id).where(Series.series_instance_uid == uid),
+            select(Instance.series_id).where(Instance.sop_instance_uid == uid),
+            select(Item.series_id).where(Item.uid == uid),
         )
-        study_id = db.execute(
-            select(Study.id)
-            .select_from(Study)
-            .join(Series)
-            .join(Instance, Instance.series_id == Series.id)
-            .outerjoin(Item, Item.series_id == Series.id)
-            .where(
-                (Study.study_instance_uid == uid)
-                | (Series.series_instance_uid == uid)
-                | (Instance.sop_instance_uid == uid)
-                | (Item.uid == uid)
-                | Item.id.in_(of_instance)
-            )
-            .limit(1)
-        ).scalar()
+        study_id = db.execute(select(Series.study_id).where(Series.id.in_(named)).limit(1)).scalar()
         if study_id is None:
             raise ItemNotFoundError(f"there is no study, series, instance or item '{uid}'")
         study = db.execute(

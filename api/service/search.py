@@ -10,7 +10,7 @@ from indexer.config import Settings
 from indexer.errors import StorageFullError
 from indexer.library import Library
 from indexer.search import SearchAnswer, SearchRequest
-from indexer.sheet import contact_sheet
+from indexer.sheet import MOST_TILES, contact_sheet
 
 
 def search(library: Library, request: SearchRequest, settings: Settings) -> SearchAnswer:
@@ -24,7 +24,7 @@ def write_sheet(library: Library, answer: SearchAnswer, path: Path) -> Path:
     Raises:
         StorageFullError: the picture cannot be written there.
     """
-    pictures = engine.thumbnails(library, [hit.id for hit in answer.hits])
+    pictures = engine.thumbnails(library, [hit.id for hit in answer.hits[:MOST_TILES]])
     try:
         contact_sheet(answer, pictures).save(path, "PNG")
     except (OSError, ValueError) as error:

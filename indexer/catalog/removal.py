@@ -15,6 +15,7 @@ from indexer.catalog.tables import (
     ItemInstance,
     LedgerRow,
     Patient,
+    Report,
     Series,
     Space,
     Study,
@@ -35,38 +36,42 @@ class Removed:
 
 
 def remove_matching(
-    db: Connection, level: str, uid: str, actor: str, real_id: str | None = None
+    db: Connection, level: str, uid: str, actor: str, pseudonyms: Sequence[str] = ()
 ) -> Removed:
     """Remove a ``study``, ``series`` or ``patient`` with all that was made from it.
 
     Args:
         db: a transaction.
         level: which of the three.
-        uid: its UID; of a patient the pseudonym.
+        uid: its UID.
         actor: who is recorded in the audit table.
-        real_id: another pseudonym of the same patient, made from the real id, if that was given.
+        pseudonyms: of a patient, in place of ``uid``: what the patient may be called here.
     """
     condition: dict[str, ColumnElement[bool]] = {
         "study": Study.study_instance_uid == uid,
         "series": Series.series_instance_uid == uid,
-        "patient": or_(Patient.pseudonym == uid, Patient.pseudonym == (real_id or uid)),
+        "patient": Patient.pseudonym.in_(pseudonyms),
     }
     series = _column(
         db,
         select(Series.id).select_from(Series).join(Study).join(Patient).where(condition[level]),
     )
-    if not series and level != "patient":
+    if not series:
         return Removed(0, 0, 0, 0, 0)
+    # A real patient id may have been asked for; what is recorded is the pseudonym.
+    subjects = [uid] if level != "patient" else _patients(db, series)
     counted = _count(db, Instance, series), _count(db, Item, series)
     _forget_files(db, series)
     for part in _parts(series):
         db.execute(delete(Series).where(Series.id.in_(part)))
     studies = _drop_empty(db, Study, Series.study_id)
     patients = _drop_empty(db, Patient, Study.patient_id)
-    if series:
-        db.execute(update(Space).values(generation=Space.generation + 1))
+    db.execute(update(Space).values(generation=Space.generation + 1))
+    for subject in subjects:
         db.execute(
-            insert(Audit).values(actor=actor, action="remove", subject={"level": level, "uid": uid})
+            insert(Audit).values(
+                actor=actor, action="remove", subject={"level": level, "uid": subject}
+            )
         )
     return Removed(patients, studies, len(series), *counted)
 
@@ -83,10 +88,11 @@ def drop_orphans(db: Connection) -> int:
 
 
 def _forget_files(db: Connection, series: Sequence[int]) -> None:
-    """Ledger rows of the instances, copies included: their paths may name the patient."""
+    """Ledger rows of the instances, copies included, as paths may name patients; and reports."""
     for part in _parts(series):
         uids = select(Instance.sop_instance_uid).where(Instance.series_id.in_(part))
         sources = select(Instance.source).where(Instance.series_id.in_(part))
+        db.execute(delete(Report).where(Report.source.in_(uids)))
         db.execute(
             delete(LedgerRow).where(
                 or_(LedgerRow.sop_instance_uid.in_(uids), LedgerRow.source.in_(sources))
@@ -104,6 +110,14 @@ def _count(db: Connection, table: Any, series: Sequence[int]) -> int:
         db.execute(select(func.count()).where(table.series_id.in_(part))).scalar_one()
         for part in _parts(series)
     )
+
+
+def _patients(db: Connection, series: Sequence[int]) -> list[str]:
+    names: set[str] = set()
+    for part in _parts(series):
+        query = select(Patient.pseudonym).select_from(Series).join(Study).join(Patient)
+        names |= set(db.execute(query.where(Series.id.in_(part))).scalars())
+    return sorted(names)
 
 
 def _column(db: Connection, query: Any) -> list[int]:

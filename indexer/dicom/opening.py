@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import struct
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -13,8 +14,9 @@ from typing import Any
 
 import pydicom
 from pydicom import config
+from pydicom.dataelem import DataElement
 from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_dataset
 from pydicom.uid import (
     UID,
@@ -35,6 +37,7 @@ _UID_FORM = re.compile(r"[0-9]+(\.[0-9]+)*")
 READ_ERRORS = (
     AttributeError,
     AssertionError,
+    BytesLengthException,
     EOFError,
     KeyError,
     IndexError,
@@ -44,6 +47,7 @@ READ_ERRORS = (
     RecursionError,
     TypeError,
     ValueError,
+    struct.error,
     zlib.error,
 )
 """What pydicom is seen to raise on broken files; MemoryError is left to the worker's limit."""
@@ -192,6 +196,16 @@ def value_of(dataset: pydicom.Dataset, keyword: str) -> Any:
     if value is None or value == "":
         return None
     return value
+
+
+def elements_of(dataset: pydicom.Dataset) -> Iterator[DataElement]:
+    """The elements that can be converted, in the order of their tags."""
+    for tag in sorted(dataset.keys()):
+        try:
+            element = dataset[tag]
+        except READ_ERRORS:
+            continue
+        yield element
 
 
 def text_of(dataset: pydicom.Dataset, keyword: str) -> str:

@@ -7,6 +7,7 @@ shows or encodes the frame, and are handed on with it.
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -31,6 +32,7 @@ from indexer.dicom.classify import PIXEL_KEYWORDS, has_pixels
 from indexer.dicom.opening import (
     READ_ERRORS,
     OpenedDicom,
+    elements_of,
     first_number,
     guess_native_syntax,
     number_of,
@@ -54,6 +56,9 @@ _IMAGECODECS_DECODERS: dict[str, Callable[[bytes], np.ndarray]] = {
 """What pydicom's plugins leave out: 12-bit JPEG, and JPEG-LS of 6 or 7 bits."""
 _FASTER = (JPEGLossless, JPEGLosslessSV1)
 """Where imagecodecs goes first: bit-equal to gdcm, in less than half the time."""
+_FRAME_HEADERS = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
+_CODESTREAM_START = 4096
+"""A JPEG 2000 codestream may lie in a JP2 file, behind some boxes."""
 _OUTSIDE_SCAN_HU = -1500.0
 """CT values below this are no tissue: scanners fill the corners with -2000 or -3024 (P8)."""
 _PLAUSIBLE_HU = (-11000.0, 32000.0)
@@ -251,6 +256,7 @@ class FrameReader:
 
     def _decoded(self, indices: list[int]) -> Iterator[np.ndarray]:
         """Decode with the first decoder that can; `decoder` says which it was (P1)."""
+        self._check_codestreams(set(indices))
         done = 0
         for plugin in self._plugins():
             try:
@@ -263,6 +269,32 @@ class FrameReader:
             return
         raise FileRejectedError(
             Reason.DECODE_FAILED, f"no decoder could read the pixels ({self.syntax.name})"
+        )
+
+    def _check_codestreams(self, indices: set[int]) -> None:
+        """Refuse a compressed frame of another size than declared before a codec allocates (F9)."""
+        if not self.syntax.is_encapsulated:
+            return
+        try:
+            sizes = [codestream_size(f) for i, f in enumerate(self._encoded()) if i in indices]
+        except READ_ERRORS:
+            return  # the decoders will say so
+        declared = (self.shape.rows, self.shape.columns)
+        wrong = [size for size in sizes if size not in (None, declared)]
+        if wrong:
+            raise FileRejectedError(
+                Reason.DECODE_FAILED,
+                f"the compressed image is {wrong[0]} pixels, the header says {declared}",
+            )
+
+    def _encoded(self) -> Iterator[bytes]:
+        offsets, lengths = (
+            value_of(self.ds, k) for k in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths")
+        )
+        return generate_frames(
+            self.ds.PixelData,
+            number_of_frames=self.shape.frames,
+            extended_offsets=(offsets, lengths) if offsets and lengths else None,
         )
 
     def _plugins(self) -> list[str]:
@@ -290,7 +322,7 @@ class FrameReader:
 
     def _imagecodecs(self, indices: list[int]) -> Iterator[np.ndarray]:
         decode = _IMAGECODECS_DECODERS[self.syntax]
-        encoded = list(generate_frames(self.ds.PixelData, number_of_frames=self.shape.frames))
+        encoded = list(self._encoded())
         for index in indices:
             if self.syntax == JPEGExtended12Bit:
                 check_sequential_scan(encoded[index])
@@ -338,9 +370,30 @@ class FrameReader:
             sign = 1 << (shape.bits_stored - 1)
             kept = (kept ^ sign) - sign
         if not np.array_equal(kept, wide):
-            stripped = any(0x6000 <= e.tag.group <= 0x60FF for e in self.ds)
+            stripped = any(0x6000 <= tag.group <= 0x60FF for tag in tuple(self.ds.keys()))
             self.flags.add(Flag.OVERLAY_STRIPPED if stripped else Flag.BITS_INCONSISTENT)
         return kept.astype(frame.dtype)
+
+
+def codestream_size(encoded: bytes) -> tuple[int, int] | None:
+    """Rows and columns that a JPEG, JPEG-LS or JPEG 2000 frame claims; None where it says none."""
+    siz = encoded[:_CODESTREAM_START].find(b"\xff\x4f\xff\x51")
+    if siz >= 0:  # ITU-T T.800 A.5.1
+        x1, y1, x0, y0 = struct.unpack_from(">4I", encoded, siz + 8)
+        return y1 - y0, x1 - x0
+    if encoded[:2] != b"\xff\xd8":
+        return None
+    position = 2
+    while position + 9 <= len(encoded) and encoded[position] == 0xFF:
+        marker = encoded[position + 1]
+        if marker == 0xFF:  # a fill byte
+            position += 1
+            continue
+        if marker in _FRAME_HEADERS:  # ITU-T T.81 B.2.2, T.87 C.2.2
+            rows, columns = struct.unpack_from(">2H", encoded, position + 5)
+            return (rows, columns) if rows else None  # the rows may follow after the scan
+        position += 2 + int.from_bytes(encoded[position + 2 : position + 4], "big")
+    return None
 
 
 def check_sequential_scan(jpeg: bytes) -> None:
@@ -373,7 +426,7 @@ def frame_groups(ds: Dataset, index: int) -> list[Dataset]:
     shared = value_of(ds, "SharedFunctionalGroupsSequence")
     if shared is not None and len(shared):
         found.append(shared[0])
-    inner = [item for group in found for element in group for item in _items(element)]
+    inner = [item for group in found for e in elements_of(group) for item in _items(e)]
     return [*inner, ds]
 
 

@@ -21,7 +21,16 @@ from indexer.dicom.frames import (
 )
 from indexer.dicom.geometry import SliceHeader
 from indexer.dicom.identity import names_nobody, pseudonym, study_pseudonym
-from indexer.dicom.opening import OpenedDicom, open_dicom, text_of, tolerant, uid_of, value_of
+from indexer.dicom.opening import (
+    READ_ERRORS,
+    OpenedDicom,
+    elements_of,
+    open_dicom,
+    text_of,
+    tolerant,
+    uid_of,
+    value_of,
+)
 from indexer.dicom.pixels import FrameReader, hash_pixels, is_blank
 from indexer.dicom.report import report_text
 from indexer.dicom.sampling import sample_indices
@@ -300,17 +309,41 @@ def content_hash(ds: Dataset, pixel_hash: str) -> str:
     """SHA-256 of all that decides the vector: decoded pixels, rescale, window, geometry.
 
     Demographics are not in it, so a corrected resend is a metadata update (I2), and neither is the
-    encoding, so a lossless copy is the same content.
+    encoding, so a lossless copy is the same content, however it writes its decimals.
     """
     photometric = text_of(ds, "PhotometricInterpretation").upper()
     shown = "MONOCHROME1" if photometric == "MONOCHROME1" else ""
-    values = [f"{k}={value_of(ds, k)}" for k in _VECTOR_KEYWORDS]
+    values = [f"{k}={_canonical(value_of(ds, k))}" for k in _VECTOR_KEYWORDS]
     return _sha(pixel_hash, shown, text_of(ds, "PresentationLUTShape"), *values)
+
+
+def _canonical(value: object) -> str:
+    """A value as text, the same for 1 and 1.000; what is broken is left out (F7)."""
+    match value:
+        case str() | bytes():
+            return str(value)
+        case int() | float():
+            return f"{float(value):.9g}"
+        case Dataset():
+            return "".join(f"{e.tag}{_canonical(e.value)}" for e in elements_of(value))
+        case Sequence():
+            return f"[{'|'.join(map(_canonical, value))}]"
+        case _:
+            return str(value)
 
 
 def _evidence_hash(ds: Dataset) -> str:
     """SHA-256 of all elements but the bulk of the pixels, which may be compressed or not."""
-    return _sha(*(str(e) for e in ds if e.tag.group not in (0x0002, 0x7FE0)))
+    bulk = (0x0002, 0x7FE0)
+    return _sha(*(_printed(e) for e in elements_of(ds) if e.tag.group not in bulk))
+
+
+def _printed(value: object) -> str:
+    """A value or element as text; one that holds something broken has none (F7)."""
+    try:
+        return str(value)
+    except READ_ERRORS:
+        return ""
 
 
 def _sha(*parts: str) -> str:

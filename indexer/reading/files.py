@@ -82,6 +82,10 @@ def _read(task: FileTask, data: bytes, sha256: str, options: ReadOptions) -> Fil
 def _read_picture(
     task: FileTask, fmt: Format, data: bytes, sha256: str, options: ReadOptions
 ) -> FileResult:
+    if fmt is Format.NPZ and task.source.member is not None:
+        return _rejected(
+            task, Reason.ARCHIVE_NESTED, "a NumPy archive inside an archive; unpack the outer one"
+        )
     if fmt is Format.NPZ:
         return read_array_rows(task, sha256, options)
     if fmt in (Format.NIFTI, Format.NRRD):

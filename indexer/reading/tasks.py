@@ -20,14 +20,14 @@ from indexer.reading.drafts import (
 from indexer.reading.files import read_file
 from indexer.reading.pictures import instance_uid, row_key
 from indexer.reading.series import read_series
-from indexer.sources.arrays import describe_npz
+from indexer.sources.arrays import NpzInfo, describe_npz
 from indexer.sources.discover import Problem, SourceFile
 from indexer.sources.tables import MetadataTable
 from indexer.types import Attributes, Outcome
 from indexer.workers import Progress
 
-_ROWS = 256
-"""Rows of a NumPy archive that are read, encoded and committed together."""
+_ROWS, _ROW_BYTES = 256, 64 << 20
+"""Rows of a NumPy archive that are read, encoded and committed together, and their bytes."""
 
 
 def read_task(
@@ -46,14 +46,17 @@ def file_tasks(
     file: SourceFile, table: MetadataTable | None, *, explicit: bool
 ) -> Iterator[FileTask]:
     """What to hand to the workers for one file, with what the table says of it."""
-    rows = _array_rows(file)
-    if rows is None:
+    info = _array_info(file)
+    if info is None:
         said = table.lookup(file) if table else None
         is_map = table is not None and table.is_label_map(file)
         yield FileTask(file, said, is_label_map=is_map, explicit=explicit)
         return
-    for start in range(0, rows, _ROWS):
-        stop = min(rows, start + _ROWS)
+    rows = max(1, info.rows)
+    largest = max((each.row_bytes for each in info.sets), default=0)
+    step = max(1, min(_ROWS, _ROW_BYTES // max(1, largest)))
+    for start in range(0, rows, step):
+        stop = min(rows, start + step)
         said_rows = tuple(table.lookup(file, row) for row in range(start, stop)) if table else ()
         yield FileTask(file, rows=(start, stop), row_attributes=said_rows, last=stop == rows)
 
@@ -62,10 +65,12 @@ def known_uids(
     file: SourceFile, sha256: str, sop_instance_uid: str, table: MetadataTable
 ) -> list[tuple[str, Attributes | None]]:
     """SOP Instance UIDs of a file that is in the catalog, each with what the table says of it."""
-    rows = _array_rows(file)
-    if rows is None:
+    info = _array_info(file)
+    if info is None:
         return [(sop_instance_uid, table.lookup(file))]
-    return [(instance_uid(row_key(sha256, row)), table.lookup(file, row)) for row in range(rows)]
+    return [
+        (instance_uid(row_key(sha256, row)), table.lookup(file, row)) for row in range(info.rows)
+    ]
 
 
 def earlier_slice(order: int, key: str, sha256: str) -> EarlierSlice:
@@ -107,10 +112,10 @@ def read_query(path: Path, options: ReadOptions) -> tuple[InstanceDraft, list[It
     return result.instances[0], list(result.items)
 
 
-def _array_rows(file: SourceFile) -> int | None:
+def _array_info(file: SourceFile) -> NpzInfo | None:
     if file.member is not None or not file.name.lower().endswith(".npz"):
         return None
     try:
-        return max(1, describe_npz(Path(file.path)).rows)
+        return describe_npz(Path(file.path))
     except FileRejectedError:
         return None  # the worker will meet the same trouble and report it

@@ -34,6 +34,8 @@ _KEPT_MEMBER_BYTES = 64 << 20
 _LARGEST_SINGLE_READ = 64 << 20
 _HEAD_BYTES = 512
 _OPEN_ARCHIVES = 4
+_DEFLATE_RATIO = 1032
+"""Deflate cannot pack more tightly."""
 
 _ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06")
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -159,9 +161,8 @@ def archive_kind(path: str) -> ArchiveKind | None:
         return None
     if head.startswith(_ZIP_MAGIC) or name.endswith(_ZIP_NAMES):
         return ArchiveKind.ZIP
-    if _is_tar_header(head) or name.endswith(_TAR_NAMES):
-        return ArchiveKind.TAR
-    if head.startswith(_COMPRESSED_MAGIC) and _is_tar_header(_unpacked_head(path)):
+    is_packed_tar = head.startswith(_COMPRESSED_MAGIC) and _is_tar_header(_unpacked_head(path))
+    if is_packed_tar or _is_tar_header(head) or name.endswith(_TAR_NAMES):
         return ArchiveKind.TAR
     if head.startswith(_GZIP_MAGIC) and name.endswith(".gz"):
         return ArchiveKind.GZIP
@@ -380,9 +381,13 @@ def _tar_member(
 
 def _gzip_members(path: str, limits: ArchiveLimits) -> Iterator[Member]:
     with open(path, "rb") as stream:
-        packed = stream.seek(-4, os.SEEK_END) + 4
+        packed = stream.seek(0, os.SEEK_END)
+        stream.seek(max(0, packed - 4))
         size = int.from_bytes(stream.read(4), "little")  # RFC 1952: length modulo 2^32
-    name = os.path.basename(path)[: -len(".gz")]
+    name = Path(path).name[: -len(".gz")]
+    if size > _DEFLATE_RATIO * packed:  # what stands at the end is no length
+        yield Member(name, 0, Reason.ARCHIVE_CORRUPT, "the compressed file is cut off")
+        return
     reader = _GzipReader(path)
     yield _trouble(name, size, packed, limits, lambda: reader.read(name, _HEAD_BYTES))
 

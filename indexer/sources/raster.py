@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,9 @@ _RGB_FROM_YCBCR = (
     tifffile.COMPRESSION.JPEG,
     tifffile.COMPRESSION.OJPEG,
 )
+
+# It reports every damaged tag, values and all; what matters becomes the reason of a rejection.
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
 
 def read_raster(data: bytes, fmt: Format, max_pixels: int) -> list[ImagePixels]:
@@ -169,7 +173,7 @@ def _unsupported(what: str) -> FileRejectedError:
 def _read_tiff(data: bytes, max_pixels: int) -> list[ImagePixels]:
     with tifffile.TiffFile(io.BytesIO(data)) as tiff:
         pages = _tiff_pages(tiff)
-        _check_size(sum(page.imagewidth * page.imagelength for page in pages), max_pixels)
+        _check_size(sum(map(_tiff_size, pages)), max_pixels)
         for page in pages:
             _check_complete(page, len(data))
         return [_tiff_image(page) for page in pages]
@@ -177,14 +181,27 @@ def _read_tiff(data: bytes, max_pixels: int) -> list[ImagePixels]:
 
 def _tiff_pages(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
     pages = []
-    for index, page in enumerate(tiff.pages):
-        if index >= _MAX_TIFF_PAGES:
+    places: set[int] = set()
+    for page in tiff.pages:
+        if page.offset in places:
+            raise FileRejectedError(Reason.DECODE_FAILED, "the list of pages runs in a circle")
+        places.add(page.offset)
+        if len(places) > _MAX_TIFF_PAGES:
             raise FileRejectedError(Reason.TOO_LARGE, f"more than {_MAX_TIFF_PAGES} pages")
         if isinstance(page, tifffile.TiffPage) and not page.is_reduced:
             pages.append(page)
     if not pages:
         raise FileRejectedError(Reason.TRUNCATED, "the file holds no page")
     return pages
+
+
+def _tiff_size(page: tifffile.TiffPage) -> int:
+    width, length = page.imagewidth, page.imagelength
+    if type(width) is not int or type(length) is not int:  # a damaged tag may be of any type
+        raise FileRejectedError(Reason.DECODE_FAILED, "a TIFF page without a size")
+    if page.axes not in ("YX", "YXS", "SYX") or page.samplesperpixel > 4 or min(width, length) < 1:
+        raise _unsupported(f"a TIFF page of {page.samplesperpixel} samples and axes {page.axes}")
+    return width * length
 
 
 def _check_complete(page: tifffile.TiffPage, size: int) -> None:
@@ -198,8 +215,6 @@ def _tiff_image(page: tifffile.TiffPage) -> ImagePixels:
     values = page.asarray(maxworkers=1)
     if page.axes == "SYX":
         values = np.moveaxis(values, 0, -1)
-    elif page.axes not in ("YX", "YXS"):
-        raise _unsupported(f"a TIFF page with axes {page.axes}")
     tag = page.tags.get(_ORIENTATION_TAG)
     upright = _upright(_tiff_values(page, values), int(tag.value) if tag else 1)
     inverted = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE

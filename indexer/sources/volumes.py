@@ -26,7 +26,6 @@ import nrrd
 import numpy as np
 import numpy.typing as npt
 from nibabel.spatialimages import HeaderDataError
-from nrrd.errors import NRRDError
 
 from indexer.errors import FileRejectedError
 from indexer.sources import raster
@@ -43,7 +42,8 @@ _TILT_COSINE = 0.9998
 """About one degree between the slice step and the slice normal."""
 _LABEL_NAME = re.compile(r"(^|[^a-z])(labels?|labelmap|seg|segmentations?|masks?)([^a-z]|$)")
 _RAS_TO_LPS = np.array([-1.0, -1.0, 1.0])
-_MM_PER_UNIT = {"meter": 1000.0, "micron": 0.001}
+_MM_PER_UNIT = {1: 1000.0, 3: 0.001}
+"""By the lower bits of xyzt_units: metres, micrometres."""
 
 _QUIET = logging.Logger("syntopy.nifti")
 """Takes what nibabel has to say of odd headers; its own logger prints to stderr."""
@@ -264,8 +264,9 @@ def _nifti_layout(raw: IO[bytes], stack: ExitStack) -> tuple[IO[bytes], _Layout]
         stream = cast(IO[bytes], stack.enter_context(gzip.GzipFile(fileobj=raw, mode="rb")))
     header = _nifti_header(read_up_to(stream, 348), stream)
     try:
-        return stream, _nifti_fields(header)
-    except (HeaderDataError, ValueError, OverflowError) as error:
+        with np.errstate(all="ignore"):  # absurd numbers are looked for in the result
+            return stream, _nifti_fields(header)
+    except (HeaderDataError, LookupError, ValueError, TypeError, ArithmeticError) as error:
         raise _corrupt("the NIfTI header contradicts itself") from error
 
 
@@ -279,7 +280,7 @@ def _nifti_header(start: bytes, stream: IO[bytes]) -> Any:
     try:
         header = header_class(start, check=False)
         header.check_fix(logger=_QUIET, error_level=40)
-    except (HeaderDataError, ValueError, OverflowError) as error:
+    except (HeaderDataError, LookupError, ValueError, TypeError, ArithmeticError) as error:
         raise _corrupt("not a valid NIfTI header") from error
     if bytes(header["magic"])[:3] in (b"ni1", b"ni2"):
         detail = "the voxels lie in another file; convert the pair to one .nii"
@@ -330,7 +331,7 @@ def _nifti_geometry(header: Any) -> tuple[npt.NDArray[np.float64], npt.NDArray[n
         affine = np.asarray(header.get_best_affine(), dtype=np.float64)
     except (HeaderDataError, ValueError):
         affine = np.asarray(header.get_base_affine(), dtype=np.float64)
-    scale = _MM_PER_UNIT.get(header.get_xyzt_units()[0], 1.0)
+    scale = _MM_PER_UNIT.get(int(header["xyzt_units"]) & 7, 1.0)
     return _usable(affine[:3, :3].T * _RAS_TO_LPS * scale, affine[:3, 3] * _RAS_TO_LPS * scale)
 
 
@@ -338,8 +339,13 @@ def _usable(
     steps: npt.NDArray[np.float64], origin: npt.NDArray[np.float64]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """The geometry, or one of 1 mm along the axes where a header gives none that makes sense."""
-    if np.isfinite(steps).all() and np.isfinite(origin).all() and np.linalg.det(steps) != 0:
-        return steps, origin
+    shapes = steps.shape == (3, 3) and origin.shape == (3,)
+    if shapes and np.isfinite(steps).all() and np.isfinite(origin).all():
+        with np.errstate(all="ignore"):
+            lengths = np.linalg.norm(steps, axis=1)
+            independent = abs(np.linalg.det(steps / lengths[:, None])) > 1e-6
+        if independent and lengths.min() > 1e-6 and lengths.max() < 1e6:
+            return steps, origin
     return np.eye(3), np.zeros(3)
 
 
@@ -380,15 +386,16 @@ def _nrrd_layout(raw: IO[bytes], stack: ExitStack) -> tuple[IO[bytes], _Layout]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of numbers too large, which are checked below
             header = nrrd.read_header(raw)
-    except (NRRDError, ValueError, TypeError, StopIteration, RuntimeError, OverflowError) as error:
-        # RuntimeError: StopIteration inside pynrrd's generators.
+    except MemoryError:
+        raise
+    except Exception as error:  # its parsers raise whatever a damaged field leads them to
         raise _corrupt("not a valid NRRD header") from error
     if "data file" in header or "datafile" in header:
         detail = "the voxels lie in another file; write it as one .nrrd with attached data"
         raise FileRejectedError(Reason.NO_PIXEL_DATA, detail)
     try:
         layout = _nrrd_fields(header)
-    except (KeyError, ValueError, TypeError, IndexError, OverflowError) as error:
+    except (LookupError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
         raise _corrupt("the NRRD header lacks a field or contradicts itself") from error
     return _nrrd_stream(raw, header, layout, stack), layout
 

@@ -1,0 +1,60 @@
+"""A library of forty phantom studies, indexed once and read by many tests."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from api.service import ingest
+from indexer.config import Settings
+from indexer.library import Library
+from indexer.phantoms import PhantomStudy, plan_cohort, write_cohort
+
+_STUDIES, _SEED = 40, 1
+
+
+@dataclass(frozen=True)
+class Indexed:
+    """Forty studies in ``cohort``, and the library they were indexed into: not to be changed."""
+
+    library: Path
+    cohort: Path
+    plan: list[PhantomStudy]
+
+    def folder(self, study: PhantomStudy) -> Path:
+        return self.cohort / study.patient_id / study.study_instance_uid
+
+
+@pytest.fixture(scope="session")
+def indexed(tmp_path_factory: pytest.TempPathFactory) -> Indexed:
+    """Made by the first process of the run that asks; the others wait for it."""
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "indexed"
+    shared.mkdir(exist_ok=True)
+    cohort, library = shared / "cohort", shared / "library"
+    with (shared / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not library.exists():
+            write_cohort(cohort, _STUDIES, _SEED)
+            with Library.create(shared / "made") as made:
+                ingest.index(
+                    made,
+                    ingest.IndexRequest([cohort], metadata=cohort / "labels.csv"),
+                    Settings(workers=2),
+                )
+            (shared / "made").rename(library)
+    return Indexed(library, cohort, plan_cohort(_STUDIES, _SEED))
+
+
+@pytest.fixture
+def copy(indexed: Indexed, tmp_path: Path) -> Iterator[Library]:
+    """A library of its own for a test that changes it."""
+    shutil.copytree(indexed.library, tmp_path / "library")
+    with Library.open(tmp_path / "library") as library:
+        yield library

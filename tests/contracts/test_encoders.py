@@ -1,0 +1,290 @@
+"""What every encoder must do, and how others add theirs."""
+
+from __future__ import annotations
+
+import copy
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from PIL import Image
+
+from api.service import ingest, search
+from indexer.config import Settings
+from indexer.encoders.contract import Encoder, PatchEncoder, TextEncoder
+from indexer.errors import ConfigError, UnknownEncoderError, UnsupportedInputError
+from indexer.library import Library
+from indexer.registry import encoder_names, make_encoder, make_store, store_names
+from indexer.search import SearchRequest
+from indexer.types import ImagePixels, Pixels, VolumePixels, Window
+
+ENCODERS = encoder_names()
+
+
+@pytest.fixture(params=ENCODERS)
+def encoder(request: pytest.FixtureRequest) -> Encoder:
+    return make_encoder(request.param)
+
+
+def scene(height: int = 90, width: int = 120, seed: int = 0) -> np.ndarray:
+    """Soft blobs, as float32 between about 0 and 1000."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width] / max(height, width)
+    blobs = [
+        np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / size)
+        for cx, cy, size in rng.uniform(0.05, 0.8, (5, 3)) * [1, 1, 0.02]
+    ]
+    return (1000 * np.sum(blobs, axis=0)).astype(np.float32)
+
+
+def volume(slices: int = 7, modality: str = "CT") -> VolumePixels:
+    values = np.stack([scene(seed=k) for k in range(slices)]).astype(np.int16)
+    return VolumePixels(
+        values=values,
+        modality=modality,
+        spacing=(3.0, 0.7, 0.7),
+        orientation=(0.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0),
+        origin=(0.0, 0.0, 0.0),
+        padding_value=-2000.0,
+    )
+
+
+GREY = ImagePixels(scene(), modality="DX", window=Window(500, 900))
+INPUTS: dict[str, Pixels] = {
+    "grey": GREY,
+    "inverted": replace(GREY, inverted=True),
+    "colour": ImagePixels((scene()[..., None] / [4.5, 5, 9]).clip(0, 255).astype(np.uint8)),
+    "padded": replace(GREY, padding=scene(seed=4) < 10, spacing=(0.2, 0.1), aspect=2.0),
+    "tiny": ImagePixels(scene(8, 8), modality="US"),
+    "volume": volume(),
+    "volume-of-one": volume(1, "MR"),
+}
+
+
+def kind_of(pixels: Pixels) -> str:
+    return "image" if isinstance(pixels, ImagePixels) else "volume"
+
+
+def taken_by(encoder: Encoder) -> dict[str, Pixels]:
+    return {name: p for name, p in INPUTS.items() if kind_of(p) in encoder.spec.inputs}
+
+
+def test_unknown_names_are_refused_with_the_known_ones() -> None:
+    with pytest.raises(UnknownEncoderError, match=r"there are: .*texture"):
+        make_encoder("nosuch")
+
+
+def test_the_spec_says_what_it_is(encoder: Encoder) -> None:
+    spec = encoder.spec
+    assert spec.name in ENCODERS
+    assert spec.dim > 0
+    assert spec.inputs
+    assert spec.inputs <= {"image", "volume"}
+    assert spec.weights, "a SHA-256, or builtin-<version>"
+    assert spec.preprocessing
+    assert spec.licence
+    assert spec.has_text == isinstance(encoder, TextEncoder)
+    assert spec.has_patches == isinstance(encoder, PatchEncoder)
+    assert all(code == code.upper() for code in spec.modalities)
+
+
+def test_vectors_are_finite_float32_and_not_zero(encoder: Encoder) -> None:
+    prepared = [encoder.prepare(pixels) for pixels in taken_by(encoder).values()]
+    rows = encoder.embed(prepared)
+    assert rows.shape == (len(prepared), encoder.spec.dim)
+    assert rows.dtype == np.float32
+    assert np.isfinite(rows).all()
+    assert (np.linalg.norm(rows, axis=1) > 0).all()
+    assert encoder.embed([]).shape == (0, encoder.spec.dim)
+
+
+def test_prepare_is_pure(encoder: Encoder) -> None:
+    """The same input gives the same bits, in any order and from another object of the class."""
+    first = {name: encoder.prepare(pixels) for name, pixels in taken_by(encoder).items()}
+    other = make_encoder(encoder.spec.name)
+    for name, pixels in reversed(taken_by(encoder).items()):
+        again = other.prepare(copy.deepcopy(pixels))
+        np.testing.assert_array_equal(first[name], again)
+
+
+def test_a_batch_gives_what_each_gives_alone(encoder: Encoder) -> None:
+    prepared = [encoder.prepare(pixels) for pixels in taken_by(encoder).values()]
+    alone = np.concatenate([encoder.embed([one]) for one in prepared])
+    np.testing.assert_allclose(encoder.embed(prepared), alone, atol=1e-5)
+    np.testing.assert_allclose(encoder.embed(prepared[::-1]), alone[::-1], atol=1e-5)
+
+
+def test_different_pictures_get_different_vectors(encoder: Encoder) -> None:
+    rows = encoder.embed([encoder.prepare(p) for p in (GREY, replace(GREY, values=scene(seed=9)))])
+    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    assert float(unit[0] @ unit[1]) < 0.999
+
+
+def test_inputs_are_left_alone(encoder: Encoder) -> None:
+    for pixels in taken_by(encoder).values():
+        before = pixels.values.copy()
+        pixels.values.flags.writeable = False
+        prepared = encoder.prepare(pixels)
+        kept = prepared.copy()
+        encoder.embed([prepared])
+        np.testing.assert_array_equal(pixels.values, before)
+        np.testing.assert_array_equal(prepared, kept)
+
+
+def test_constant_and_nan_are_refused(encoder: Encoder) -> None:
+    for pixels in taken_by(encoder).values():
+        with pytest.raises(UnsupportedInputError):
+            encoder.prepare(replace(pixels, values=np.full_like(pixels.values, 9)))
+        spoilt = pixels.values.astype(np.float32)
+        if spoilt.ndim == 3 and kind_of(pixels) == "image":
+            continue  # colour is uint8 and cannot hold NaN
+        spoilt.flat[spoilt.size // 2] = np.nan
+        with pytest.raises(UnsupportedInputError):
+            encoder.prepare(replace(pixels, values=spoilt))
+
+
+# -- third parties ---------------------------------------------------------------------------------
+
+MODULE = '''
+"""An encoder anybody can compute by hand, and a store that counts its searches."""
+import numpy as np
+from indexer.errors import UnsupportedInputError
+from indexer.stores.exact import ExactStore
+from indexer.types import EncoderSpec
+
+
+class CornersEncoder:
+    """Mean grey of the four quarters, and one."""
+
+    spec = EncoderSpec(
+        name="corners", dim=5, inputs=frozenset({"image"}), modalities=frozenset(),
+        weights="builtin-1", preprocessing="corners-1", licence="MIT", notice="four numbers only",
+    )
+
+    def prepare(self, pixels):
+        grey = np.asarray(pixels.values, np.float32)
+        if np.ptp(grey) == 0 or not np.isfinite(grey).all():
+            raise UnsupportedInputError("constant image")
+        return grey.mean(axis=2) if grey.ndim == 3 else grey
+
+    def embed(self, batch):
+        rows = np.ones((len(batch), 5), np.float32)
+        for row, grey in zip(rows, batch):
+            y, x = grey.shape[0] // 2, grey.shape[1] // 2
+            quarters = grey[:y, :x], grey[:y, x:], grey[y:, :x], grey[y:, x:]
+            row[:4] = [quarter.mean() for quarter in quarters]
+        return rows
+
+
+class CountingStore(ExactStore):
+    searches = 0
+
+    def search(self, *args, **kwargs):
+        CountingStore.searches += 1
+        return super().search(*args, **kwargs)
+'''
+
+Install = Callable[[str], None]
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+    """Put a package with these entry points on the path, as pip would."""
+
+    def done(entry_points: str) -> None:
+        site = tmp_path / "site"
+        info = site / "syntopy_corners-1.0.dist-info"
+        info.mkdir(parents=True)
+        (site / "syntopy_corners.py").write_text(MODULE, "utf-8")
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: syntopy-corners\nVersion: 1\n")
+        (info / "entry_points.txt").write_text(entry_points)
+        monkeypatch.syspath_prepend(str(site))
+        monkeypatch.delitem(sys.modules, "syntopy_corners", raising=False)
+
+    return done
+
+
+def quarters(path: Path, *greys: int) -> Path:
+    values = np.repeat(np.repeat(np.array(greys, np.uint8).reshape(2, 2), 20, 0), 20, 1)
+    Image.fromarray(values).save(path)
+    return path
+
+
+def test_a_third_party_encoder_and_store_serve_a_library(install: Install, tmp_path: Path) -> None:
+    install(
+        "[syntopy.encoders]\ncorners = syntopy_corners:CornersEncoder\n"
+        "[syntopy.stores]\ncounting = syntopy_corners:CountingStore\n"
+    )
+    assert "corners" in encoder_names()
+    assert "counting" in store_names()
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    dark = quarters(pictures / "dark.png", 10, 0, 0, 200)
+    bright = quarters(pictures / "bright.png", 0, 0, 0, 250)
+    other = quarters(pictures / "other.png", 250, 200, 0, 0)
+    with Library.create(
+        tmp_path / "library", encoders=("corners", "texture"), store="counting"
+    ) as library:
+        done = ingest.index(library, ingest.IndexRequest([pictures]), Settings(workers=1))
+        assert done.items == 3
+        assert "four numbers only" in done.notes
+        answer = search.search(library, SearchRequest(image=dark), Settings())
+        assert (answer.encoder, answer.notice) == ("corners", "four numbers only")
+        near, far = (
+            np.array(v) / np.linalg.norm(v) for v in ([0, 0, 0, 250, 1], [250, 200, 0, 0, 1])
+        )
+        query = np.array([10, 0, 0, 200, 1]) / np.linalg.norm([10, 0, 0, 200, 1])
+        assert [hit.score for hit in answer.hits] == pytest.approx(
+            [query @ near, query @ far], abs=1e-3
+        )
+        assert type(make_store("counting", 5)).searches > 0
+        texture = SearchRequest(image=bright, encoder="texture")
+        assert search.search(library, texture, Settings()).encoder == "texture"
+        assert search.search(library, SearchRequest(image=other), Settings()).hits
+
+
+def test_what_the_first_encoder_cannot_take_goes_to_the_next(
+    install: Install, tmp_path: Path
+) -> None:
+    install("[syntopy.encoders]\ncorners = syntopy_corners:CornersEncoder\n")
+    volumes = tmp_path / "volumes"
+    volumes.mkdir()
+    write_nifti(volumes / "a.nii", seed=1)
+    write_nifti(volumes / "b.nii", seed=2)
+    with Library.create(tmp_path / "library", encoders=("corners", "texture")) as library:
+        done = ingest.index(library, ingest.IndexRequest([volumes]), Settings(workers=1))
+        assert done.items == 2
+        answer = search.search(library, SearchRequest(image=volumes / "a.nii"), Settings())
+        assert answer.encoder == "texture"
+        by_uid = SearchRequest(uid=answer.hits[0].id)
+        assert search.search(library, by_uid, Settings()).encoder == "texture"
+
+
+def write_nifti(path: Path, seed: int) -> None:
+    values = np.stack([scene(40, 50, seed + 10 * k) for k in range(6)], axis=2)
+    nib.Nifti1Image(values.astype(np.int16), np.diag([1.0, 1.0, 3.0, 1.0])).to_filename(path)
+
+
+def test_two_packages_with_one_name_are_refused(install: Install) -> None:
+    install("[syntopy.encoders]\ntexture = syntopy_corners:CornersEncoder\n")
+    with pytest.raises(ConfigError, match="two packages register 'texture'"):
+        encoder_names()
+    assert "exact" in store_names(), "the other group is not touched"
+
+
+def test_a_package_that_cannot_be_loaded_is_named(install: Install) -> None:
+    install(
+        "[syntopy.encoders]\nbroken = syntopy_corners:NoSuchEncoder\n"
+        "renamed = syntopy_corners:CornersEncoder\n"
+        "[syntopy.stores]\nbroken = no_such_module:Store\n"
+    )
+    with pytest.raises(ConfigError, match="syntopy_corners:NoSuchEncoder cannot be loaded"):
+        make_encoder("broken")
+    with pytest.raises(ConfigError, match="'renamed' calls itself 'corners'"):
+        make_encoder("renamed")
+    with pytest.raises(ConfigError, match="no_such_module:Store cannot be loaded"):
+        make_store("broken", 4)
