@@ -6,29 +6,17 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from cohort_library import Indexed
 
 from api.service import ingest
 from indexer.config import Settings
 from indexer.library import Library
-from indexer.phantoms import PhantomStudy, plan_cohort, write_cohort
+from indexer.phantoms import plan_cohort, write_cohort
 
 _STUDIES, _SEED = 40, 1
-
-
-@dataclass(frozen=True)
-class Indexed:
-    """Forty studies in ``cohort``, and the library they were indexed into: not to be changed."""
-
-    library: Path
-    cohort: Path
-    plan: list[PhantomStudy]
-
-    def folder(self, study: PhantomStudy) -> Path:
-        return self.cohort / study.patient_id / study.study_instance_uid
 
 
 @pytest.fixture(scope="session")
@@ -55,6 +43,8 @@ def indexed(tmp_path_factory: pytest.TempPathFactory) -> Indexed:
 @pytest.fixture
 def copy(indexed: Indexed, tmp_path: Path) -> Iterator[Library]:
     """A library of its own for a test that changes it."""
-    shutil.copytree(indexed.library, tmp_path / "library")
+    # Readers in other processes make and delete these two; after the build they hold nothing.
+    ignored = shutil.ignore_patterns("*-wal", "*-shm")
+    shutil.copytree(indexed.library, tmp_path / "library", ignore=ignored)
     with Library.open(tmp_path / "library") as library:
         yield library

@@ -222,7 +222,10 @@ def _random_items(db: Connection, rng: random.Random) -> Iterator[Record]:
                 )
                 own = {label(study, item)} if rng.random() < 0.3 else set()
                 yield {
-                    "id": item, "age": age, "study": uid, "series": f"{uid}.{part}",
+                    "id": item,
+                    "age": age,
+                    "study": uid,
+                    "series": f"{uid}.{part}",
                     **patient,
                     **said,
                     **of_series,

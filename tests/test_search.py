@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from conftest import Indexed
+from cohort_library import Indexed
 from PIL import Image
 from pydicom.uid import generate_uid
 
@@ -64,7 +64,7 @@ def patient(indexed: Indexed) -> list[PhantomStudy]:
     return [s for s in indexed.plan if s.patient_number == number]
 
 
-# -- who is near ------------------------------------------------------------------------------------
+# -- who is near ----------------------------------------------------------------------------------
 
 
 def test_the_nearest_are_of_the_same_kind(library: Library, indexed: Indexed) -> None:
@@ -181,7 +181,7 @@ def test_the_order_does_not_depend_on_run_or_store(
             assert [h.id for h in search(exact, **asked).hits] == [h.id for h in hits]
 
 
-# -- who is left out --------------------------------------------------------------------------------
+# -- who is left out ------------------------------------------------------------------------------
 
 
 def test_own_study_and_own_patient_are_left_out(
@@ -270,7 +270,7 @@ def test_a_short_list_is_explained(library: Library, indexed: Indexed) -> None:
     assert not any("only" in note for note in search(library, uid=query, k=3).notes)
 
 
-# -- ids that name nobody, strangers, copies --------------------------------------------------------
+# -- ids that name nobody, strangers, copies ------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -351,7 +351,7 @@ def test_captures_and_derived_images_have_their_roles(edited: Library) -> None:
     assert not {uid_of(edited, "derived"), uid_of(edited, "capture")} & set(plain)
 
 
-# -- what cannot be answered ------------------------------------------------------------------------
+# -- what cannot be answered ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -403,7 +403,7 @@ def test_an_empty_library_says_so(tmp_path: Path, indexed: Indexed) -> None:
                 search(empty, **request)
 
 
-# -- the contact sheet -------------------------------------------------------------------------------
+# -- the contact sheet ----------------------------------------------------------------------------
 
 
 def test_a_contact_sheet_shows_query_and_hits(

@@ -20,7 +20,6 @@ from api.cli.output import (
 )
 from api.cli.search import print_answer
 
-
 if TYPE_CHECKING:
     from api.service.demo import DemoResult
 
