@@ -30,6 +30,7 @@ from indexer.catalog.writer import (
     Written,
     uids_above,
 )
+from indexer.embedding import embed_each
 from indexer.errors import StorageFullError
 from indexer.library import Library
 from indexer.projection import open_projection
@@ -43,6 +44,7 @@ from indexer.reading.drafts import (
     SeriesResult,
     SeriesTask,
     SliceRef,
+    refused,
 )
 from indexer.reading.tasks import earlier_slice, file_tasks, known_uids, read_task
 from indexer.registry import make_encoder
@@ -273,10 +275,7 @@ class _Ingest:
     def _take(self, task: FileTask | Problem, result: object, waiting: Waiting) -> None:
         match task, result:
             case FileTask(), Failure():
-                failed = FileResult(
-                    task.source, Outcome.REJECTED, reason=result.reason, detail=result.detail
-                )
-                self._batch.append(failed)
+                self._batch.append(refused(task, result.reason, result.detail))
             case _, FileResult() if result.waiting is not None:
                 draft, header, role = result.waiting
                 draft = self._described(draft)
@@ -361,9 +360,9 @@ class _Ingest:
         assert isinstance(result, SeriesResult)  # noqa: S101 - narrows the pool's object
         if any(order < 0 for order in result.rejected):
             result = _without_new(result)
-        vectors, failed = self._embed(result.items)
-        if failed:
-            why = (Reason.ENCODER_FAILED, failed)
+        vectors, words = self._embed(result.items)
+        if any(words):
+            why = (Reason.ENCODER_FAILED, next(filter(None, words)))
             result = SeriesResult(task, {}, {ref.order: why for ref in refs}, ())
             vectors = []
         try:
@@ -396,15 +395,13 @@ class _Ingest:
         count = 0
         if batch or annotations:
             with transaction(self._library.engine) as db:
-                position = 0
+                remaining = iter(zip(vectors, failed, strict=True))
                 for result in batch:
-                    own = vectors[position : position + len(result.items)]
-                    position += len(result.items)
-                    usable = all(own) or not failed
-                    final = self._writer.file(
-                        db, result if usable else _refused(result, failed), own if usable else []
-                    )
-                    count += len(own) if final.outcome is Outcome.INDEXED else 0
+                    own = list(islice(remaining, len(result.items)))
+                    usable = _usable(result, [word for _, word in own])
+                    kept = [vector for vector, word in own if not word]
+                    final, new = self._writer.file(db, usable, kept)
+                    count += new
                     if result.last:
                         written.append(final)
                 for uid, said in annotations:
@@ -427,20 +424,20 @@ class _Ingest:
         if both:
             self._writer.annotate(db, sop_instance_uid, both)
 
-    def _embed(self, items: Sequence[ItemDraft]) -> tuple[list[Vectors], str]:
-        """Vectors of each item by encoder; an item with an unusable one gets none, and a word."""
+    def _embed(self, items: Sequence[ItemDraft]) -> tuple[list[Vectors], list[str]]:
+        """Vectors of each item by encoder, and of each what an encoder failed on, or ""."""
         vectors: list[dict[str, tuple[bytes, float]]] = [{} for _ in items]
-        failed = ""
+        failed = [""] * len(items)
         for name, encoder in self._encoders.items():
             mine = [i for i, item in enumerate(items) if name in item.tensors]
             for part in _batches(mine, _FLUSH_ITEMS):
-                raw = encoder.embed([items[i].tensors[name] for i in part])
-                for i, row in zip(part, raw, strict=True):
-                    norm = float(np.linalg.norm(row))
-                    if not np.isfinite(norm) or norm == 0:
-                        failed = f"{name} gave a vector that is zero or not finite"
-                        continue
-                    vectors[i][name] = ((row / norm).astype("<f2").tobytes(), norm)
+                rows = embed_each(encoder, [items[i].tensors[name] for i in part])
+                for i, row in zip(part, rows, strict=True):
+                    if isinstance(row, str):
+                        failed[i] = f"{name}: {row}"
+                    else:
+                        norm = float(np.linalg.norm(row))
+                        vectors[i][name] = ((row / norm).astype("<f2").tobytes(), norm)
         return list(vectors), failed
 
     def _count(self, written: Sequence[Written], items: int) -> None:
@@ -518,12 +515,25 @@ def _without_new(result: SeriesResult) -> SeriesResult:
     return SeriesResult(task, drafts, rejected, ())
 
 
-def _refused(result: FileResult, detail: str) -> FileResult:
-    return FileResult(
-        result.source,
-        Outcome.REJECTED,
-        sha256=result.sha256,
-        reason=Reason.ENCODER_FAILED,
-        detail=detail,
-        last=result.last,
+def _usable(result: FileResult, failed: Sequence[str]) -> FileResult:
+    """The result without the items an encoder failed on; rejected if none is left."""
+    word = next(filter(None, failed), "")
+    if not word:
+        return result
+    items = tuple(item for item, bad in zip(result.items, failed, strict=True) if not bad)
+    made = {uid for item in items for uid in item.instance_uids}
+    instances = tuple(draft for draft in result.instances if draft.sop_instance_uid in made)
+    lost = result.lost_rows
+    if result.rows:
+        rows = [row for row in range(*result.rows) if row not in lost]
+        gone = (r for r, d in zip(rows, result.instances, strict=True) if d not in instances)
+        lost = (*lost, *gone)
+    return replace(
+        result,
+        outcome=result.outcome if items else Outcome.REJECTED,
+        reason=None if items else Reason.ENCODER_FAILED,
+        detail=word,
+        instances=instances,
+        items=items,
+        lost_rows=lost,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from indexer.catalog.tables import (
     Study,
     Thumbnail,
 )
+from indexer.embedding import embed_each
 from indexer.errors import ConfigError, ItemNotFoundError, QueryError
 from indexer.filters import parse_filter, sql_condition
 from indexer.library import Library, SpaceInfo
@@ -264,13 +265,13 @@ def _by_file(
         names = ", ".join(s.encoder for s in spaces)
         raise QueryError(f"{path.name}: no encoder can take it ({names})")
     usable = [item for item in items if space.encoder in item.tensors]
-    raw = make_encoder(space.encoder).embed([item.tensors[space.encoder] for item in usable])
-    with reading(library.engine) as db:
-        known = db.execute(select(Item.id).where(Item.uid.in_([i.uid for i in usable]))).scalars()
-        item_ids = frozenset(known)
-    return _Query(
+    rows = embed_each(make_encoder(space.encoder), [item.tensors[space.encoder] for item in usable])
+    raw = np.stack([row for row in rows if not isinstance(row, str)] or [np.zeros(space.dim)])
+    if not raw.any():
+        raise QueryError(f"{path.name} cannot be embedded: {rows[0]}")
+    query = _Query(
         space=space,
-        vectors=raw / np.linalg.norm(raw, axis=1, keepdims=True),
+        vectors=(raw / np.linalg.norm(raw, axis=1, keepdims=True)).astype(np.float32),
         description=_described_file(draft, len(usable)),
         thumbnail=usable[len(usable) // 2].thumbnail,
         study=draft.study_instance_uid,
@@ -278,7 +279,33 @@ def _by_file(
         patient_known=not draft.patient.names_nobody and not _is_shared(library, draft),
         roles=frozenset(item.role for item in usable),
         pixel_hashes=frozenset(item.pixel_hash for item in usable),
-        item_ids=item_ids,
+        item_ids=frozenset(),
+    )
+    return _as_known(library, query, [item.uid for item in usable])
+
+
+def _as_known(library: Library, query: _Query, item_uids: Sequence[str]) -> _Query:
+    """The query with what the library knows of the file, as a table may have named its patient."""
+    with reading(library.engine) as db:
+        rows = db.execute(
+            select(Item.id, Study.study_instance_uid, Patient.pseudonym, Patient.shared)
+            .select_from(Item)
+            .join(Series)
+            .join(Study)
+            .join(Patient)
+            .where(Item.uid.in_(item_uids))
+            .order_by(Item.id)
+        ).all()
+        if not rows:
+            return query
+        described = _hits(db, [(rows[0].id, 1.0, 0)])[0]
+    return replace(
+        query,
+        description=_described(described, len(item_uids)),
+        study=rows[0].study_instance_uid,
+        patient=rows[0].pseudonym,
+        patient_known=not rows[0].shared,
+        item_ids=frozenset(row.id for row in rows),
     )
 
 
@@ -330,7 +357,11 @@ def _excluded(
     ).scalars()
     copied = {i for i in copies if i not in excluded}
     if copied:
-        notes.append(f"{len(copied)} exact copies of the query under other UIDs are not listed")
+        notes.append(
+            "1 exact copy of the query, under another UID, is not listed"
+            if len(copied) == 1
+            else f"{len(copied)} exact copies of the query, under other UIDs, are not listed"
+        )
     excluded |= dict.fromkeys(copied, "copy")
     if request.own_study:
         excluded |= dict.fromkeys(query.item_ids, "query")

@@ -85,7 +85,10 @@ def _tile(sheet: Image.Image, place: tuple[int, int], side: int, webp: bytes) ->
 
 
 def _labels(labels: Mapping[str, object]) -> str:
-    return _join([", ".join(v) if isinstance(v, list | tuple) else v for v in labels.values()])
+    values = [
+        v for said in labels.values() for v in (said if isinstance(said, list | tuple) else [])
+    ]
+    return _join(list(dict.fromkeys(values)))
 
 
 def _join(parts: list[object]) -> str:

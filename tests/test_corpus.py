@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from sqlalchemy import select
 
 from api.service.ingest import IndexRequest, index, rejected
-from api.service.library import verify
+from api.service.library import info, verify
 from api.service.search import search
 from indexer.catalog.database import reading
 from indexer.catalog.tables import Instance, Patient, Series, Study
@@ -182,3 +183,39 @@ def test_a_film_and_its_compressed_copy_find_their_like(
     request = SearchRequest(image=CORPUS / "pydicom-data" / "RG1_J2KI.dcm", k=1)
     answer = search(corpus[0], request, Settings())
     assert answer.hits[0].modality in ("CR", "DX")
+
+
+@pytest.mark.parametrize(
+    ("folder", "files", "items", "labels"),
+    [
+        ("cxr", {"indexed": 426, "skipped": 2}, 426, {"finding": 426, "labels": 643}),
+        # One image of the 900 is a single grey.
+        ("mednist", {"indexed": 1, "skipped": 1}, 899, {"class": 899}),
+        ("mri_tumor", {"indexed": 240, "skipped": 2}, 240, {"label": 240}),
+        ("volumes", {"indexed": 4, "linked": 2, "skipped": 2}, 4, {}),
+    ],
+)
+def test_pictures_arrays_and_volumes_come_with_their_labels(
+    folder: str, files: dict[str, int], items: int, labels: dict[str, int], tmp_path: Path
+) -> None:
+    with Library.create(tmp_path / "library", store="exact") as library:
+        summary = index(library, IndexRequest([CORPUS.parent / folder]), Settings(workers=2))
+        assert {o.value: n for o, n in summary.outcomes.items()} == files
+        assert summary.items == items
+        assert {name: info(library).labels[name] for name in labels} == labels
+        assert verify(library).findings == []
+
+
+def test_films_of_one_patient_are_not_each_other_s_neighbours(tmp_path: Path) -> None:
+    folder = CORPUS.parent / "cxr"
+    with (folder / "labels.csv").open(newline="", encoding="utf-8") as handle:
+        rows = list(csv.DictReader(handle))
+    patients = Counter(row["patient_id"] for row in rows)
+    chosen = [row for row in rows if patients[row["patient_id"]] > 1][:3]
+    with Library.create(tmp_path / "library", store="exact") as library:
+        index(library, IndexRequest([folder]), Settings(workers=2))
+        for row in chosen:
+            answer = search(
+                library, SearchRequest(image=folder / row["image"], k=len(rows)), Settings()
+            )
+            assert answer.candidates == len(rows) - patients[row["patient_id"]]

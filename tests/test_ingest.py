@@ -257,6 +257,46 @@ def test_numpy_archives_become_items_with_labels(library: Library, tmp_path: Pat
     assert index(library, tmp_path / "set.npz").outcomes == {Outcome.UNCHANGED: 1}
 
 
+def test_rows_of_an_array_that_are_no_use_are_named_and_cost_only_themselves(
+    library: Library, tmp_path: Path
+) -> None:
+    images = np.random.default_rng(0).integers(0, 255, (600, 28, 28), np.uint8)
+    images[[5, 300]] = 7
+    np.savez(tmp_path / "set.npz", images=images, labels=np.arange(600) % 3)
+    summary = index(library, tmp_path / "set.npz")
+    assert (summary.files, summary.items) == (1, 598)
+    (entry,) = service.rejected(library, everything=True)
+    assert entry.outcome == "indexed"
+    assert entry.detail == "2 rows are not usable (5, 300); row 5: all pixels have the same value"
+
+
+def test_an_array_that_was_half_indexed_counts_as_indexed_when_it_is_done(
+    library: Library, tmp_path: Path
+) -> None:
+    images = np.random.default_rng(0).integers(0, 255, (600, 28, 28), np.uint8)
+    np.savez(tmp_path / "set.npz", images=images, labels=np.arange(600) % 3)
+    half = threading.Event()
+
+    def stop_half_way(progress: IngestProgress) -> None:
+        if progress.items:
+            half.set()
+
+    request = IndexRequest([tmp_path / "set.npz"])
+    first = service.index(library, request, SETTINGS, on_progress=stop_half_way, stop=half)
+    second = service.index(library, request, SETTINGS)
+    assert first.stopped
+    assert 0 < first.items < 600
+    assert first.items + second.items == 600
+    assert second.outcomes == {Outcome.INDEXED: 1}
+
+
+def test_an_array_without_any_picture_is_rejected_once(library: Library, tmp_path: Path) -> None:
+    np.savez(tmp_path / "set.npz", images=np.ones((600, 28, 28), np.uint8))
+    summary = index(library, tmp_path / "set.npz")
+    assert (summary.files, summary.outcomes) == (1, {Outcome.REJECTED: 1})
+    assert summary.reasons == {Reason.BLANK: 1}
+
+
 def test_a_resend_with_corrected_demographics_updates_the_metadata_only(
     library: Library, cohort: tuple[Path, list[PhantomStudy]], tmp_path: Path
 ) -> None:

@@ -150,6 +150,20 @@ def test_a_file_finds_what_its_uid_finds(
     assert by_file.candidates == by_uid.candidates
 
 
+def test_a_picture_s_patient_is_known_from_the_table_it_was_indexed_with(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for name in ("a", "b", "c"):
+        Image.fromarray(rng.integers(0, 255, (64, 64), np.uint8)).save(tmp_path / f"{name}.png")
+    table = tmp_path / "labels.csv"
+    table.write_text("image,patient_id,finding\na.png,P17,x\nb.png,P17,y\nc.png,P18,z\n")
+    with Library.create(tmp_path / "library", store="exact") as library:
+        ingest.index(library, ingest.IndexRequest([tmp_path], metadata=table), Settings(workers=1))
+        answer = search(library, image=tmp_path / "a.png")
+        assert [hit.labels["finding"] for hit in answer.hits] == [("z",)]
+        assert not any("shared by strangers" in note for note in answer.notes)
+        assert answer.query["labels"] == {"finding": ["x"]}
+
+
 def test_one_slice_finds_the_volumes_of_its_kind(library: Library, indexed: Indexed) -> None:
     study = first(indexed, Kind.ABDOMEN)
     slices = sorted(indexed.folder(study).rglob("IM*.dcm"))
@@ -334,10 +348,10 @@ def test_strangers_under_one_id_may_be_neighbours(edited: Library) -> None:
 def test_exact_copies_are_counted_not_listed(edited: Library) -> None:
     answer = search(edited, uid=uid_of(edited, "plain"))
     assert uid_of(edited, "copy") not in studies(answer)
-    assert any("1 exact copies" in note for note in answer.notes)
+    assert any("1 exact copy" in note for note in answer.notes)
     by_file = search(edited, image=edited.path.parent / "files" / "plain.dcm")
     assert studies(by_file) == studies(answer)
-    assert any("1 exact copies" in note for note in by_file.notes)
+    assert any("1 exact copy" in note for note in by_file.notes)
     others = search(edited, uid=uid_of(edited, "she"))
     assert {uid_of(edited, "plain"), uid_of(edited, "copy")} < set(studies(others))
 

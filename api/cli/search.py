@@ -127,7 +127,7 @@ def print_answer(answer: SearchAnswer) -> None:
         table.add_column(name, justify="right" if right else "left", no_wrap=name == "id")
     for number, hit in enumerate(answer.hits, 1):
         age = f"{hit.age_years:.0f}" if hit.age_years is not None else ""
-        labels = ", ".join(v for values in hit.labels.values() for v in values)
+        labels = ", ".join(dict.fromkeys(v for values in hit.labels.values() for v in values))
         table.add_row(
             str(number),
             f"{hit.score:.3f}",

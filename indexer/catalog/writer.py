@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
@@ -64,14 +64,57 @@ class Written:
     detail: str = ""
 
 
+@dataclass
+class _Rows:
+    """What became so far of a NumPy archive, which is written part by part."""
+
+    parts: list[Written] = field(default_factory=list)
+    lost: list[int] = field(default_factory=list)
+    sha256: str = ""
+    first_uid: str = ""
+
+    def add(self, result: FileResult, written: Written) -> Written:
+        """The word on all parts up to this one: the best of their outcomes, and what is lost."""
+        self.parts.append(written)
+        self.lost.extend(result.lost_rows)
+        self.sha256 = self.sha256 or result.sha256
+        if not self.first_uid and result.instances:
+            self.first_uid = result.instances[0].sop_instance_uid
+        best = min(self.parts, key=lambda part: _BEST_FIRST.index(part.outcome))
+        if not self.lost or best.outcome is Outcome.REJECTED:
+            return best
+        why = next((part.detail for part in self.parts if part.detail), "")
+        names = ", ".join(map(str, self.lost[:5])) + (" …" if len(self.lost) > 5 else "")
+        said = f"{len(self.lost)} rows are not usable ({names}); {why}"
+        return replace(best, detail=said)
+
+
+_BEST_FIRST = (
+    Outcome.INDEXED,
+    Outcome.CONFLICT,
+    Outcome.UNCHANGED,
+    Outcome.LINKED,
+    Outcome.SKIPPED,
+    Outcome.REJECTED,
+)
+
+
 class CatalogWriter:
     """Writes drafts within the caller's transaction. ``spaces`` maps encoder names to space ids."""
 
     def __init__(self, spaces: Mapping[str, int]) -> None:
         self._spaces = spaces
+        self._rows = _Rows()
 
-    def file(self, db: Connection, result: FileResult, vectors: Sequence[Vectors]) -> Written:
-        """Write one file's result and its ledger row; items whose UID exists stay as they are."""
+    def file(
+        self, db: Connection, result: FileResult, vectors: Sequence[Vectors]
+    ) -> tuple[Written, int]:
+        """Write one file's result and its ledger row; items whose UID exists stay as they are.
+
+        Returns:
+            What became of the file (of a NumPy archive: up to this part), and how many items are
+            new.
+        """
         outcome, reason, detail = result.outcome, result.reason, result.detail
         by_uid: dict[str, int] = {}
         seen: set[Outcome] = set()
@@ -85,14 +128,17 @@ class CatalogWriter:
         if outcome is Outcome.CONFLICT:
             reason, detail = Reason.UID_CONFLICT, _CONFLICT
         series = {d.sop_instance_uid: d.series_instance_uid for d in result.instances}
+        new = 0
         for item, vector in zip(result.items, vectors, strict=True):
             if all(uid in by_uid for uid in item.instance_uids):
                 self._item(db, item, vector, series[item.instance_uids[0]], by_uid)
-        written = Written(result.source, outcome, reason, detail)
+                new += 1
+        rows = self._rows
+        written = rows.add(result, Written(result.source, outcome, reason, detail))
         if result.last:
-            uid = result.instances[0].sop_instance_uid if result.instances else ""
-            self._ledger(db, written, result.sha256, uid)
-        return written
+            self._ledger(db, written, rows.sha256, rows.first_uid)
+            self._rows = _Rows()
+        return written, new
 
     def series(
         self, db: Connection, result: SeriesResult, vectors: Sequence[Vectors]

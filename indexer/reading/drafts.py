@@ -137,7 +137,23 @@ class FileResult:
     items: tuple[ItemDraft, ...] = ()
     waiting: tuple[InstanceDraft, SliceHeader, Role] | None = None
     """Set for a slice that waits for its siblings; the outcome is not final then."""
+    rows: tuple[int, int] | None = None
+    lost_rows: tuple[int, ...] = ()
+    """Of a NumPy archive: which rows this is about, and which of them are not usable."""
     last: bool = True
+
+
+def refused(task: FileTask, reason: Reason, detail: str) -> FileResult:
+    """The result of a task that came to nothing."""
+    return FileResult(
+        task.source,
+        Outcome.REJECTED,
+        reason=reason,
+        detail=detail,
+        rows=task.rows,
+        lost_rows=tuple(range(*task.rows)) if task.rows else (),
+        last=task.last,
+    )
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from indexer.errors import FileRejectedError
 from indexer.reading.dicom import read_dicom
-from indexer.reading.drafts import FileResult, FileTask, ReadOptions
+from indexer.reading.drafts import FileResult, FileTask, ReadOptions, refused
 from indexer.reading.pictures import read_array_rows, read_picture, read_volume_file
 from indexer.sources.discover import SourceFile
 from indexer.sources.formats import Format, claims_to_be_image, may_be_bare_dicom, sniff
@@ -30,10 +30,10 @@ def read_file(task: FileTask, options: ReadOptions) -> FileResult:
         sha256 = hashlib.sha256(data).hexdigest()
         result = _read(task, data, sha256, options)
     except FileRejectedError as error:
-        result = _rejected(task, error.reason, error.detail)
+        result = refused(task, error.reason, error.detail)
     except MemoryError:
-        result = _rejected(task, Reason.OUT_OF_MEMORY, "reading it needs more memory than allowed")
-    return replace(result, sha256=sha256, last=task.last)
+        result = refused(task, Reason.OUT_OF_MEMORY, "reading it needs more memory than allowed")
+    return replace(result, sha256=sha256, rows=task.rows, last=task.last)
 
 
 def _settled_bytes(source: SourceFile, limit: int) -> bytes:
@@ -57,10 +57,6 @@ def _mtime(source: SourceFile) -> int:
         raise FileRejectedError(Reason.UNREADABLE, "the file vanished while being read") from error
 
 
-def _rejected(task: FileTask, reason: Reason, detail: str) -> FileResult:
-    return FileResult(task.source, Outcome.REJECTED, reason=reason, detail=detail)
-
-
 def _skipped(task: FileTask, reason: Reason, detail: str) -> FileResult:
     return FileResult(task.source, Outcome.SKIPPED, reason=reason, detail=detail)
 
@@ -71,7 +67,7 @@ def _read(task: FileTask, data: bytes, sha256: str, options: ReadOptions) -> Fil
     if fmt is Format.DICOM:
         return read_dicom(task, data, sha256, options, bare=False)
     if name.lower().endswith(_DICOM_NAMES) and fmt is not Format.OTHER:
-        return _rejected(task, Reason.NOT_DICOM, f"named as DICOM, but the content is {fmt.value}")
+        return refused(task, Reason.NOT_DICOM, f"named as DICOM, but the content is {fmt.value}")
     if fmt is Format.TABLE:
         return _skipped(task, Reason.METADATA_TABLE, "a table; hand it in with --metadata")
     if fmt is Format.OTHER:
@@ -83,7 +79,7 @@ def _read_picture(
     task: FileTask, fmt: Format, data: bytes, sha256: str, options: ReadOptions
 ) -> FileResult:
     if fmt is Format.NPZ and task.source.member is not None:
-        return _rejected(
+        return refused(
             task, Reason.ARCHIVE_NESTED, "a NumPy archive inside an archive; unpack the outer one"
         )
     if fmt is Format.NPZ:
@@ -103,5 +99,5 @@ def _read_unknown(task: FileTask, data: bytes, sha256: str, options: ReadOptions
             if promised or error.reason is not Reason.NOT_DICOM:
                 raise
     detail = "the file is empty" if not data else "neither DICOM nor a picture nor a volume"
-    answer = _rejected if promised else _skipped
+    answer = refused if promised else _skipped
     return answer(task, Reason.NOT_DICOM, detail)

@@ -20,6 +20,7 @@ from indexer.reading.drafts import (
     ReadOptions,
     derived_uid,
     item_uid,
+    refused,
 )
 from indexer.reading.preparing import prepare_item
 from indexer.sources.arrays import describe_npz, read_npz_rows
@@ -67,7 +68,8 @@ def read_array_rows(task: FileTask, sha256: str, options: ReadOptions) -> FileRe
     info = describe_npz(path)
     start, stop = task.rows or (0, info.rows)
     said = task.row_attributes or (None,) * (stop - start)
-    instances, items, unusable = [], [], 0
+    instances, items = [], []
+    lost: dict[int, FileRejectedError] = {}
     for row, table in zip(read_npz_rows(path, info, start, stop), said, strict=True):
         own = Attributes(split=row.split, labels=row.labels)
         draft = _draft(merged(own, table), row_key(sha256, row.row), options)
@@ -75,19 +77,22 @@ def read_array_rows(task: FileTask, sha256: str, options: ReadOptions) -> FileRe
             if row.pixels is None:
                 raise FileRejectedError(row.reason or Reason.DECODE_FAILED, row.detail)
             made = _items(draft, {None: row.pixels}, (), options)
-        except FileRejectedError:
-            unusable += 1
+        except FileRejectedError as error:
+            lost[row.row] = error
             continue
         instances.append(_hashed(draft, made[0]))
         items.extend(made)
-    if not items and stop - start == info.rows:
-        raise FileRejectedError(Reason.BLANK, "none of its rows is a usable image")
+    detail = next((f"row {row}: {error.detail}" for row, error in lost.items()), "")
+    if not items:
+        reason = next((error.reason for error in lost.values()), Reason.NO_PIXEL_DATA)
+        return refused(task, reason, detail or "it has no rows")
     return FileResult(
         task.source,
         Outcome.INDEXED,
-        detail=f"{unusable} of {stop - start} rows are blank or unusable" if unusable else "",
+        detail=detail,
         instances=tuple(instances),
         items=tuple(items),
+        lost_rows=tuple(lost),
     )
 
 
