@@ -27,6 +27,7 @@ from pydicom.uid import (
     JPEGLSLossless,
     JPEGLSNearLossless,
 )
+from scipy import ndimage
 
 from indexer.dicom.classify import PIXEL_KEYWORDS, has_pixels
 from indexer.dicom.opening import (
@@ -62,6 +63,8 @@ _CODESTREAM_START = 4096
 _OUTSIDE_SCAN_HU = -1500.0
 """CT values below this are no tissue: scanners fill the corners with -2000 or -3024 (P8)."""
 _PLAUSIBLE_HU = (-11000.0, 32000.0)
+_BORDER_RIM, _BORDER_AREA = 0.25, 0.05
+"""Shares of the outermost pixels, and of all, from which on one value is a border."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,8 @@ def pixel_shape(ds: Dataset) -> PixelShape:
             f"photometric interpretation '{photometric[:32]}' with {samples} samples per pixel",
         )
     allocated = int(needed["BitsAllocated"] or 0)
-    stored = int(number_of(ds, "BitsStored") or allocated)
+    bits_stored, high_bit = number_of(ds, "BitsStored"), number_of(ds, "HighBit")
+    stored = allocated if bits_stored is None else int(bits_stored)
     return PixelShape(
         rows=int(needed["Rows"] or 0),
         columns=int(needed["Columns"] or 0),
@@ -117,7 +121,7 @@ def pixel_shape(ds: Dataset) -> PixelShape:
         samples=samples,
         bits_allocated=allocated,
         bits_stored=stored,
-        high_bit=int(number_of(ds, "HighBit") or stored - 1),
+        high_bit=stored - 1 if high_bit is None else int(high_bit),
         signed=number_of(ds, "PixelRepresentation") == 1,
         photometric=photometric,
     )
@@ -188,12 +192,18 @@ class FrameReader:
         )
 
     def _conform_bits(self) -> None:
-        """Take all allocated bits where BitsStored cannot be (P11): decoders refuse that."""
+        """Take all allocated bits where BitsStored is absent or cannot be (P11)."""
         allocated = self.shape.bits_allocated
-        if not 1 <= self.shape.bits_stored <= allocated:
+        absent = "PixelData" in self.ds and number_of(self.ds, "BitsStored") is None
+        if absent or not 1 <= self.shape.bits_stored <= allocated:
             self.flags.add(Flag.BITS_INCONSISTENT)
             self.shape = replace(self.shape, bits_stored=allocated, high_bit=allocated - 1)
             self.ds.BitsStored, self.ds.HighBit = allocated, allocated - 1
+        # Decoders refuse a data set that does not say these, though only one value makes sense.
+        if number_of(self.ds, "SamplesPerPixel") is None:
+            self.ds.SamplesPerPixel = self.shape.samples
+        if number_of(self.ds, "PixelRepresentation") is None:
+            self.ds.PixelRepresentation = 0
 
     def _transfer_syntax(self) -> UID:
         syntax = self.opened.transfer_syntax
@@ -365,11 +375,12 @@ class FrameReader:
         if shape.bits_stored == shape.bits_allocated:
             return frame
         wide = frame.astype(np.int64)
-        kept = wide & ((1 << shape.bits_stored) - 1)
+        unsigned = kept = wide & ((1 << shape.bits_stored) - 1)
         if shape.signed:
             sign = 1 << (shape.bits_stored - 1)
             kept = (kept ^ sign) - sign
-        if not np.array_equal(kept, wide):
+        # JPEG knows no sign, so zeros above a negative value are as good as its sign.
+        if not ((wide == kept) | (wide == unsigned)).all():
             stripped = any(0x6000 <= tag.group <= 0x60FF for tag in tuple(self.ds.keys()))
             self.flags.add(Flag.OVERLAY_STRIPPED if stripped else Flag.BITS_INCONSISTENT)
         return kept.astype(frame.dtype)
@@ -456,7 +467,7 @@ def modality_values(
     values = stored.astype(np.float32)
     if slope == 0:
         flags.add(Flag.RESCALE_INVALID)
-        slope = None
+        slope = intercept = None
     if slope is not None and slope != 1:
         values *= np.float32(slope)
     if intercept:
@@ -479,8 +490,34 @@ def padding_mask(stored: np.ndarray, values: np.ndarray, ds: Dataset) -> np.ndar
         mask |= (stored >= low) & (stored <= high)
     if text_of(ds, "Modality") == "CT":
         mask |= values <= _OUTSIDE_SCAN_HU
+    else:
+        mask |= border(values, mask)
     # A mask over everything is a wrong tag, not an empty image.
     return mask if mask.any() and not mask.all() else None
+
+
+def border(values: np.ndarray, padding: np.ndarray) -> np.ndarray:
+    """What lies around the image in one value far from it: a collimator, a film's edge (P8).
+
+    Air that is merely the darkest of the image costs no contrast and stays.
+    """
+    seen = values[~padding]
+    for extreme in (seen.min(), seen.max()) if seen.size else ():
+        if np.mean((_rim(values) == extreme) | _rim(padding)) <= _BORDER_RIM:
+            continue
+        same = (values == extreme) | padding
+        labels, _ = ndimage.label(same)
+        around = np.isin(labels, np.unique(_rim(labels)[_rim(same)]))
+        rest = values[~around]
+        if around.mean() > _BORDER_AREA and rest.size:
+            low, high = np.percentile(rest, (1.0, 99.0))
+            if 0 < high - low < np.ptp(seen) / 2:
+                return around
+    return np.zeros_like(padding)
+
+
+def _rim(values: np.ndarray) -> np.ndarray:
+    return np.concatenate([values[0], values[-1], values[:, 0], values[:, -1]])
 
 
 def filled(values: np.ndarray, padding: np.ndarray | None) -> np.ndarray:
@@ -498,9 +535,10 @@ def voi(
     center = first_number(_first(groups, "WindowCenter"))
     width = first_number(_first(groups, "WindowWidth"))
     function = str(_first(groups, "VOILUTFunction") or "LINEAR").upper()
-    if center is not None and width is not None:
-        if width >= 1 or (width > 0 and function != "LINEAR"):
-            return Window(center, width, function), None
+    least = 1.0 if function == "LINEAR" else 1e-9
+    if center is not None and width is not None and width >= least:
+        return Window(center, width, function), None
+    if center is not None or width is not None:
         flags.add(Flag.VOI_INVALID)
     sequence = _first(groups, "VOILUTSequence")
     if sequence is None or not len(sequence):

@@ -55,7 +55,7 @@ def apply_window(values: GreyImage, window: Window) -> GreyImage:
     if window.function == "SIGMOID":
         exponent = np.clip(-4.0 * (values - center) / width, -60.0, 60.0)
         return (1.0 / (1.0 + np.exp(exponent))).astype(np.float32)
-    if window.function == "LINEAR_EXACT" or width <= 1:
+    if window.function == "LINEAR_EXACT" or width < 1:
         low, span = center - width / 2, width
     else:
         low, span = center - 0.5 - (width - 1) / 2, width - 1

@@ -32,6 +32,7 @@ def read_series(task: SeriesTask, options: ReadOptions, progress: Progress) -> S
     """
     rejected = dict(task.lost)
     drafts: dict[int, InstanceDraft] = {}
+    incomplete = False
     earlier = _reopened(task, options, progress, rejected)
     chosen = [ref for ref in (*earlier, *task.slices) if ref.order not in rejected]
     firsts = _firsts(chosen)
@@ -50,12 +51,13 @@ def read_series(task: SeriesTask, options: ReadOptions, progress: Progress) -> S
             image, draft, flags = _decode_slice(ref, options)
         except FileRejectedError as error:
             rejected[ref.order] = (error.reason, error.detail)
-            if is_first:
-                assembler.lose(ref.order)
+            incomplete |= is_first
             continue
         drafts[ref.order] = draft
         if is_first:
             assembler.add(ref.order, image, draft.sop_instance_uid, draft.pixel_hash, flags)
+    if incomplete:  # planned again as if the broken slices had never been there
+        return read_series(replace(task, lost=rejected), options, progress)
     items = tuple(assembler.items())
     rejected.update(assembler.rejected)
     if any(ref.order in rejected and _has_heir(ref, drafts, rejected) for ref in firsts.values()):

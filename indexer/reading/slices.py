@@ -57,7 +57,8 @@ class SliceAssembler:
         self._flags: dict[int, frozenset[Flag]] = {}
         self._blank: set[int] = set()
         self._items: list[ItemDraft] = []
-        self._done: set[int] = set()
+        self._spare: dict[str, tuple[int, ImagePixels]] = {}
+        """Of each stack, and of the singles, the first slice neither sampled nor blank."""
         self.rejected: dict[int, tuple[Reason, str]] = {}
         self._plan()
 
@@ -73,26 +74,23 @@ class SliceAssembler:
             self._single(key, image)
         elif key in self._wanted:
             self._kept[key] = _compact(image)
-
-    def lose(self, key: int) -> None:
-        """Say that a slice cannot be had; the volume is planned again without it."""
-        del self._headers[key]
-        self._dirty = True
+        elif key not in self._blank:
+            stack = self._stack_of.get(key, "")
+            if stack or key in self._all_singles:
+                self._spare.setdefault(stack, (key, _compact(image) if stack else image))
 
     def items(self) -> list[ItemDraft]:
         """All items, images first; slices that could not become one are in `rejected`."""
-        if self._dirty:
-            self._plan()
-        for key in sorted(self._singles.keys() - self._done):
-            if key in self._kept:
-                self._single(key, self._kept[key])
+        if "" in self._spare and not self._items:
+            key, image = self._spare[""]
+            self._singles[key] = self._all_singles[key]
+            self._single(key, image)
         for role, plan in self._plans:
             for stack in plan.stacks:
                 self._volume(stack, role)
         return self._items
 
     def _plan(self) -> None:
-        self._dirty = False
         self._plans: list[tuple[Role, StackPlan]] = []
         for role in Role:
             chosen = [h for k, h in self._headers.items() if self._roles[k] == role]
@@ -104,10 +102,13 @@ class SliceAssembler:
                 )
                 self._plans.append((role, plan))
         self._singles = self._chosen_singles()
+        self._stack_of = {
+            k: f"{role}{s.name}" for role, p in self._plans for s in p.stacks for k in s.keys
+        }
         self._wanted = {k for _, p in self._plans for s in p.stacks for k in self._sampled(s)}
 
     def _chosen_singles(self) -> dict[int, tuple[Flag, ...]]:
-        singles = {k: flags for _, p in self._plans for k, flags in p.singles}
+        self._all_singles = singles = {k: flags for _, p in self._plans for k, flags in p.singles}
         if not self._one_object or len(singles) <= self._options.max_frames:
             return singles
         keys = sorted(singles)
@@ -121,7 +122,6 @@ class SliceAssembler:
         return [stack.keys[i] for i in sample_indices(len(stack.keys), cap)]
 
     def _single(self, key: int, image: ImagePixels) -> None:
-        self._done.add(key)
         if key in self._blank:
             self.rejected[key] = (Reason.BLANK, "all pixels have the same value")
             return
@@ -175,6 +175,9 @@ class SliceAssembler:
         return Role.LOCALIZER if across else role
 
     def _volume(self, stack: Stack, role: Role) -> None:
+        spare = self._spare.get(f"{role}{stack.name}")
+        if spare and not any(k in self._kept and k not in self._blank for k in stack.keys):
+            self._kept[spare[0]] = spare[1]
         held = [k for k in stack.keys if k in self._kept and k not in self._blank]
         if not held:
             for key in stack.keys:
