@@ -350,11 +350,12 @@ def _excluded(
                 "the query's patient id is missing or shared by strangers: other studies of the "
                 "same person cannot be told apart and may be among the hits"
             )
-    copies = db.execute(
-        joined.where(
-            Item.pixel_hash.in_(query.pixel_hashes), Study.study_instance_uid != query.study
-        )
-    ).scalars()
+    if request.own_study:
+        excluded |= dict.fromkeys(query.item_ids, "query")
+    else:
+        own = joined.where(Study.study_instance_uid == query.study)
+        excluded |= dict.fromkeys(db.execute(own).scalars(), "study")
+    copies = db.execute(select(Item.id).where(Item.pixel_hash.in_(query.pixel_hashes))).scalars()
     copied = {i for i in copies if i not in excluded}
     if copied:
         notes.append(
@@ -363,11 +364,6 @@ def _excluded(
             else f"{len(copied)} exact copies of the query, under other UIDs, are not listed"
         )
     excluded |= dict.fromkeys(copied, "copy")
-    if request.own_study:
-        excluded |= dict.fromkeys(query.item_ids, "query")
-    else:
-        own = joined.where(Study.study_instance_uid == query.study)
-        excluded |= dict.fromkeys(db.execute(own).scalars(), "study")
     left_out = sum(1 for why in excluded.values() if why == "role")
     if left_out:
         notes.append(

@@ -51,7 +51,6 @@ class Reason(StrEnum):
     ARCHIVE_NESTED = "archive_nested"
     HEADER_CORRUPT = "header_corrupt"
     NO_UIDS = "no_uids"
-    INVALID_UID = "invalid_uid"
     NO_TRANSFER_SYNTAX = "no_transfer_syntax"
     UNSUPPORTED_TRANSFER_SYNTAX = "unsupported_transfer_syntax"
     NO_PIXEL_DATA = "no_pixel_data"

@@ -253,12 +253,16 @@ class CatalogWriter:
         _overwrite(db, Study, study_id, _values(draft.attributes, _STUDY_FIELDS))
         _overwrite(db, Series, series_id, _values(draft.attributes, _SERIES_FIELDS))
         if not draft.patient.names_nobody:
-            patient_id = self._patient(db, draft.patient)
+            own = db.execute(select(Study.patient_id).where(Study.id == study_id)).scalar_one()
+            patient_id = self._patient(db, draft.patient, corrected=own)
             _overwrite(db, Study, study_id, {"patient_id": patient_id})
         self._words(db, study_id, draft.attributes, draft.sop_instance_uid, draft.report)
 
-    def _patient(self, db: Connection, draft: PatientDraft) -> int:
-        """Find or add a patient; demographics that contradict each other mark the id as shared."""
+    def _patient(self, db: Connection, draft: PatientDraft, corrected: int | None = None) -> int:
+        """Find or add a patient; demographics that contradict each other mark the id as shared.
+
+        ``corrected`` is the patient whose own file comes again: its demographics are corrections.
+        """
         new = draft.fingerprint
         known = db.execute(select(Patient).where(Patient.pseudonym == draft.pseudonym)).first()
         if known is None:
@@ -274,13 +278,15 @@ class CatalogWriter:
             known.fingerprint.get("sex", ""),
             tuple(known.fingerprint.get("names", ())),
         )
+        correction = known.id == corrected
+        first, second = (new, old) if correction else (old, new)
         together = PatientFingerprint(
-            old.birth or new.birth,
-            old.sex or new.sex,
+            first.birth or second.birth,
+            first.sex or second.sex,
             tuple(sorted({*old.names, *new.names})),
         )
         changes = {
-            "shared": known.shared or strangers(old, new),
+            "shared": known.shared or (not correction and strangers(old, new)),
             "fingerprint": _as_dict(together),
         }
         if changes != {"shared": known.shared, "fingerprint": known.fingerprint}:

@@ -53,7 +53,8 @@ def age_years(age: str, birth_date: str, study_date: str) -> float | None:
     match = re.fullmatch(r"\s*(\d{1,4})\s*([DWMY])?\s*", age.upper())
     if match:
         years = int(match[1]) * _DAYS[match[2] or "Y"] / 365.25
-        return round(years, 2) if years <= 130 else None
+        if years <= 130:
+            return round(years, 2)
     born, seen = _parse_date(birth_date), _parse_date(study_date)
     if born and seen:
         years = (seen - born).days / 365.25

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from enum import StrEnum
 
 from pydicom import Dataset
@@ -62,6 +63,13 @@ _EVIDENCE_PREFIXES = tuple(
         "481.7",
         "481.8",
         "481.9",
+        *(f"481.1{digit}" for digit in range(10)),  # second generation RT, not 481.1
+        "200.",  # Protocols
+        "201.",  # Inventories
+        "68.",  # Surface scans
+        "90.",  # Content assessment
+        "131",  # Structured displays
+        "77.1.5.3",  # Stereometric relationships
         "78.",  # Ophthalmic measurements
         "79.1",
         "80.1",
@@ -93,7 +101,9 @@ _WHOLE_SLIDE = _STORAGE + "77.1.6"
 _SECONDARY_PREFIX = _STORAGE + "7"
 _PARAMETRIC_MAP = _STORAGE + "30"
 
-_TEST_WORDS = re.compile(r"phantom|test[ ^]pattern|quality assurance|(?<![a-z])qa(?![a-z])")
+_TEST_WORDS = re.compile(
+    r"phantom|(?<![a-z])test[ ^_,-]*(pattern|patient)|quality assurance|(?<![a-z])qa(?![a-z])"
+)
 _PROCESSED = re.compile(
     r"\b(MIP|MINIP|MPR|CPR|VRT|PROJECTION|REFORMATTED|SUBTRACTION|FUSED|FUSION|ADC|EADC|FA)\b"
 )
@@ -111,8 +121,9 @@ def kind_of(dataset: Dataset) -> Kind:
         return Kind.MULTIFRAME_VOLUME
     if sop_class in _SLICES or (not sop_class and modality in {"CT", "MR", "PT"}):
         return Kind.SLICE
-    if has_pixels(dataset) or sop_class.startswith(_STORAGE):
-        return Kind.EVIDENCE if modality in _EVIDENCE_MODALITIES else Kind.IMAGE
+    known = sop_class.startswith(_STORAGE)
+    if known or has_pixels(dataset):  # a known class outranks the modality tag (W5)
+        return Kind.EVIDENCE if not known and modality in _EVIDENCE_MODALITIES else Kind.IMAGE
     if modality in _EVIDENCE_MODALITIES or (sop_class and not has_pixel_shape(dataset)):
         return Kind.EVIDENCE
     return Kind.IMAGE
@@ -146,8 +157,14 @@ def role_of(dataset: Dataset) -> Role:
     if any(word in image_type for word in ("SCREEN SAVE", "DOSE_INFO", "SECONDARY CAPTURE")):
         return Role.SECONDARY
     coloured = sop_class in _SLICES | _VOLUMES and number_of(dataset, "SamplesPerPixel") == 3
-    computed = image_type[0] == "DERIVED" and not _only_compressed(image_type)
+    computed = is_derived(image_type)
     return Role.DERIVED if computed or coloured or sop_class == _PARAMETRIC_MAP else Role.PRIMARY
+
+
+def is_derived(image_type: Sequence[str]) -> bool:
+    """Whether ImageType or FrameType says that the picture was computed from others (W4)."""
+    said = [word.strip().upper() for word in image_type]
+    return said[:1] == ["DERIVED"] and not _only_compressed(said)
 
 
 def _only_compressed(image_type: list[str]) -> bool:

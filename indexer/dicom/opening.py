@@ -5,16 +5,17 @@ from __future__ import annotations
 import io
 import re
 import struct
+import unicodedata
 import warnings
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import pydicom
 from pydicom import config
-from pydicom.dataelem import DataElement
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_dataset
@@ -31,8 +32,9 @@ from indexer.types import Flag, Reason
 
 _META_START = 132
 """Preamble and magic word come first."""
-_META_AT_MOST = 1 << 18
 _INFLATED_AT_ONCE = 1 << 20
+_UNDEFINED = 0xFFFFFFFF
+_PIXEL_DATA = b"\xe0\x7f\x10\x00O"
 _UID_FORM = re.compile(r"[0-9]+(\.[0-9]+)*")
 READ_ERRORS = (
     AttributeError,
@@ -55,10 +57,11 @@ READ_ERRORS = (
 
 @dataclass
 class OpenedDicom:
-    """A parsed data set and what had to be forgiven to parse it."""
+    """A parsed data set, what had to be forgiven, and whether it ends within an element."""
 
     dataset: FileDataset
     flags: set[Flag] = field(default_factory=set)
+    cut: bool = False
 
     @property
     def transfer_syntax(self) -> UID | None:
@@ -107,19 +110,29 @@ def open_dicom(data: bytes, *, bare: bool = False, max_inflated: int = 1 << 30) 
     try:
         with tolerant(flags):
             dataset = _parse(data, bare, max_inflated)
+            cut = _ends_in_an_element(dataset)
             _ = dataset.get("SOPClassUID"), dataset.get("SpecificCharacterSet")
+            opened = OpenedDicom(dataset, flags, cut)
+            if not len(dataset):
+                raise _ends_early(opened)
+            if bare:
+                _check_bare(opened)
     except InvalidDicomError as error:
         raise FileRejectedError(Reason.NOT_DICOM, "no DICOM preamble and no data set") from error
     except READ_ERRORS as error:
         raise FileRejectedError(
             Reason.HEADER_CORRUPT, f"the data set cannot be parsed ({type(error).__name__})"
         ) from error
-    opened = OpenedDicom(dataset, flags)
-    if not len(dataset):
-        raise _ends_early(opened)
-    if bare:
-        _check_bare(opened)
     return opened
+
+
+def _ends_in_an_element(dataset: pydicom.Dataset) -> bool:
+    """Whether the file ends before one of its elements does."""
+    return any(
+        isinstance(e.value, bytes) and e.length != _UNDEFINED and len(e.value) < e.length
+        for e in dataset.values()
+        if isinstance(e, RawDataElement)
+    )
 
 
 def _ends_early(opened: OpenedDicom) -> FileRejectedError:
@@ -150,14 +163,29 @@ def _parse(data: bytes, bare: bool, max_inflated: int) -> FileDataset:
     if deflated is not None:
         _check_inflated(deflated, max_inflated)
     dataset = pydicom.dcmread(io.BytesIO(data), force=bare)
+    if "PixelData" not in dataset and _PIXEL_DATA in data:
+        dataset = _with_unknown_types(data, bare, dataset)
     if not hasattr(dataset, "file_meta"):
         dataset.file_meta = FileMetaDataset()
     return dataset
 
 
+def _with_unknown_types(data: bytes, bare: bool, first: FileDataset) -> FileDataset:
+    """Read again, taking a VR such as ``??`` for an unknown one, not for a missing one (F7)."""
+    before = config.assume_implicit_vr_switch
+    config.assume_implicit_vr_switch = False
+    try:
+        again = pydicom.dcmread(io.BytesIO(data), force=bare)
+    except (InvalidDicomError, *READ_ERRORS):
+        return first
+    finally:
+        config.assume_implicit_vr_switch = before
+    return again if "PixelData" in again else first
+
+
 def _deflated_part(data: bytes, start: int) -> bytes | None:
     """The deflated data set behind the file meta group, None if it is not deflated."""
-    if DeflatedExplicitVRLittleEndian.encode() not in data[start : start + _META_AT_MOST]:
+    if DeflatedExplicitVRLittleEndian.encode() not in data:
         return None
     stream = io.BytesIO(data[start:])
     meta = read_dataset(
@@ -221,6 +249,11 @@ def text_of(dataset: pydicom.Dataset, keyword: str) -> str:
         except TypeError:
             parts = [str(value)]
     said = "\\".join(parts)
+    if not said.isascii() and "SpecificCharacterSet" not in dataset:
+        # Without a character set pydicom takes Latin-1; what is valid UTF-8 is hardly anything else.
+        with suppress(UnicodeError):
+            said = said.encode("latin-1").decode("utf-8")
+    said = unicodedata.normalize("NFC", said)
     return " ".join("".join(c if c.isprintable() else " " for c in said).split())
 
 
@@ -256,5 +289,7 @@ def guess_native_syntax(opened: OpenedDicom) -> UID | None:
     frames = number_of(ds, "NumberOfFrames") or 1
     expected = int(rows * columns * samples * frames) * int(bits) // 8
     if len(data) != expected + expected % 2:
+        return None
+    if not ds.original_encoding[1] or ds["PixelData"].is_undefined_length:
         return None
     return ImplicitVRLittleEndian if ds.original_encoding[0] else ExplicitVRLittleEndian

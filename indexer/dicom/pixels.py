@@ -174,6 +174,8 @@ class FrameReader:
             "spacing": pixel_spacing(groups),
             "aspect": pixel_aspect(groups),
         }
+        if common["spacing"] is None and _says(groups, "PixelSpacing"):
+            flags.add(Flag.ELEMENT_IGNORED)
         if abs(common["aspect"] - 1) > 0.01:
             flags.add(Flag.NON_SQUARE_PIXELS)
         if stored.ndim == 3:
@@ -261,7 +263,8 @@ class FrameReader:
                 Reason.TRUNCATED, f"{fragments} fragments for {self.shape.frames} declared frames"
             )
         # Several fragments may make one frame: the offset table knows, else one to one is assumed.
-        if self.shape.frames > 1 and (len(offsets) or fragments) > self.shape.frames:
+        frames = len(offsets) or (fragments if self.shape.frames > 1 else 1)
+        if frames > self.shape.frames:
             self.flags.add(Flag.EXCESS_PIXEL_BYTES)
 
     def _decoded(self, indices: list[int]) -> Iterator[np.ndarray]:
@@ -336,6 +339,7 @@ class FrameReader:
         for index in indices:
             if self.syntax == JPEGExtended12Bit:
                 check_sequential_scan(encoded[index])
+            check_end(encoded[index])
             frame = decode(encoded[index])
             if frame.shape[:2] != (self.shape.rows, self.shape.columns):
                 raise FileRejectedError(
@@ -407,6 +411,12 @@ def codestream_size(encoded: bytes) -> tuple[int, int] | None:
     return None
 
 
+def check_end(jpeg: bytes) -> None:
+    """Refuse a JPEG stream without its end: lenient decoders fill up what is missing (F5)."""
+    if b"\xff\xd9" not in jpeg[jpeg.find(b"\xff\xda") :]:
+        raise FileRejectedError(Reason.TRUNCATED, "the compressed image ends too early")
+
+
 def check_sequential_scan(jpeg: bytes) -> None:
     """Refuse a sequential JPEG whose scan header is not a sequential one (ITU-T T.81 B.2.3).
 
@@ -453,6 +463,22 @@ def _first(groups: list[Dataset], keyword: str) -> Any:
     return None
 
 
+def _number(groups: list[Dataset], keyword: str, flags: set[Flag]) -> float | None:
+    """A number, first value first; one that is said but is none is flagged (F7)."""
+    number = first_number(_first(groups, keyword))
+    if number is None and _says(groups, keyword):
+        flags.add(Flag.ELEMENT_IGNORED)
+    return number
+
+
+def _says(groups: list[Dataset], keyword: str) -> bool:
+    try:
+        raw = [group.get_item(keyword).value for group in groups if keyword in group]
+    except READ_ERRORS:  # empty, and of an unknown type
+        return False
+    return any(value not in (None, "", b"") for value in raw)
+
+
 def modality_values(
     stored: np.ndarray, ds: Dataset, groups: list[Dataset], flags: set[Flag]
 ) -> np.ndarray:
@@ -462,8 +488,8 @@ def modality_values(
             return apply_modality_lut(stored, ds).astype(np.float32)
         except (*READ_ERRORS, RuntimeError):
             flags.add(Flag.RESCALE_INVALID)
-    slope = first_number(_first(groups, "RescaleSlope"))
-    intercept = first_number(_first(groups, "RescaleIntercept"))
+    slope = _number(groups, "RescaleSlope", flags)
+    intercept = _number(groups, "RescaleIntercept", flags)
     values = stored.astype(np.float32)
     if slope == 0:
         flags.add(Flag.RESCALE_INVALID)

@@ -10,7 +10,14 @@ import numpy as np
 from pydicom import Dataset
 
 from indexer.dicom.attributes import attributes_of, fingerprint_of
-from indexer.dicom.classify import Kind, burned_in_suspect, is_whole_slide, kind_of, role_of
+from indexer.dicom.classify import (
+    Kind,
+    burned_in_suspect,
+    is_derived,
+    is_whole_slide,
+    kind_of,
+    role_of,
+)
 from indexer.dicom.frames import (
     demosaic,
     enhanced_headers,
@@ -97,6 +104,8 @@ def _read_opened(
     kind = kind_of(ds)
     draft = _instance(opened, kind, task, sha256, options)
     if kind is Kind.EVIDENCE:
+        if opened.cut:
+            raise FileRejectedError(Reason.TRUNCATED, "the file ends in the middle of an element")
         draft = replace(
             draft,
             report=report_text(ds),
@@ -116,7 +125,7 @@ def _read_opened(
         draft, items = _read_multiframe(reader, draft, options)
     elif kind is Kind.SLICE and shape.frames == 1:
         # Its pixels are decoded once, with its siblings; now only the header is needed.
-        waiting = (draft, slice_header(ds, 0), role_of(ds))
+        waiting = (replace(draft, flags=_flags(opened)), slice_header(ds, 0), role_of(ds))
         return FileResult(task.source, Outcome.INDEXED, waiting=waiting)
     else:
         draft, items = _read_frames(reader, draft, options)
@@ -284,7 +293,9 @@ def _assemble(
     options: ReadOptions,
 ) -> tuple[InstanceDraft, list[ItemDraft]]:
     uid = draft.sop_instance_uid
-    roles = dict.fromkeys((h.key for h in headers), role_of(reader.ds))
+    role = role_of(reader.ds)
+    derived = {h.key for h in headers if role is Role.PRIMARY and is_derived(h.image_type)}
+    roles = {h.key: Role.DERIVED if h.key in derived else role for h in headers}
     assembler = SliceAssembler(uid, headers, roles, options, one_object=True)
     hashes = []
     for key, (image, stored) in enumerate(images):
