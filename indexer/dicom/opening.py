@@ -250,7 +250,7 @@ def text_of(dataset: pydicom.Dataset, keyword: str) -> str:
             parts = [str(value)]
     said = "\\".join(parts)
     if not said.isascii() and "SpecificCharacterSet" not in dataset:
-        # Without a character set pydicom takes Latin-1; what is valid UTF-8 is hardly anything else.
+        # Without a character set pydicom takes Latin-1; valid UTF-8 is hardly anything else.
         with suppress(UnicodeError):
             said = said.encode("latin-1").decode("utf-8")
     said = unicodedata.normalize("NFC", said)
