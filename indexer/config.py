@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from platformdirs import user_data_path
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -22,6 +23,9 @@ class Settings(BaseSettings):
         file_seconds: wall time one file may take.
         worker_memory_mb: private memory a reading process may use.
         max_file_mb, max_pixel_mb: caps on a file and on its decoded pixels.
+        models: folder of model weights; shared by all libraries.
+        device: where networks run: cpu, cuda, cuda:1, or auto.
+        mirror: URL of a server laid out like the hub that weights come from.
     """
 
     model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True)
@@ -32,6 +36,9 @@ class Settings(BaseSettings):
     worker_memory_mb: int = Field(default=1400, ge=256)
     max_file_mb: int = Field(default=1024, ge=1)
     max_pixel_mb: int = Field(default=512, ge=1)
+    models: Path = Field(default_factory=lambda: user_data_path("syntopy") / "models")
+    device: str = "auto"
+    mirror: str = ""
 
     @property
     def worker_count(self) -> int:

@@ -13,7 +13,9 @@ SyntopyError
 ├── StorageFullError        disk full or not writable
 ├── EncoderError
 │   ├── UnknownEncoderError
-│   └── UnsupportedInputError
+│   ├── UnsupportedInputError
+│   └── WeightsError         weights are absent, damaged or of another network
+│       └── LicenceError     a licence needs a consent that was not given
 ├── StoreError
 │   ├── IndexCorruptError
 │   └── VectorError         NaN, zero or wrong dimension
@@ -123,6 +125,18 @@ class UnsupportedInputError(EncoderError):
     """The encoder was not made for this kind of input."""
 
     code = "unsupported_input"
+
+
+class WeightsError(EncoderError):
+    """Weights are not there, damaged, or not those of the network."""
+
+    code = "weights"
+
+
+class LicenceError(WeightsError):
+    """The licence of the weights does not allow every use, and nobody has consented to it yet."""
+
+    code = "licence"
 
 
 class StoreError(SyntopyError):

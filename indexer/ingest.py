@@ -33,7 +33,7 @@ from indexer.catalog.writer import (
 from indexer.embedding import embed_each
 from indexer.errors import StorageFullError
 from indexer.library import Library
-from indexer.projection import open_projection
+from indexer.projection import save_projection
 from indexer.reading.dicom import merged
 from indexer.reading.drafts import (
     FileResult,
@@ -162,7 +162,9 @@ class _Ingest:
     ) -> None:
         self._library, self._options, self._stop = library, options, stop
         self._report = on_progress
-        self._encoders = {name: make_encoder(name) for name in library.config.encoders}
+        self._encoders = {
+            name: make_encoder(options.read.context(name)) for name in library.config.encoders
+        }
         spaces = {n: library.ensure_space(e.spec) for n, e in self._encoders.items()}
         self._spaces = list(spaces.values())
         self._writer = CatalogWriter({name: space.id for name, space in spaces.items()})
@@ -191,7 +193,7 @@ class _Ingest:
         self._summary.stopped = self._stop.is_set()
         self._discovering = False
         for space in self._spaces:
-            open_projection(self._library, space, save=True)
+            save_projection(self._library, space)
         self._end_job(job, "stopped" if self._summary.stopped else "done")
         self._show(force=True)
         return self._summary

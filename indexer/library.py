@@ -30,7 +30,7 @@ from indexer.errors import (
     LibraryVersionError,
     StorageFullError,
 )
-from indexer.registry import encoder_names, store_class
+from indexer.registry import encoder_names, known_encoder, store_class
 from indexer.types import EncoderSpec
 
 FORMAT = 1
@@ -242,7 +242,7 @@ def _space_info(row: object) -> SpaceInfo:
 def _check_choices(phi: str, encoders: tuple[str, ...], store: str) -> None:
     if phi not in ("pseudonym", "keep"):
         raise ConfigError(f"--phi is 'pseudonym' or 'keep', not '{phi}'")
-    unknown = sorted(set(encoders) - set(encoder_names()))
+    unknown = sorted(name for name in set(encoders) if not known_encoder(name))
     if unknown or not encoders:
         raise ConfigError(
             f"unknown encoder {', '.join(unknown) or '(none given)'}; "

@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ from indexer.catalog.tables import EmbeddingRow, Space
 from indexer.errors import IndexCorruptError, LibraryCorruptError, StorageFullError
 from indexer.library import Library, SpaceInfo
 from indexer.registry import make_store, store_class
-from indexer.stores.contract import SnapshotStore, VectorStore
+from indexer.stores.contract import AppendableStore, SnapshotStore, VectorStore
 from indexer.types import Embeddings, ItemIds
 
 _BATCH = 20_000
@@ -44,6 +45,7 @@ class Snapshot:
     weights: str
     preprocessing: str
     dim: int
+    count: int
     high_water: int
     generation: int
 
@@ -63,14 +65,8 @@ class Projection:
     damaged: bool
 
 
-def open_projection(library: Library, space: SpaceInfo, *, save: bool = False) -> Projection:
-    """The store of a space, current with the catalog.
-
-    Args:
-        library: the open library.
-        space: which of its spaces.
-        save: write a new snapshot if anything changed; only a writer should.
-    """
+def open_projection(library: Library, space: SpaceInfo) -> Projection:
+    """The store of a space, current with the catalog; nothing is written."""
     stored = _read_description(library, space)
     store, note = _restore(library, space, stored)
     with reading(library.engine) as db:
@@ -86,12 +82,97 @@ def open_projection(library: Library, space: SpaceInfo, *, save: bool = False) -
         if store is None:
             store = make_store(library.config.store, space.dim)
             high_water = _top_up(db, space, store, 0)
-    changed = stored is None or (high_water, generation) != (stored.high_water, stored.generation)
     damaged = bool(note) and stored is not None
-    projection = Projection(store, high_water, int(generation), note, damaged)
-    if save and (changed or note) and isinstance(store, SnapshotStore):
-        _save(library, space, projection)
-    return projection
+    return Projection(store, high_water, int(generation), note, damaged)
+
+
+def save_projection(library: Library, space: SpaceInfo) -> None:
+    """Bring the snapshot of a space up to the catalog, if its store has one; only a writer should.
+
+    A store that can append never has its index loaded for that: memory stays bounded.
+    """
+    chosen: type[Any] = store_class(library.config.store)
+    if not hasattr(chosen, "restore"):
+        return
+    stored = _read_description(library, space)
+    if hasattr(chosen, "append"):
+        if not _append(library, space, chosen, stored):
+            _append(library, space, chosen, None)
+        return
+    projection = open_projection(library, space)
+    new, generation = projection.high_water, projection.generation
+    known = (stored.high_water, stored.generation) if stored else None
+    if (new, generation) == known and not projection.note:
+        return
+    store = projection.store
+    assert isinstance(store, SnapshotStore)  # noqa: S101 - it has `restore`
+    _save(
+        library,
+        space,
+        store.snapshot,
+        count=store.count(),
+        high_water=new,
+        generation=generation,
+    )
+
+
+def _append(
+    library: Library, space: SpaceInfo, chosen: type[AppendableStore], stored: Snapshot | None
+) -> bool:
+    """Write what the catalog has beyond ``stored``; False if that cannot be built upon."""
+    with reading(library.engine) as db:
+        generation = int(
+            db.execute(select(Space.generation).where(Space.id == space.id)).scalar_one()
+        )
+        total = catalog_count(db, space.id)
+        newest = db.execute(
+            select(func.max(EmbeddingRow.seq)).where(EmbeddingRow.space_id == space.id)
+        ).scalar()
+        since, before = (stored.high_water, stored.count) if stored else (0, 0)
+        added = int(
+            db.execute(
+                select(func.count()).where(
+                    EmbeddingRow.space_id == space.id, EmbeddingRow.seq > since
+                )
+            ).scalar_one()
+        )
+        if stored is not None:
+            old = library.index_folder / stored.file
+            if stored.generation != generation or before + added != total:
+                return False
+            if not _is_sound(old, stored):
+                return False
+            if not added:
+                return True
+
+        def write(path: Path) -> None:
+            if stored is not None:
+                shutil.copyfile(library.index_folder / stored.file, path)
+            else:
+                chosen.append(path, space.dim, np.empty(0, np.int64), _no_vectors(space.dim))
+            for _, ids, vectors in embeddings(db, space, since):
+                chosen.append(path, space.dim, ids, vectors)
+
+        _save(
+            library,
+            space,
+            write,
+            count=total,
+            high_water=int(newest or 0),
+            generation=generation,
+        )
+    return True
+
+
+def _no_vectors(dim: int) -> Embeddings:
+    return np.empty((0, dim), np.float32)
+
+
+def _is_sound(path: Path, stored: Snapshot) -> bool:
+    try:
+        return _sha256(path) == stored.sha256
+    except OSError:
+        return False
 
 
 def _top_up(db: Connection, space: SpaceInfo, store: VectorStore, since: int) -> int:
@@ -164,7 +245,7 @@ def rebuild(library: Library) -> None:
     for path in library.index_folder.glob("*"):
         path.unlink(missing_ok=True)
     for space in library.spaces():
-        open_projection(library, space, save=True)
+        save_projection(library, space)
 
 
 def _description_path(library: Library, space: SpaceInfo) -> Path:
@@ -212,20 +293,28 @@ def _restore(
         return None, "the index file was damaged and is rebuilt from the catalog"
 
 
-def _save(library: Library, space: SpaceInfo, projection: Projection) -> None:
+def _save(
+    library: Library,
+    space: SpaceInfo,
+    write: Callable[[Path], None],
+    *,
+    count: int,
+    high_water: int,
+    generation: int,
+) -> None:
     """Write snapshot, then its description, each by rename; then drop older snapshots."""
-    assert isinstance(projection.store, SnapshotStore)  # noqa: S101 - checked by the caller
     folder = library.index_folder
     folder.mkdir(exist_ok=True)
-    name = f"space-{space.id}-{projection.high_water}-{projection.generation}.index"
+    name = f"space-{space.id}-{high_water}-{generation}.index"
     temporary = folder / f".{name}.{os.getpid()}"
     try:
-        projection.store.snapshot(temporary)
+        write(temporary)
         description = Snapshot(
             file=name,
             sha256=_sha256(temporary),
-            high_water=projection.high_water,
-            generation=projection.generation,
+            count=count,
+            high_water=high_water,
+            generation=generation,
             **_identity(library, space),
         )
         _publish(temporary, folder / name)

@@ -6,15 +6,23 @@ are loaded by the same code, on demand.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any
+from typing import Any, Protocol
 
-from indexer.encoders.contract import Encoder
+from indexer.encoders.contract import Encoder, EncoderContext
 from indexer.errors import ConfigError, UnknownEncoderError
 from indexer.stores.contract import VectorStore
 
-ENCODERS = {"texture": "indexer.encoders.texture:TextureEncoder"}
+ENCODERS = {
+    "ct-fm": "indexer.encoders.ct_fm:CtFm",
+    "medimageinsight": "indexer.encoders.medimageinsight:MedImageInsight",
+    "rad-dino": "indexer.encoders.rad_dino:RadDino",
+    "rad-dino-maira-2": "indexer.encoders.rad_dino:RadDino",
+    "texture": "indexer.encoders.texture:TextureEncoder",
+}
 STORES = {
     "exact": "indexer.stores.exact:ExactStore",
     "faiss": "indexer.stores.faiss_flat:FaissFlatStore",
@@ -31,21 +39,55 @@ def store_names() -> list[str]:
     return sorted(_targets("syntopy.stores", STORES))
 
 
-def make_encoder(name: str) -> Encoder:
-    """Build the encoder of this name.
+def known_encoder(name: str) -> bool:
+    """Whether an encoder of this name is registered; a recipe after a colon does not count."""
+    return name.partition(":")[0] in _targets("syntopy.encoders", ENCODERS)
+
+
+def make_encoder(context: EncoderContext) -> Encoder:
+    """Build an encoder; in one process the same context gives the same object.
 
     Raises:
-        UnknownEncoderError: no such encoder; the message lists those there are.
+        UnknownEncoderError: no such encoder or recipe; the message lists those there are.
+        WeightsError: its weights are not there.
         ConfigError: it cannot be loaded, or its spec has another name.
     """
     targets = _targets("syntopy.encoders", ENCODERS)
-    if name not in targets:
+    base = context.name.partition(":")[0]
+    if base not in targets:
         raise UnknownEncoderError(
-            f"there is no encoder '{name}'; there are: {', '.join(sorted(targets))}"
+            f"there is no encoder '{base}'; there are: {', '.join(sorted(targets))}"
         )
-    encoder: Encoder = _load(targets[name])()
-    if encoder.spec.name != name:
-        raise ConfigError(f"the encoder '{name}' calls itself '{encoder.spec.name}' in its spec")
+    return _made(targets[base], context)
+
+
+def recipes_of(name: str) -> Mapping[str, Recipe]:
+    """The recipes of a built-in encoder by name, the default first; empty if it has but one."""
+    target = ENCODERS.get(name.partition(":")[0], "")
+    module = import_module(target.partition(":")[0]) if target else None
+    found: Mapping[str, Recipe] = getattr(module, "RECIPES", {})
+    return found
+
+
+class Recipe(Protocol):
+    """A named way of preparing what an encoder sees."""
+
+    @property
+    def name(self) -> str:
+        """After the colon in an encoder's name."""
+
+    def says(self) -> list[str]:
+        """Each step in a sentence."""
+
+
+@cache
+def _made(target: str, context: EncoderContext) -> Encoder:
+    """Weights are big: they are loaded once, however often an encoder is asked for."""
+    encoder: Encoder = _load(target)(context)
+    if encoder.spec.name != context.name:
+        raise ConfigError(
+            f"the encoder '{context.name}' calls itself '{encoder.spec.name}' in its spec"
+        )
     return encoder
 
 

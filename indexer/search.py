@@ -116,7 +116,7 @@ def search(library: Library, request: SearchRequest, options: ReadOptions) -> Se
     start = time.monotonic()
     _check(request)
     condition = sql_condition(parse_filter(request.filter)) if request.filter.strip() else None
-    spaces = _spaces(library, request)
+    spaces = _spaces(library, request, options)
     query = (
         _by_uid(library, spaces, request.uid)
         if request.uid
@@ -168,7 +168,7 @@ def _check(request: SearchRequest) -> None:
         raise QueryError(f"group is 'study' or 'item', not '{request.group}'")
 
 
-def _spaces(library: Library, request: SearchRequest) -> list[SpaceInfo]:
+def _spaces(library: Library, request: SearchRequest, options: ReadOptions) -> list[SpaceInfo]:
     """The spaces to try, in the order of the library's encoders."""
     names = [request.encoder] if request.encoder else list(library.config.encoders)
     found = []
@@ -177,7 +177,7 @@ def _spaces(library: Library, request: SearchRequest) -> list[SpaceInfo]:
             raise ConfigError(
                 f"the library has no space of '{name}'; it has {', '.join(library.config.encoders)}"
             )
-        space = library.space_for(make_encoder(name).spec)
+        space = library.space_for(make_encoder(options.context(name)).spec)
         if space is not None:
             found.append(space)
     if not found:
@@ -265,7 +265,10 @@ def _by_file(
         names = ", ".join(s.encoder for s in spaces)
         raise QueryError(f"{path.name}: no encoder can take it ({names})")
     usable = [item for item in items if space.encoder in item.tensors]
-    rows = embed_each(make_encoder(space.encoder), [item.tensors[space.encoder] for item in usable])
+    rows = embed_each(
+        make_encoder(options.context(space.encoder)),
+        [item.tensors[space.encoder] for item in usable],
+    )
     raw = np.stack([row for row in rows if not isinstance(row, str)] or [np.zeros(space.dim)])
     if not raw.any():
         raise QueryError(f"{path.name} cannot be embedded: {rows[0]}")

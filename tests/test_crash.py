@@ -192,8 +192,8 @@ from dataclasses import replace
 
 class Landmine(TextureEncoder):
     """Crashes, hangs or swells on images of certain heights, as native decoders do."""
-    def __init__(self):
-        super().__init__()
+    def __init__(self, context):
+        super().__init__(context)
         self.spec = replace(self.spec, name="landmine")
     def prepare(self, pixels):
         height = pixels.values.shape[0]

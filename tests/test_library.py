@@ -53,7 +53,7 @@ from indexer.errors import (
 )
 from indexer.library import Library
 from indexer.phantoms import Kind, PhantomStudy, Trait
-from indexer.projection import open_projection
+from indexer.projection import open_projection, save_projection
 from indexer.search import SearchRequest
 from indexer.types import Outcome
 from indexer.verify import VerifyReport, verify
@@ -389,7 +389,7 @@ def test_an_index_that_is_lost_costs_a_note_and_nothing_else(
     assert note in notes(copy, indexed), "a reader repairs nothing"
     with copy.writing():
         for space in copy.spaces():
-            open_projection(copy, space, save=True)
+            save_projection(copy, space)
     assert "index" not in notes(copy, indexed)
     assert answers(copy, indexed) == before
 
@@ -407,10 +407,23 @@ def test_what_is_added_later_tops_the_index_up(
     assert set(topped.store.ids()) - set(before.store.ids()) == {new}
     assert topped.high_water > before.high_water
     with copy.writing():
-        open_projection(copy, space, save=True)
+        save_projection(copy, space)
     assert snapshot(copy) != old, "a new snapshot takes the place of the old one"
     assert not old.exists()
     assert open_projection(copy, space).high_water == topped.high_water
+
+
+def test_a_damaged_snapshot_is_not_built_upon(copy: Library, indexed: Indexed) -> None:
+    """Else its damage would get a checksum that fits."""
+    before = answers(copy, indexed)
+    flip_a_bit(copy)
+    with Library.open(indexed.library) as source:
+        _add_item(copy, source)
+    with copy.writing():
+        save_projection(copy, copy.spaces()[0])
+    assert "index" not in notes(copy, indexed)
+    found = dict(answers(copy, indexed))
+    assert {uid: found.get(uid) for uid, _ in before} == dict(before)
 
 
 def _add_item(library: Library, source: Library) -> int:
@@ -453,7 +466,7 @@ def test_an_older_catalog_put_back_makes_the_index_anew(
     with Library.open(indexed.library) as source:
         _add_item(copy, source)
         with copy.writing():
-            open_projection(copy, copy.spaces()[0], save=True)
+            save_projection(copy, copy.spaces()[0])
         copy.close()
         shutil.copy(source.path / "catalog.sqlite", copy.path / "catalog.sqlite")
     assert "index did not match the catalog and is rebuilt" in notes(copy, indexed)
@@ -471,7 +484,7 @@ def test_a_store_without_snapshots_is_filled_anew_each_time(
         assert [i for i, _ in answers(exact, indexed)] == [i for i, _ in before]
         assert "index" not in notes(exact, indexed)
         with exact.writing():
-            open_projection(exact, exact.spaces()[0], save=True)
+            save_projection(exact, exact.spaces()[0])
         assert not exact.index_folder.exists()
         assert verify(exact).clean
 
@@ -481,7 +494,7 @@ def test_a_writer_that_was_killed_leaves_no_index_behind_for_good(copy: Library)
     left.write_bytes(b"half an index")
     drop_snapshot(copy)
     with copy.writing():
-        open_projection(copy, copy.spaces()[0], save=True)
+        save_projection(copy, copy.spaces()[0])
     assert not left.exists()
 
 

@@ -9,6 +9,7 @@ import typer
 from api.cli.demo import demo
 from api.cli.index import index, rejected
 from api.cli.library import info, init, remove, verify
+from api.cli.models import app as models
 from api.cli.search import search, show
 from indexer import __version__
 
@@ -40,6 +41,7 @@ def main(
 
 for command in (init, index, search, show, info, rejected, remove, verify, demo):
     app.command()(command)
+app.add_typer(models)
 
 
 def run() -> None:

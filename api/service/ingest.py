@@ -23,7 +23,6 @@ from indexer.ingest import (
     index_paths,
 )
 from indexer.library import Library
-from indexer.registry import make_encoder
 from indexer.sources.dicomdir import missing
 from indexer.sources.tables import MetadataTable, find_table
 from indexer.sources.watch import settled
@@ -169,5 +168,4 @@ def _notes(library: Library, request: IndexRequest, table: MetadataTable | None)
                 absent += len(missing(listing))
     if absent:
         notes.append(f"DICOMDIR names {absent} files that are not there")
-    notices = {make_encoder(name).spec.notice for name in library.config.encoders}
-    return notes + sorted(n for n in notices if n)
+    return notes + sorted({space.notice for space in library.spaces() if space.notice})

@@ -15,4 +15,6 @@ def read_options(library: Library, settings: Settings) -> ReadOptions:
         keep_phi=library.config.phi == "keep",
         max_file_bytes=settings.max_file_mb << 20,
         max_pixel_bytes=settings.max_pixel_mb << 20,
+        models=settings.models,
+        device=settings.device,
     )

@@ -2,16 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeVar, runtime_checkable
 
+from indexer.errors import UnknownEncoderError
 from indexer.types import Embeddings, EncoderSpec, Pixels, Prepared
+
+Choice = TypeVar("Choice")
+
+
+@dataclass(frozen=True)
+class EncoderContext:
+    """What an encoder is made with.
+
+    Attributes:
+        name: as it was asked for: the registered name, and after a colon one of the encoder's
+            recipes (``medimageinsight:mirror``). Its ``spec`` has this name.
+        models: folder of model weights.
+        device: where networks run: ``cpu``, ``cuda``, ``cuda:1`` or ``auto``.
+    """
+
+    name: str
+    models: Path = Path("models")
+    device: str = "auto"
+
+    def choose(self, recipes: Mapping[str, Choice]) -> Choice:
+        """The recipe that the name asks for; the first one if it asks for none.
+
+        Raises:
+            UnknownEncoderError: there is no such recipe; the message lists those there are.
+        """
+        base, _, wanted = self.name.partition(":")
+        wanted = wanted or next(iter(recipes), "")
+        if wanted not in recipes:
+            raise UnknownEncoderError(
+                f"'{base}' has no recipe '{wanted}'; it has: {', '.join(recipes) or 'none'}"
+            )
+        return recipes[wanted]
 
 
 class Encoder(Protocol):
     """Pixels to vectors.
 
     Contract:
+        - it is made by calling the registered class or function with an `EncoderContext`; that
+          is quick and loads no weights, so that `spec` and `prepare` are had without them.
         - `prepare` is pure and runs in worker processes, without the weights; it raises
           UnsupportedInputError for what the encoder cannot take (see ``spec.inputs``), for constant
           images and for NaN, and never answers with something else in their place.

@@ -16,6 +16,7 @@ from PIL import Image
 from scipy import ndimage
 
 from indexer.dicom.sampling import sample_indices
+from indexer.encoders.contract import EncoderContext
 from indexer.errors import UnsupportedInputError
 from indexer.types import Embeddings, EncoderSpec, ImagePixels, Pixels, Prepared, VolumePixels
 
@@ -67,6 +68,11 @@ class TextureEncoder:
         licence="Apache-2.0",
         notice="built-in encoder, not clinical",
     )
+
+    def __init__(self, context: EncoderContext | None = None) -> None:
+        """Of the context it needs nothing: there are no weights, and one recipe."""
+        if context is not None and ":" in context.name:
+            context.choose({})
 
     def prepare(self, pixels: Pixels) -> Prepared:
         """Scale to grey 0..1 and fit into a square.

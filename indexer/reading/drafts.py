@@ -6,9 +6,11 @@ import base64
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from indexer.dicom.identity import PatientFingerprint
+from indexer.encoders.contract import EncoderContext
 from indexer.sources.discover import SourceFile
 from indexer.types import Attributes, Flag, Outcome, Prepared, Reason, Role
 
@@ -30,6 +32,7 @@ class ReadOptions:
         min_slices: shorter stacks go the 2-D way (V8).
         max_stacks: stacks of a series that become items, evenly spaced (V7).
         thumbnail: side of the thumbnails in pixels.
+        models, device: where weights lie, and where networks run.
     """
 
     encoders: tuple[str, ...]
@@ -42,6 +45,12 @@ class ReadOptions:
     min_slices: int = 3
     max_stacks: int = 64
     thumbnail: int = 256
+    models: Path = Path("models")
+    device: str = "auto"
+
+    def context(self, encoder: str) -> EncoderContext:
+        """What an encoder of this name is made with."""
+        return EncoderContext(encoder, self.models, self.device)
 
 
 @dataclass(frozen=True)

@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 
 from indexer.dicom.render import thumbnail
-from indexer.encoders.contract import Encoder
 from indexer.errors import FileRejectedError, UnsupportedInputError
 from indexer.reading.drafts import ReadOptions
 from indexer.registry import make_encoder
 from indexer.types import ImagePixels, Pixels, Prepared, Reason
-
-
-@cache
-def encoder(name: str) -> Encoder:
-    """The encoder of this name, made once in each process."""
-    return make_encoder(name)
 
 
 def prepare_item(pixels: Pixels, options: ReadOptions) -> tuple[Mapping[str, Prepared], bytes]:
@@ -29,7 +21,7 @@ def prepare_item(pixels: Pixels, options: ReadOptions) -> tuple[Mapping[str, Pre
     tensors: dict[str, Prepared] = {}
     refusals: list[str] = []
     for name in options.encoders:
-        chosen = encoder(name)
+        chosen = make_encoder(options.context(name))
         if kind not in chosen.spec.inputs:
             refusals.append(f"{name}: takes no {kind}")
             continue

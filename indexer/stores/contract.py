@@ -75,6 +75,15 @@ class SnapshotStore(Protocol):
         """Read a snapshot; IndexCorruptError if it is damaged or of another dimension."""
 
 
+@runtime_checkable
+class AppendableStore(SnapshotStore, Protocol):
+    """A store whose file can grow without being loaded: the writer then holds no index."""
+
+    @classmethod
+    def append(cls, path: Path, dim: int, ids: ItemIds, vectors: Embeddings) -> None:
+        """Add vectors of ids that are not in the file yet; an absent file is begun."""
+
+
 def checked(ids: ItemIds, vectors: Embeddings, dim: int) -> tuple[ItemIds, Embeddings]:
     """Validate a batch for `upsert`; of an id given twice the last vector counts.
 

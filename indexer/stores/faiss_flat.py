@@ -6,8 +6,10 @@ come back as -1 with ±3.4e38), so both are settled here.
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 
@@ -15,6 +17,13 @@ from indexer.errors import IndexCorruptError, MissingExtraError
 from indexer.stores.contract import NO_ID, StoreStats, checked, checked_queries
 from indexer.types import Embeddings, ItemIds, Scores
 
+_MAGIC = b"SYNFLAT1"
+_HEAD, _COUNT = struct.Struct("<8sI"), struct.Struct("<Q")
+"""A snapshot is a head with the dimension, then blocks: a count, so many ids, so many vectors.
+
+Not FAISS's own format, which cannot grow: an index of millions would have to be held by the writer.
+"""
+_BLOCK = 20_000
 _TIE_MARGIN = 16
 """Extra neighbours fetched, so that ties at the k-th place are settled by id, not by chance."""
 
@@ -97,19 +106,51 @@ class FaissFlatStore:
 
     def snapshot(self, path: Path) -> None:
         """Write everything to ``path``."""
-        _faiss().write_index(self._index, str(path))
+        path.unlink(missing_ok=True)
+        ids = self.ids()
+        for start in range(0, max(1, len(ids)), _BLOCK):
+            part = ids[start : start + _BLOCK]
+            self.append(path, self.dim, part, self.fetch(part))
+
+    @classmethod
+    def append(cls, path: Path, dim: int, ids: ItemIds, vectors: Embeddings) -> None:
+        """Add vectors of ids that are not in the file yet; an absent file is begun."""
+        ids, vectors = checked(ids, vectors, dim)
+        with path.open("ab") as file:
+            if not file.tell():
+                file.write(_HEAD.pack(_MAGIC, dim))
+            file.write(_COUNT.pack(len(ids)))
+            file.write(ids.astype("<i8").tobytes())
+            file.write(vectors.astype("<f4").tobytes())
 
     @classmethod
     def restore(cls, path: Path, dim: int) -> Self:
         """Read a snapshot; IndexCorruptError if it is damaged or of another dimension."""
-        faiss = _faiss()
+        store = cls(dim)
         try:
-            index = faiss.read_index(str(path))
-        except RuntimeError as error:
-            raise IndexCorruptError(f"{path.name} is no readable FAISS index") from error
-        of_this_kind = (
-            isinstance(index, faiss.IndexIDMap2) and index.metric_type == faiss.METRIC_INNER_PRODUCT
-        )
-        if not of_this_kind or index.d != dim:
-            raise IndexCorruptError(f"{path.name} is an index of another kind or dimension")
-        return cls(dim, index)
+            with path.open("rb") as file:
+                for ids, vectors in _blocks(file, path.name, dim):
+                    store._index.add_with_ids(vectors, ids)
+        except OSError as error:
+            raise IndexCorruptError(f"{path.name} cannot be read: {error.strerror}") from error
+        if len(np.unique(store.ids())) != store.count():
+            raise IndexCorruptError(f"{path.name} holds an id twice")
+        return store
+
+
+def _blocks(file: BinaryIO, name: str, dim: int) -> Iterator[tuple[ItemIds, Embeddings]]:
+    """The parts of a snapshot in the order in which they were written."""
+    head = file.read(_HEAD.size)
+    if len(head) < _HEAD.size or _HEAD.unpack(head) != (_MAGIC, dim):
+        raise IndexCorruptError(f"{name} is an index of another kind or dimension")
+    while count_bytes := file.read(_COUNT.size):
+        if len(count_bytes) < _COUNT.size:
+            raise IndexCorruptError(f"{name} is cut")
+        (count,) = _COUNT.unpack(count_bytes)
+        size = count * (8 + 4 * dim)
+        data = file.read(size)
+        if len(data) < size:
+            raise IndexCorruptError(f"{name} is cut")
+        ids = np.frombuffer(data, "<i8", count).astype(np.int64)
+        vectors = np.frombuffer(data, "<f4", count * dim, 8 * count).reshape(count, dim)
+        yield ids, np.ascontiguousarray(vectors, np.float32)

@@ -338,3 +338,30 @@ def test_a_snapshot_of_another_dimension_is_refused(name: str, tmp_path: Path) -
     store.snapshot(tmp_path / "index")
     with pytest.raises(IndexCorruptError):
         store_class(name).restore(tmp_path / "index", DIM + 1)
+
+
+APPENDABLE = [n for n in SNAPSHOTS if hasattr(store_class(n), "append")]
+
+
+@pytest.mark.parametrize("name", APPENDABLE)
+def test_a_snapshot_that_was_appended_to_is_the_store_that_was_added_to(
+    name: str, tmp_path: Path
+) -> None:
+    path, vectors = tmp_path / "index", units(50)
+    chosen, whole = store_class(name), make_store(name, DIM)
+    whole.upsert(np.arange(50), vectors)
+    make_store(name, DIM).snapshot(path)
+    for part in (slice(0, 20), slice(20, 20), slice(20, 50)):
+        chosen.append(path, DIM, np.arange(50)[part], vectors[part])
+    back = chosen.restore(path, DIM)
+    np.testing.assert_array_equal(back.ids(), whole.ids())
+    np.testing.assert_array_equal(back.fetch(back.ids()), vectors)
+
+
+@pytest.mark.parametrize("name", APPENDABLE)
+def test_a_snapshot_with_an_id_twice_is_refused(name: str, tmp_path: Path) -> None:
+    path, chosen = tmp_path / "index", store_class(name)
+    for _ in range(2):
+        chosen.append(path, DIM, ids(7), units(1))
+    with pytest.raises(IndexCorruptError, match="twice"):
+        chosen.restore(path, DIM)

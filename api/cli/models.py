@@ -1,0 +1,199 @@
+"""``syntopy models``: list, show, pull, add, check, preview."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from api.cli.options import JsonOption
+from api.cli.output import USAGE, err, errors_on_one_line, out, print_json, settings_with
+
+app = typer.Typer(
+    name="models",
+    help="The encoders: which there are, their weights, and what they get to see.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+)
+NameArgument = Annotated[str, typer.Argument(help="Name of the model, such as rad-dino.")]
+AcceptOption = Annotated[
+    bool,
+    typer.Option("--accept-licence", help="I have read the licence and my use is allowed by it."),
+]
+
+
+@app.command("list")
+def list_models(as_json: JsonOption = False) -> None:
+    """List the encoders: present or not, size, licence, dimension, modalities, text.
+
+    [bold]Example[/]
+
+      syntopy models list --json
+    """
+    with errors_on_one_line(as_json=as_json):
+        from api.service import models as service
+
+        states = service.list_models(settings_with())
+    if as_json:
+        print_json({"models": states})
+        return
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("name", "state", "size", "licence", "dim", "takes", "text"):
+        table.add_column(name, no_wrap=name == "name")
+    for model in states:
+        licence = model.licence + ("" if model.commercial else " (not commercial)")
+        takes = "+".join(model.inputs) + (
+            f" of {','.join(model.modalities)}" * bool(model.modalities)
+        )
+        table.add_row(
+            model.name,
+            model.state,
+            f"{model.bytes / 1e6:,.0f} MB" if model.bytes else "",
+            licence,
+            str(model.dim or ""),
+            takes,
+            "yes" if model.text else "no",
+        )
+    out.print(table, soft_wrap=False)
+    for model in states:
+        if model.why:
+            out.print(f"{model.name}: {model.why}", style="dim")
+
+
+@app.command()
+def show(name: NameArgument, as_json: JsonOption = False) -> None:
+    """Show a model's card, and step by step how images are prepared for it.
+
+    [bold]Example[/]
+
+      syntopy models show rad-dino
+    """
+    with errors_on_one_line(as_json=as_json):
+        from api.service import models as service
+
+        described = service.describe(settings_with(), name)
+    if as_json:
+        print_json(described)
+        return
+    for key, value in described.items():
+        if isinstance(value, dict):
+            for recipe, steps in value.items():
+                out.print(f"{key} '{recipe}'", style="bold")
+                for number, step in enumerate(steps, 1):
+                    out.print(f"  {number}. {step}")
+        else:
+            said = ", ".join(value) if isinstance(value, list) else value
+            out.print(f"{key}: {said}")
+
+
+@app.command()
+def pull(
+    name: NameArgument,
+    accept_licence: AcceptOption = False,
+    explain: Annotated[
+        bool, typer.Option(help="Only say which files to copy where, for a machine offline.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Fetch the weights of a model; the same command goes on after a break.
+
+    [bold]Examples[/]
+
+      syntopy models pull rad-dino
+
+      syntopy models pull ct-fm --explain
+    """
+    with errors_on_one_line(as_json=as_json):
+        from api.service import models as service
+
+        settings = settings_with()
+        if explain:
+            lines = service.explain(name)
+            if as_json:
+                print_json({"steps": lines})
+            else:
+                out.print("\n".join(lines))
+            return
+        manifest = service.pull(
+            settings,
+            name,
+            accept_licence=accept_licence,
+            on_file=None if as_json else lambda path: err.print(f"fetching {path}"),
+        )
+    if as_json:
+        print_json(manifest)
+    else:
+        out.print(f"'{manifest.name}' is ready; next: syntopy init LIBRARY --encoder {name}")
+
+
+@app.command()
+def add(
+    name: NameArgument,
+    folder: Annotated[Path, typer.Argument(help="Folder with the files as they are published.")],
+    accept_licence: AcceptOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Register weights that are on this machine already; the files are copied.
+
+    [bold]Example[/]
+
+      syntopy models add ct-fm /media/usb/ct-fm
+    """
+    with errors_on_one_line(as_json=as_json):
+        from api.service import models as service
+
+        manifest = service.add(settings_with(), name, folder, accept_licence=accept_licence)
+    if as_json:
+        print_json(manifest)
+    else:
+        out.print(f"'{manifest.name}' is ready; next: syntopy models check {name}")
+
+
+@app.command()
+def check(name: NameArgument, as_json: JsonOption = False) -> None:
+    """Check the files of a model, and that it still gives the vectors it gave at first.
+
+    [bold]Example[/]
+
+      syntopy models check medimageinsight
+    """
+    with errors_on_one_line(as_json=as_json):
+        from api.service import models as service
+
+        with err.status("embedding drawn images"):
+            report = service.check(settings_with(), name)
+    if as_json:
+        print_json(report)
+    else:
+        for finding in report.findings:
+            out.print(f"wrong: {finding}")
+        said = "recorded for later checks" if report.recorded else "compared with those recorded"
+        state = "not as it was" if report.findings else "as it was"
+        out.print(f"{report.files} files, {report.vectors} vectors {said}: {state}")
+    if report.findings:
+        raise typer.Exit(USAGE)
+
+
+@app.command()
+def preview(
+    name: NameArgument,
+    file: Annotated[Path, typer.Argument(help="An image or a slice: DICOM, PNG, NIfTI …")],
+    picture: Annotated[Path, typer.Option("--out", help="PNG to write.")] = Path("preview.png"),
+    as_json: JsonOption = False,
+) -> None:
+    """Write the exact picture that a network gets to see of a file; of a volume its middle.
+
+    [bold]Example[/]
+
+      syntopy models preview rad-dino today.dcm --out seen.png
+    """
+    with errors_on_one_line(as_json=as_json):
+        from api.service import models as service
+
+        height, width = service.preview(settings_with(), name, file, picture)
+    if as_json:
+        print_json({"picture": picture, "height": height, "width": width})
+    else:
+        out.print(f"{picture}: {height} x {width}")

@@ -1,0 +1,147 @@
+"""What is known of each encoder before it is loaded: licence, size, files, what it is for.
+
+`syntopy models list` prints this table. An encoder that needs no weights has no files.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """One file of a published model, by its path in the repository.
+
+    Attributes:
+        path: below the repository, and below the folder it is kept in.
+        size: bytes as published, or 0 where that is not known.
+        sha256: as published, or "" where that is not known.
+    """
+
+    path: str
+    size: int = 0
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """An encoder as its authors publish it.
+
+    Attributes:
+        name: registry name.
+        title: for people.
+        repo, revision: where the weights are, and at which commit, tag or branch.
+        files: what is needed of it.
+        licence: of the weights, an SPDX identifier where there is one.
+        commercial: whether the licence allows commercial use; if not, consent is asked for once.
+        dim: length of a vector.
+        inputs: ``image``, ``volume`` or both.
+        modalities: DICOM modality codes it was made for; empty means any.
+        body_parts: words of BodyPartExamined it was made for; empty means any.
+        text, patches: whether its space also holds words; whether it tells regions apart.
+        extra: of Syntopy, that has to be installed.
+        tensors, bytes: of the weights as published, 0 where not known; a loaded file has to agree.
+        source: paper.
+    """
+
+    name: str
+    title: str
+    repo: str
+    revision: str
+    files: tuple[WeightFile, ...]
+    licence: str
+    dim: int
+    inputs: frozenset[str]
+    commercial: bool = True
+    modalities: frozenset[str] = frozenset()
+    body_parts: frozenset[str] = frozenset()
+    text: bool = False
+    patches: bool = False
+    extra: str = "encoders"
+    tensors: int = 0
+    source: str = ""
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files, as far as they are known."""
+        return sum(file.size for file in self.files)
+
+
+_RADIOGRAPHS = frozenset({"CR", "DX"})
+_CHEST = frozenset({"CHEST", "THORAX", "LUNG"})
+_RAD_DINO_FILES = (
+    WeightFile("config.json"),
+    WeightFile("preprocessor_config.json"),
+    WeightFile("model.safetensors", 346_345_912),
+)
+
+CARDS: dict[str, ModelCard] = {
+    card.name: card
+    for card in (
+        ModelCard(
+            name="rad-dino",
+            title="RAD-DINO, chest radiographs (ViT-B/14)",
+            repo="microsoft/rad-dino",
+            revision="main",
+            files=_RAD_DINO_FILES,
+            licence="MIT",
+            dim=768,
+            inputs=frozenset({"image"}),
+            modalities=_RADIOGRAPHS,
+            body_parts=_CHEST,
+            patches=True,
+            tensors=223,
+            source="Pérez-García et al., Nature Machine Intelligence 2025, arXiv 2401.10815",
+        ),
+        ModelCard(
+            name="rad-dino-maira-2",
+            title="RAD-DINO of MAIRA-2, chest radiographs (ViT-B/14)",
+            repo="microsoft/rad-dino-maira-2",
+            revision="main",
+            files=_RAD_DINO_FILES,
+            licence="MSRLA",
+            commercial=False,
+            dim=768,
+            inputs=frozenset({"image"}),
+            modalities=_RADIOGRAPHS,
+            body_parts=_CHEST,
+            patches=True,
+            tensors=223,
+            source="Bannur et al. 2024, arXiv 2406.04449",
+        ),
+        ModelCard(
+            name="medimageinsight",
+            title="MedImageInsight, images and text of all modalities (DaViT)",
+            repo="lion-ai/MedImageInsights",
+            revision="main",
+            files=(
+                WeightFile(
+                    "2024.09.27/vision_model/medimageinsigt-v1.0.0.pt",
+                    2_464_060_700,
+                    "5eeda63bf616a61664bc95b2c09d3b3d7125209e635678bd3f5f324e9bdb1414",
+                ),
+                WeightFile("2024.09.27/language_model/clip_tokenizer_4.16.2/vocab.json", 1_059_961),
+                WeightFile("2024.09.27/language_model/clip_tokenizer_4.16.2/merges.txt", 524_619),
+            ),
+            licence="MIT",
+            dim=1024,
+            inputs=frozenset({"image", "volume"}),
+            text=True,
+            tensors=601,
+            source="Codella et al. 2024, arXiv 2410.06542",
+        ),
+        ModelCard(
+            name="ct-fm",
+            title="CT-FM, computed tomography volumes (SegResNet encoder)",
+            repo="project-lighter/ct_fm_feature_extractor",
+            revision="main",
+            files=(WeightFile("config.json", 123), WeightFile("model.safetensors", 311_116_176)),
+            licence="Apache-2.0",
+            dim=512,
+            inputs=frozenset({"volume"}),
+            modalities=frozenset({"CT"}),
+            tensors=161,
+            source="Pai et al. 2025, arXiv 2501.09001",
+        ),
+    )
+}

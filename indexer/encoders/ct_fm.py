@@ -1,0 +1,255 @@
+"""CT-FM: computed tomography volumes to 512 numbers (Pai et al. 2025, arXiv 2501.09001).
+
+The network is MONAI's `SegResEncoder` with batch norm, whose running statistics come with the
+weights. The authors publish three preparations, which differ in spacing, cropping and pooling; each
+is a recipe here, that of their 3D-MIR retrieval being the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float32, Int16, Shaped
+
+from indexer.dicom.sampling import sample_indices
+from indexer.encoders.contract import EncoderContext
+from indexer.encoders.recipe import digest_of
+from indexer.encoders.weights import (
+    card_of,
+    load_state,
+    load_strictly,
+    model_folder,
+    present,
+    read_config,
+)
+from indexer.errors import UnsupportedInputError
+from indexer.types import Embeddings, EncoderSpec, Pixels, Prepared, VolumePixels
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+Hounsfield = Int16[np.ndarray, "depth height width"]
+Volume = Shaped[np.ndarray, "depth height width"]
+Resampled = Float32[np.ndarray, "depth height width"]
+Patch = Float32[np.ndarray, "1 depth height width"]
+AIR, TOP = -1024, 2048
+"""HU that become 0 and 1; what lies beyond is cut."""
+LEAST = 16
+"""Voxels an axis is padded to: the network halves four times."""
+BUDGET = 64
+"""Patches of a scan that are embedded at most, evenly taken; each costs seconds on a CPU."""
+MIN_SLICES = 3
+
+
+@dataclass(frozen=True)
+class VolumeRecipe:
+    """How a scan is prepared, cut and pooled.
+
+    Attributes:
+        name: of the recipe.
+        spacing: mm a voxel along superior, posterior and left; None keeps the scan's own.
+        above: the smallest box of voxels above so many HU is kept.
+        patch: voxels of a patch, or None for the whole volume at once.
+        overlap: of neighbouring patches, as a share of the patch.
+        pooling: of the patches' vectors: ``min`` or ``mean``, element by element.
+        budget: patches at most.
+    """
+
+    name: str
+    spacing: tuple[float, float, float] | None
+    above: int
+    patch: tuple[int, int, int] | None
+    overlap: float
+    pooling: str
+    budget: int = BUDGET
+
+    @property
+    def version(self) -> str:
+        """Name and hash: the space's preprocessing version."""
+        return f"{self.name}-{digest_of([self], AIR, TOP)}"
+
+    def says(self) -> list[str]:
+        """Each step in a sentence."""
+        spacing = self.spacing and " x ".join(f"{mm:g}" for mm in self.spacing)
+        cut = self.patch and " x ".join(map(str, self.patch))
+        return [
+            "turn so that slices go from feet to head, rows to the back, columns to the left",
+            f"resample, linear, to {spacing} mm" if spacing else "keep the spacing of the scan",
+            f"keep the smallest box with all voxels above {self.above} HU",
+            f"{AIR} to {TOP} HU onto 0 to 1, clipped",
+            f"patches of {cut} voxels, overlapping by {self.overlap:.1%}, at most {self.budget}, "
+            "evenly taken"
+            if cut
+            else "the whole volume at once",
+            "average over places within a patch; "
+            + ("least" if self.pooling == "min" else "mean")
+            + " over the patches, number by number",
+        ]
+
+
+RECIPES = {
+    recipe.name: recipe
+    for recipe in (
+        VolumeRecipe("3d-mir", (3.0, 1.0, 1.0), 0, (24, 128, 128), 0.625, "min"),
+        VolumeRecipe("pretraining", (3.0, 1.0, 1.0), 0, (32, 128, 128), 0.0, "mean"),
+        VolumeRecipe("card", None, AIR, None, 0.0, "mean"),
+    )
+}
+
+
+class CtFm:
+    """Computed tomography volumes to 512 numbers."""
+
+    def __init__(self, context: EncoderContext) -> None:
+        self._card = card_of(context.name)
+        self._context = context
+        self.recipe = context.choose(RECIPES)
+        self._folder = model_folder(context.models, self._card.name)
+        manifest = present(context.models, self._card)
+        self._config = read_config(self._folder / "config.json")
+        levels = len(self._config.get("blocks_down", (0,) * 5))
+        self.spec = EncoderSpec(
+            name=context.name,
+            dim=int(self._config.get("init_filters", 32)) << (levels - 1),
+            inputs=self._card.inputs,
+            modalities=self._card.modalities,
+            weights=manifest.digest,
+            preprocessing=self.recipe.version,
+            licence=self._card.licence,
+            notice="for research, not for clinical use",
+        )
+
+    def prepare(self, pixels: Pixels) -> Prepared:
+        """Turn, resample and crop: int16 HU ``(depth, height, width)``.
+
+        Raises:
+            UnsupportedInputError: no CT volume, too few slices, sheared, or nothing in it.
+        """
+        if not isinstance(pixels, VolumePixels):
+            raise UnsupportedInputError("an image, and it takes volumes")
+        if pixels.modality not in ("CT", ""):
+            raise UnsupportedInputError(f"modality {pixels.modality[:16]}, and it takes CT")
+        if len(pixels.values) < MIN_SLICES:
+            raise UnsupportedInputError(f"{len(pixels.values)} slices, and it takes {MIN_SLICES}")
+        if pixels.sheared:
+            raise UnsupportedInputError("a tilted gantry, and it takes straight volumes")
+        if not np.isfinite(pixels.values).all():
+            raise UnsupportedInputError("the pixels hold NaN or infinity")
+        values, spacing = turned(pixels)
+        if np.ptp(values) == 0:
+            raise UnsupportedInputError("constant volume")
+        if self.recipe.spacing is not None:
+            values = resampled(values, spacing, self.recipe.spacing)
+        values = foreground(np.rint(values).astype(np.int16), self.recipe.above)
+        if not values.size:
+            raise UnsupportedInputError(f"no voxel above {self.recipe.above} HU")
+        return values
+
+    def embed(self, batch: Sequence[Prepared]) -> Embeddings:
+        """Pooled vectors: float32 ``(n, 512)``, not normalised."""
+        if not batch:
+            return np.empty((0, self.spec.dim), np.float32)
+        pool = np.min if self.recipe.pooling == "min" else np.mean
+        return np.stack([pool(self.embed_patches_of(volume), axis=0) for volume in batch])
+
+    def embed_patches_of(self, volume: Prepared) -> Embeddings:
+        """Vectors of one scan's patches: float32 ``(patches, 512)``."""
+        from indexer.encoders.engine import Engine  # noqa: PLC0415 - torch
+
+        patches = list(patches_of(volume, self.recipe))
+        return Engine(self._context.device).run(self._pooled, patches)
+
+    def _pooled(self, patches: Tensor) -> Tensor:
+        deepest: Tensor = self._network(patches)[-1]
+        return deepest.mean(dim=(2, 3, 4))
+
+    @cached_property
+    def _network(self) -> nn.Module:
+        import torch  # noqa: PLC0415 - heavy
+        from monai.networks.nets.segresnet_ds import SegResEncoder  # noqa: PLC0415 - optional
+
+        from indexer.encoders.engine import Engine  # noqa: PLC0415 - torch
+
+        with torch.device("meta"):
+            network = SegResEncoder(
+                spatial_dims=3,
+                in_channels=1,
+                init_filters=int(self._config.get("init_filters", 32)),
+                blocks_down=tuple(self._config.get("blocks_down", (1, 2, 2, 4, 4))),
+            )
+        state = load_state(self._folder / "model.safetensors")
+        where = f"model.safetensors of '{self._card.name}'"
+        return Engine(self._context.device).settle(load_strictly(network, state, where))
+
+
+def turned(pixels: VolumePixels) -> tuple[Volume, tuple[float, float, float]]:
+    """The volume with axes towards superior, posterior and left, and its spacing so.
+
+    Axes are exchanged and flipped, nothing is interpolated: an oblique scan keeps its obliqueness.
+    """
+    directions = np.array(pixels.orientation, np.float64).reshape(3, 3)
+    # Rows: axes of the array; columns: left, posterior, superior. Wanted is the other order.
+    towards = directions[:, ::-1]
+    strength, order = np.abs(towards), [0, 0, 0]
+    for _ in range(3):
+        axis, wanted = np.unravel_index(np.argmax(strength), (3, 3))
+        order[wanted] = int(axis)
+        strength[axis, :] = strength[:, wanted] = -1
+    values = np.transpose(pixels.values, order)
+    back = [wanted for wanted, axis in enumerate(order) if towards[axis, wanted] < 0]
+    spacing = tuple(float(pixels.spacing[axis]) for axis in order)
+    return np.flip(values, tuple(back)), (spacing[0], spacing[1], spacing[2])
+
+
+def resampled(values: Volume, spacing: Sequence[float], wanted: Sequence[float]) -> Resampled:
+    """Linear interpolation to another spacing, axis by axis; the first voxel stays where it is."""
+    for axis, (have, want) in enumerate(zip(spacing, wanted, strict=True)):
+        count = values.shape[axis]
+        # As many voxels as fit between the centres of the first and the last, rounded.
+        places = np.arange(max(1, round((count - 1) * have / want) + 1)) * (want / have)
+        places = np.clip(places, 0, count - 1)
+        lower = np.floor(places).astype(np.intp)
+        upper = np.minimum(lower + 1, count - 1)
+        shape = [1, 1, 1]
+        shape[axis] = -1
+        part = (places - lower).astype(np.float32).reshape(shape)
+        low = np.take(values, lower, axis).astype(np.float32)
+        values = low + part * (np.take(values, upper, axis).astype(np.float32) - low)
+    return np.asarray(values, np.float32)
+
+
+def foreground(values: Hounsfield, above: int) -> Hounsfield:
+    """The smallest box that holds all voxels above a value; empty where there are none."""
+    inside = values > above
+    box = []
+    for axis in range(3):
+        others = tuple(a for a in range(3) if a != axis)
+        found = np.flatnonzero(inside.any(axis=others))
+        box.append(slice(found[0], found[-1] + 1) if len(found) else slice(0, 0))
+    return np.ascontiguousarray(values[tuple(box)])
+
+
+def patches_of(values: Hounsfield, recipe: VolumeRecipe) -> Iterator[Patch]:
+    """What goes into the network: float32 ``(1, d, h, w)`` in 0..1, in the order of the places."""
+    size = recipe.patch or tuple(max(LEAST, count) for count in values.shape)
+    places = [
+        _starts(count, side, recipe.overlap) for count, side in zip(values.shape, size, strict=True)
+    ]
+    corners = list(product(*places))
+    for index in sample_indices(len(corners), recipe.budget):
+        window = tuple(slice(c, c + s) for c, s in zip(corners[index], size, strict=True))
+        part = values[window].astype(np.float32)
+        missing = [(0, side - have) for side, have in zip(size, part.shape, strict=True)]
+        padded = np.pad(part, missing, constant_values=AIR)
+        yield np.clip((padded - AIR) / np.float32(TOP - AIR), 0, 1)[None]
+
+
+def _starts(count: int, side: int, overlap: float) -> range:
+    """Where patches begin along an axis: the last one may reach over the end."""
+    step = round(side - side * overlap)
+    return range(0, max(count - side + step, 1), step) if count > side else range(1)

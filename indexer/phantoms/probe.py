@@ -1,0 +1,35 @@
+"""A few drawn images with which the vectors of an encoder are compared over time."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from indexer.phantoms.draw_2d import radiograph, ultrasound
+from indexer.phantoms.draw_3d import abdomen_ct
+from indexer.types import ImagePixels, VolumePixels
+
+_SIZE = 600
+
+
+def probe_images() -> list[ImagePixels]:
+    """Two radiographs, one of them as MONOCHROME1 with unequal sides, and an ultrasound frame."""
+    film = radiograph(np.random.default_rng(1), size=_SIZE) * 4000
+    other = radiograph(np.random.default_rng(2), "effusion", size=(_SIZE, _SIZE * 3 // 4)) * 4000
+    frame = ultrasound(np.random.default_rng(3)) * 255
+    return [
+        ImagePixels(film.astype(np.float32), modality="DX"),
+        ImagePixels((4000 - other).astype(np.float32), modality="CR", inverted=True),
+        ImagePixels(frame.astype(np.float32), modality="US"),
+    ]
+
+
+def probe_volume() -> VolumePixels:
+    """An abdomen of 24 slices of 5 mm."""
+    values = abdomen_ct(np.random.default_rng(4), shape=(24, 128, 128))
+    return VolumePixels(
+        values=values.astype(np.int16),
+        modality="CT",
+        spacing=(5.0, 3.0, 3.0),
+        orientation=(0.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0),
+        origin=(0.0, 0.0, 0.0),
+    )
