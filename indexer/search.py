@@ -29,10 +29,10 @@ from indexer.errors import ConfigError, ItemNotFoundError, QueryError
 from indexer.filters import parse_filter, sql_condition
 from indexer.library import Library, SpaceInfo
 from indexer.projection import open_projection, renormalised
-from indexer.reading.drafts import InstanceDraft, ReadOptions
+from indexer.reading.drafts import InstanceDraft, ItemDraft, ReadOptions
 from indexer.registry import make_encoder
 from indexer.stores.contract import VectorStore
-from indexer.types import Embeddings, Hit, ItemIds, Role
+from indexer.types import Embeddings, EncoderSpec, Flag, Hit, ItemIds, Role
 
 MAX_K = 10_000
 
@@ -102,6 +102,7 @@ class _Query:
     roles: frozenset[Role]
     pixel_hashes: frozenset[str]
     item_ids: frozenset[int]
+    note: str = ""
 
 
 def search(library: Library, request: SearchRequest, options: ReadOptions) -> SearchAnswer:
@@ -126,7 +127,7 @@ def search(library: Library, request: SearchRequest, options: ReadOptions) -> Se
     projection = open_projection(library, space)
     if not projection.store.count():
         raise QueryError(f"{library.path} holds no items yet; index something first")
-    notes = [projection.note] if projection.note else []
+    notes = [note for note in (projection.note, query.note) if note]
     with reading(library.engine) as db:
         excluded = _excluded(db, request, query, notes)
         allowed = None if condition is None else _allowed(db, condition)
@@ -265,10 +266,8 @@ def _by_file(
         names = ", ".join(s.encoder for s in spaces)
         raise QueryError(f"{path.name}: no encoder can take it ({names})")
     usable = [item for item in items if space.encoder in item.tensors]
-    rows = embed_each(
-        make_encoder(options.context(space.encoder)),
-        [item.tensors[space.encoder] for item in usable],
-    )
+    encoder = make_encoder(options.context(space.encoder))
+    rows = embed_each(encoder, [item.tensors[space.encoder] for item in usable])
     raw = np.stack([row for row in rows if not isinstance(row, str)] or [np.zeros(space.dim)])
     if not raw.any():
         raise QueryError(f"{path.name} cannot be embedded: {rows[0]}")
@@ -283,8 +282,17 @@ def _by_file(
         roles=frozenset(item.role for item in usable),
         pixel_hashes=frozenset(item.pixel_hash for item in usable),
         item_ids=frozenset(),
+        note=_doubt(encoder.spec, usable),
     )
     return _as_known(library, query, [item.uid for item in usable])
+
+
+def _doubt(spec: EncoderSpec, items: Sequence[ItemDraft]) -> str:
+    """What must be said where an encoder may have got what it was not made for."""
+    if spec.modalities and any(Flag.MODALITY_UNKNOWN in item.flags for item in items):
+        made_for = ", ".join(sorted(spec.modalities))
+        return f"the modality of the query is not stated; '{spec.name}' was made for {made_for}"
+    return ""
 
 
 def _as_known(library: Library, query: _Query, item_uids: Sequence[str]) -> _Query:

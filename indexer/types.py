@@ -99,6 +99,7 @@ class Flag(StrEnum):
     MOSAIC = "mosaic"
     WHOLE_SLIDE_TILES = "whole_slide_tiles"
     BURNED_IN_SUSPECT = "burned_in_suspect"
+    MODALITY_UNKNOWN = "modality_unknown"
 
 
 class Role(StrEnum):
@@ -127,7 +128,7 @@ class ImagePixels:
 
     Attributes:
         values: grey: float32 ``(h, w)`` in modality units; colour: uint8 RGB ``(h, w, 3)``.
-        modality: DICOM modality code, ``""`` where unknown.
+        modality, body_part: as DICOM codes them, ``""`` where unknown.
         inverted: low values are to be shown bright (MONOCHROME1, or PresentationLUTShape INVERSE).
             The values themselves are as stored: whoever shows or encodes inverts, once.
         window: the file's own first VOI window, or None.
@@ -145,6 +146,7 @@ class ImagePixels:
     padding: np.ndarray | None = None
     spacing: tuple[float, float] | None = None
     aspect: float = 1.0
+    body_part: str = ""
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,7 @@ class VolumePixels:
 
     Attributes:
         values: ``(slices, rows, columns)`` in modality units (HU for CT).
-        modality: DICOM modality code, ``""`` where unknown.
+        modality, body_part: as DICOM codes them, ``""`` where unknown.
         spacing: slice, row and column spacing in mm.
         orientation: unit vectors (patient LPS) along slices, rows' index and columns' index, as a
             flat tuple of nine; ``values[k, j, i]`` lies at ``origin + k*s0*o[0:3] + j*s1*o[3:6] +
@@ -173,6 +175,7 @@ class VolumePixels:
     window: Window | None = None
     padding_value: float | None = None
     sheared: bool = False
+    body_part: str = ""
 
 
 Pixels = ImagePixels | VolumePixels
@@ -186,7 +189,7 @@ class EncoderSpec:
         name: registry name.
         dim: length of its vectors.
         inputs: ``"image"``, ``"volume"`` or both.
-        modalities: DICOM modality codes it was made for; empty means any.
+        modalities, body_parts: as DICOM codes them, what it was made for; empty means any.
         weights: SHA-256 of its weights, or ``"builtin-<version>"``.
         preprocessing: version of its `prepare`; a change makes a new space.
         licence: SPDX identifier of the weights.
@@ -204,6 +207,7 @@ class EncoderSpec:
     notice: str = ""
     has_text: bool = False
     has_patches: bool = False
+    body_parts: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from api.cli.demo import demo
 from api.cli.index import index, rejected
 from api.cli.library import info, init, remove, verify
 from api.cli.models import app as models
+from api.cli.models import route
 from api.cli.search import search, show
 from indexer import __version__
 
@@ -39,7 +40,7 @@ def main(
     """Take the options that go before the command."""
 
 
-for command in (init, index, search, show, info, rejected, remove, verify, demo):
+for command in (init, index, search, show, info, rejected, remove, verify, route, demo):
     app.command()(command)
 app.add_typer(models)
 

@@ -1,4 +1,4 @@
-"""``syntopy models``: list, show, pull, add, check, preview."""
+"""``syntopy models`` (list, show, pull, add, check, preview) and ``syntopy route``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from api.cli.options import JsonOption
+from api.cli.options import JsonOption, LibraryOption
 from api.cli.output import USAGE, err, errors_on_one_line, out, print_json, settings_with
 
 app = typer.Typer(
@@ -197,3 +197,32 @@ def preview(
         print_json({"picture": picture, "height": height, "width": width})
     else:
         out.print(f"{picture}: {height} x {width}")
+
+
+def route(
+    file: Annotated[Path, typer.Argument(help="An image, a slice or a volume.")],
+    library: LibraryOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Explain which encoders get a file, and why; those of the library, or all there are.
+
+    [bold]Example[/]
+
+      syntopy route today.dcm --library chest
+    """
+    with errors_on_one_line(as_json=as_json):
+        from api.service import models as service
+        from indexer.library import Library
+        from indexer.registry import encoder_names
+
+        settings = settings_with(library)
+        names = tuple(encoder_names())
+        if library is not None or (settings.library / "library.toml").is_file():
+            with Library.open(settings.library) as opened:
+                names = opened.config.encoders
+        found = service.route(settings, names, file)
+    if as_json:
+        print_json({"routes": found})
+        return
+    for each in found:
+        out.print(f"{'yes' if each.taken else 'no ':<3}  {each.encoder}: {each.why}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from indexer.encoders.weights import (
     write_manifest,
 )
 from indexer.errors import (
+    FileRejectedError,
     LicenceError,
     MissingExtraError,
     StorageFullError,
@@ -33,9 +34,9 @@ from indexer.errors import (
     WeightsError,
 )
 from indexer.phantoms import probe_images, probe_volume
-from indexer.reading.drafts import ReadOptions
+from indexer.reading.drafts import ItemDraft, ReadOptions
 from indexer.registry import encoder_names, make_encoder, recipes_of
-from indexer.types import Pixels
+from indexer.types import EncoderSpec, Flag, Pixels, Reason
 
 _EXPECTED = "expected.json"
 _AGREEMENT = 0.9999
@@ -66,6 +67,15 @@ class ModelState:
     text: bool
     patches: bool
     recipes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Route:
+    """Whether an encoder gets a file, and why."""
+
+    encoder: str
+    taken: bool
+    why: str
 
 
 @dataclass(frozen=True)
@@ -378,6 +388,41 @@ def preview(settings: Settings, name: str, file: Path, out: Path) -> tuple[int, 
     except (OSError, ValueError) as error:
         raise StorageFullError(f"{out} cannot be written: {error}") from error
     return picture.shape[0], picture.shape[1]
+
+
+def route(settings: Settings, names: Sequence[str], file: Path) -> list[Route]:
+    """For each encoder whether it gets a file, and why.
+
+    Raises:
+        QueryError, FileRejectedError: the file cannot be used at all.
+    """
+    from indexer.reading.tasks import read_query  # noqa: PLC0415 - decoders, slow to load
+
+    found = []
+    for name in names:
+        options = ReadOptions((name,), key=b"", models=settings.models, device=settings.device)
+        try:
+            _, items = read_query(file, options)
+        except WeightsError as error:
+            found.append(Route(name, False, str(error)))
+        except FileRejectedError as error:
+            if error.reason is not Reason.ENCODER_FAILED:
+                raise
+            found.append(Route(name, False, error.detail.rpartition(f"{name}: ")[2]))
+        else:
+            spec = make_encoder(options.context(name)).spec
+            found.append(Route(name, True, _why(spec, items)))
+    return found
+
+
+def _why(spec: EncoderSpec, items: Sequence[ItemDraft]) -> str:
+    said = f"{len(items)} {items[0].kind}{'s' if len(items) > 1 else ''}"
+    if not spec.modalities:
+        return f"{said}; takes every modality"
+    made_for = ", ".join(sorted(spec.modalities))
+    if any(Flag.MODALITY_UNKNOWN in item.flags for item in items):
+        return f"{said}; made for {made_for}, and the modality of the file is not stated"
+    return f"{said}; made for {made_for}"
 
 
 def _as_picture(prepared: np.ndarray) -> np.ndarray:

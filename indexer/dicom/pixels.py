@@ -171,6 +171,7 @@ class FrameReader:
         groups = frame_groups(ds, frame_index)
         common: dict[str, Any] = {
             "modality": text_of(ds, "Modality").upper(),
+            "body_part": text_of(ds, "BodyPartExamined").upper(),
             "spacing": pixel_spacing(groups),
             "aspect": pixel_aspect(groups),
         }

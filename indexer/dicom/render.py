@@ -87,6 +87,7 @@ def volume_slice(volume: VolumePixels, index: int) -> ImagePixels:
     return ImagePixels(
         values=values,
         modality=volume.modality,
+        body_part=volume.body_part,
         inverted=volume.inverted,
         window=volume.window,
         padding=padding,

@@ -118,6 +118,7 @@ class CtFm:
             dim=int(self._config.get("init_filters", 32)) << (levels - 1),
             inputs=self._card.inputs,
             modalities=self._card.modalities,
+            body_parts=self._card.body_parts,
             weights=manifest.digest,
             preprocessing=self.recipe.version,
             licence=self._card.licence,

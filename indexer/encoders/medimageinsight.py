@@ -87,6 +87,7 @@ class MedImageInsight:
             dim=self._sizes.joint,
             inputs=self._card.inputs,
             modalities=self._card.modalities,
+            body_parts=self._card.body_parts,
             weights=manifest.digest,
             preprocessing=f"{self.recipe.version}-{MAX_SLICES}-slices",
             licence=self._card.licence,

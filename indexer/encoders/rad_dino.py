@@ -75,6 +75,7 @@ class RadDino:
             dim=int(config.get("hidden_size", self._card.dim)),
             inputs=self._card.inputs,
             modalities=self._card.modalities,
+            body_parts=self._card.body_parts,
             weights=manifest.digest,
             preprocessing=self.recipe.version,
             licence=self._card.licence,

@@ -225,15 +225,16 @@ def _read_frames(
         if is_blank(stored):
             continue
         image = reader.image(stored, index)
-        tensors, thumbnail = prepare_item(image, options)
+        prepared = prepare_item(image, options)
+        reader.flags.update(prepared.flags)
         items.append(
             ItemDraft(
                 uid=item_uid(draft.sop_instance_uid, index if frames > 1 else None),
                 kind="image",
                 role=role,
                 pixel_hash=hashes[-1],
-                tensors=tensors,
-                thumbnail=thumbnail,
+                tensors=prepared.tensors,
+                thumbnail=prepared.thumbnail,
                 instance_uids=(draft.sop_instance_uid,),
                 frame_index=index if frames > 1 else None,
                 details={"frames": frames, "sampled": chosen} if frames > 1 else {},

@@ -158,8 +158,11 @@ def _items(
     for number, pixels in units.items():
         if (pixels.values == pixels.values.flat[0]).all():
             continue
-        modality = draft.attributes.modality or pixels.modality
-        tensors, thumbnail = prepare_item(replace(pixels, modality=modality), options)
+        said = draft.attributes
+        known = replace(
+            pixels, modality=said.modality or pixels.modality, body_part=said.body_part.upper()
+        )
+        prepared = prepare_item(known, options)
         image = isinstance(pixels, ImagePixels)
         items.append(
             ItemDraft(
@@ -167,13 +170,13 @@ def _items(
                 kind="image" if image else "volume",
                 role=Role.PRIMARY,
                 pixel_hash=hash_pixels([pixels.values]),
-                tensors=tensors,
-                thumbnail=thumbnail,
+                tensors=prepared.tensors,
+                thumbnail=prepared.thumbnail,
                 instance_uids=(draft.sop_instance_uid,),
                 frame_index=number if image else None,
                 stack="" if image or number is None else f"volume={number}",
                 slices=1 if image else len(pixels.values),
-                flags=flags,
+                flags=(*flags, *prepared.flags),
             )
         )
     if not items:

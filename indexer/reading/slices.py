@@ -127,7 +127,7 @@ class SliceAssembler:
             return
         frame = self._headers[key]
         try:
-            tensors, thumbnail = prepare_item(image, self._options)
+            prepared = prepare_item(image, self._options)
         except FileRejectedError as error:
             self.rejected[key] = (error.reason, error.detail)
             return
@@ -139,8 +139,8 @@ class SliceAssembler:
                     Role.LOCALIZER if frame.localizer else self._roles[key], frame.orientation, 1
                 ),
                 pixel_hash=self._hashes[key],
-                tensors=tensors,
-                thumbnail=thumbnail,
+                tensors=prepared.tensors,
+                thumbnail=prepared.thumbnail,
                 instance_uids=(self._uids[key],),
                 frame_index=self._frame_name(key),
                 flags=_sorted({*self._flags[key], *self._singles[key]}),
@@ -186,12 +186,13 @@ class SliceAssembler:
         keys = [k for k in stack.keys if k in self._kept]
         pixels = _volume_pixels(stack, [self._kept.pop(k) for k in keys])
         try:
-            tensors, thumbnail = prepare_item(pixels, self._options)
+            prepared = prepare_item(pixels, self._options)
         except FileRejectedError as error:
             for key in stack.keys:
                 self.rejected[key] = (error.reason, error.detail)
             return
-        flags = {f for k in stack.keys for f in self._flags[k]} | set(stack.flags)
+        flags = {f for k in stack.keys for f in self._flags[k]}
+        flags.update(stack.flags, prepared.flags)
         if len(keys) < len(stack.keys):
             flags.add(Flag.SLICES_SAMPLED)
         uids = tuple(dict.fromkeys(self._uids[k] for k in stack.keys))
@@ -205,8 +206,8 @@ class SliceAssembler:
                     len(stack.keys),
                 ),
                 pixel_hash=_joined(self._hashes[k] for k in stack.keys),
-                tensors=tensors,
-                thumbnail=thumbnail,
+                tensors=prepared.tensors,
+                thumbnail=prepared.thumbnail,
                 instance_uids=uids,
                 stack=stack.label,
                 slices=len(stack.keys),
@@ -232,6 +233,7 @@ def _volume_pixels(stack: Stack, frames: list[ImagePixels]) -> VolumePixels:
     return VolumePixels(
         values=values,
         modality=frames[0].modality,
+        body_part=frames[0].body_part,
         spacing=(step, stack.spacing[1], stack.spacing[2]),
         orientation=stack.orientation,
         origin=stack.origin,
