@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from api.cli.demo import demo
+from api.cli.evaluate import app as evaluate
 from api.cli.index import index, rejected
 from api.cli.library import info, init, remove, verify
 from api.cli.models import app as models
@@ -43,6 +44,7 @@ def main(
 for command in (init, index, search, show, info, rejected, remove, verify, route, demo):
     app.command()(command)
 app.add_typer(models)
+app.add_typer(evaluate)
 
 
 def run() -> None:
