@@ -170,6 +170,13 @@ def test_nothing_to_index_is_code_three(tmp_path: Path) -> None:
     assert result.stderr == "error: nothing could be indexed\n"
 
 
+def test_no_library_is_made_for_a_path_that_is_not_there(tmp_path: Path) -> None:
+    result = run("index", tmp_path / "archvie", "--library", tmp_path / "library")
+    assert result.exit_code == 2
+    assert "archvie does not exist" in result.stderr
+    assert not (tmp_path / "library").exists()
+
+
 def test_the_library_is_the_environments_or_one_in_the_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -90,6 +90,7 @@ def index(
 
         settings = settings_with(library, workers)
         request = service.IndexRequest(paths, metadata, _pairs(mapping or []), retry_rejected)
+        service.check_request(request)
         opened, created = open_or_create(settings.library)
         with opened, stopped_by_signal() as stop:
             if created and not as_json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -119,6 +120,7 @@ def show(
 def print_answer(answer: SearchAnswer) -> None:
     """The ranked table, and all that must be said about it."""
     said = [answer.query[name] for name in ("modality", "body_part", "description")]
+    said.append(_words(answer.query["labels"]))
     out.print(f"query: {' · '.join(str(part) for part in said if part) or 'an image'}")
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name in ("#", "score", "image", "who", "labels", "id", "more"):
@@ -127,7 +129,7 @@ def print_answer(answer: SearchAnswer) -> None:
         table.add_column(name, justify="right" if right else "left", no_wrap=name == "id")
     for number, hit in enumerate(answer.hits, 1):
         age = f"{hit.age_years:.0f}" if hit.age_years is not None else ""
-        labels = ", ".join(dict.fromkeys(v for values in hit.labels.values() for v in values))
+        labels = _words(hit.labels)
         table.add_row(
             str(number),
             f"{hit.score:.3f}",
@@ -148,6 +150,12 @@ def print_answer(answer: SearchAnswer) -> None:
         print_note(note)
     if answer.notice:
         out.print(answer.notice, style="yellow")
+
+
+def _words(labels: object) -> str:
+    """The values of all labels, each once."""
+    said = labels.values() if isinstance(labels, Mapping) else []
+    return ", ".join(dict.fromkeys(v for values in said for v in values))
 
 
 def _roles(names: list[str]) -> frozenset[Role] | None:

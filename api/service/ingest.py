@@ -24,6 +24,7 @@ from indexer.ingest import (
 )
 from indexer.library import Library
 from indexer.sources.dicomdir import missing
+from indexer.sources.discover import discover_on_disk
 from indexer.sources.tables import MetadataTable, find_table
 from indexer.sources.watch import settled
 from indexer.types import Outcome
@@ -56,6 +57,15 @@ class LedgerEntry:
     reason: str
     detail: str
     seen_at: str
+
+
+def check_request(request: IndexRequest) -> None:
+    """Say what is wrong with a request before a library is made for it.
+
+    Raises:
+        SourceError: a path does not exist.
+    """
+    discover_on_disk(request.paths)
 
 
 def index(
