@@ -46,5 +46,5 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
-	  -e '.[cpu,encoders]' -r requirements-dev.txt
+	  -e '.[cpu,encoders,words]' -r requirements-dev.txt
 	@touch $@

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import ColumnElement, CompoundSelect, Connection, Row, and_, select, union
 
+from indexer.bridges import load_bridge
 from indexer.catalog.database import reading
 from indexer.catalog.tables import (
     EmbeddingRow,
@@ -25,6 +26,7 @@ from indexer.catalog.tables import (
     Thumbnail,
 )
 from indexer.embedding import embed_each
+from indexer.encoders.contract import TextEncoder
 from indexer.errors import ConfigError, ItemNotFoundError, QueryError
 from indexer.filters import parse_filter, sql_condition
 from indexer.library import Library, SpaceInfo
@@ -43,7 +45,8 @@ class SearchRequest:
 
     Attributes:
         image: a file to search with, or
-        uid: a study, series, SOP instance UID or item id of the library.
+        uid: a study, series, SOP instance UID or item id of the library, or
+        text: a phrase; it needs an encoder with a text tower, or a bridge.
         k: neighbours wanted, 1 to 10,000.
         filter: an expression of `indexer.filters`, ``""`` for none.
         own_study, same_patient: whether the query's own study, its patient, may be among the hits.
@@ -54,6 +57,7 @@ class SearchRequest:
 
     image: Path | None = None
     uid: str | None = None
+    text: str | None = None
     k: int = 10
     filter: str = ""
     own_study: bool = False
@@ -118,11 +122,12 @@ def search(library: Library, request: SearchRequest, options: ReadOptions) -> Se
     _check(request)
     condition = sql_condition(parse_filter(request.filter)) if request.filter.strip() else None
     spaces = _spaces(library, request, options)
-    query = (
-        _by_uid(library, spaces, request.uid)
-        if request.uid
-        else _by_file(library, spaces, request.image or Path(), options)
-    )
+    if request.uid:
+        query = _by_uid(library, spaces, request.uid)
+    elif request.text:
+        query = _by_text(library, spaces, request.text, options)
+    else:
+        query = _by_file(library, spaces, request.image or Path(), options)
     space = query.space
     projection = open_projection(library, space)
     if not projection.store.count():
@@ -161,8 +166,9 @@ def thumbnails(library: Library, item_uids: Sequence[str]) -> dict[str, bytes]:
 
 
 def _check(request: SearchRequest) -> None:
-    if (request.image is None) == (not request.uid):
-        raise QueryError("search with either an image file or a UID")
+    asked = sum((request.image is not None, bool(request.uid), bool(request.text)))
+    if asked != 1:
+        raise QueryError("search with either an image file or a UID, or a text; one of them")
     if not 1 <= request.k <= MAX_K:
         raise QueryError(f"k is 1 to {MAX_K}, not {request.k}")
     if request.group not in ("study", "item"):
@@ -232,6 +238,59 @@ def _by_uid(library: Library, spaces: Sequence[SpaceInfo], uid: str) -> _Query:
         pixel_hashes=frozenset(r.pixel_hash for r in primary),
         item_ids=frozenset(r.id for r in primary),
     )
+
+
+def _by_text(
+    library: Library, spaces: Sequence[SpaceInfo], text: str, options: ReadOptions
+) -> _Query:
+    """Words reach images by the encoder's own text tower, else by the library's bridge."""
+    for space in spaces:
+        encoder = make_encoder(options.context(space.encoder))
+        if isinstance(encoder, TextEncoder):
+            rows = encoder.embed_text([text])
+            note = f"words by the text tower of '{space.encoder}'"
+            tokens = encoder.text_tokens([text])[0]
+            if tokens > encoder.token_limit:
+                note += f"; of {tokens} tokens the first {encoder.token_limit} count"
+        else:
+            bridge = load_bridge(library, space)
+            if bridge is None:
+                continue
+            rows, quality = bridge.embed([text]), bridge.quality
+            note = (
+                f"words by a bridge fitted on {quality.pairs} reports of this library: of reports "
+                f"not fitted on, {quality.hit_rate_at_10:.0%} find their image among ten (by "
+                f"chance {quality.chance_at_10:.0%})"
+            )
+        return _Query(
+            space=space,
+            vectors=rows / np.linalg.norm(rows, axis=1, keepdims=True),
+            description=_described_text(text),
+            thumbnail=b"",
+            study="",
+            patient="",
+            patient_known=True,
+            roles=frozenset(),
+            pixel_hashes=frozenset(),
+            item_ids=frozenset(),
+            note=note,
+        )
+    names = ", ".join(space.encoder for space in spaces)
+    raise QueryError(
+        f"{names} cannot be asked in words; fit a bridge from this library's reports with: "
+        f"syntopy bridge fit --library {library.path}"
+    )
+
+
+def _described_text(text: str) -> dict[str, object]:
+    empty = (
+        "study_instance_uid",
+        "series_instance_uid",
+        "sop_instance_uid",
+        "modality",
+        "body_part",
+    )
+    return dict.fromkeys(empty, "") | {"description": text, "labels": {}, "items": 1}
 
 
 def _items_of(uid: str) -> CompoundSelect[tuple[int]]:

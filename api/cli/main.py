@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from api.cli.bridge import app as bridge
 from api.cli.demo import demo
 from api.cli.evaluate import app as evaluate
 from api.cli.index import index, rejected
@@ -45,6 +46,7 @@ for command in (init, index, search, show, info, rejected, remove, verify, route
     app.command()(command)
 app.add_typer(models)
 app.add_typer(evaluate)
+app.add_typer(bridge)
 
 
 def run() -> None:

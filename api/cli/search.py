@@ -25,6 +25,9 @@ def search(
     uid: Annotated[
         str, typer.Option(help="Search with a study, series, instance UID or item id.")
     ] = "",
+    text: Annotated[
+        str, typer.Option(help="Search with a phrase, where an encoder or a bridge knows words.")
+    ] = "",
     library: LibraryOption = None,
     k: Annotated[int, typer.Option("--k", "-k", help="How many neighbours.")] = 10,
     filter_: Annotated[
@@ -62,6 +65,8 @@ def search(
 
       syntopy search --image today.dcm --library chest --k 5 --sheet neighbours.png
 
+      syntopy search --text "large pleural effusion" --library chest
+
       syntopy search --uid 1.2.840.113619.2.1 --filter "modality=CT and study_date>=2024-01-01"
     """
     with errors_on_one_line(as_json=as_json):
@@ -73,6 +78,7 @@ def search(
         request = SearchRequest(
             image=image,
             uid=uid or None,
+            text=text.strip() or None,
             k=k,
             filter=filter_,
             own_study=own_study,

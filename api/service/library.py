@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, func, select, union
 
+from indexer.bridges import drop_bridges
 from indexer.catalog.database import reading, transaction
 from indexer.catalog.removal import Removed, remove_matching
 from indexer.catalog.tables import (
@@ -139,6 +140,7 @@ def remove(library: Library, level: str, uid: str, *, actor: str) -> Removed:
         with library.engine.connect() as connection:
             connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
         rebuild(library)
+        drop_bridges(library)
     return removed
 
 

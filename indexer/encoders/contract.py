@@ -68,7 +68,18 @@ class Encoder(Protocol):
 
 @runtime_checkable
 class TextEncoder(Protocol):
-    """An encoder whose space also holds words."""
+    """An encoder whose space also holds words.
+
+    Attributes:
+        token_limit: tokens of a text that count; what is beyond is not looked at.
+    """
+
+    @property
+    def token_limit(self) -> int:
+        """Tokens of a text that count."""
+
+    def text_tokens(self, texts: Sequence[str]) -> list[int]:
+        """How many tokens each text has."""
 
     def embed_text(self, texts: Sequence[str]) -> Embeddings:
         """Embed phrases: ``(n, dim)`` float32, not yet normalised."""
