@@ -38,7 +38,10 @@ def test_commands_in_the_readme_exist_with_their_options() -> None:
     lines = re.findall(r"^syntopy (\w+)(.*)$", text, re.MULTILINE)
     assert len(lines) >= 8
     for name, rest in lines:
-        known = {o for p in commands[name].params for o in (*p.opts, *p.secondary_opts)}
+        command = commands[name]
+        if hasattr(command, "commands"):
+            command = command.commands[rest.split()[0]]
+        known = {o for p in command.params for o in (*p.opts, *p.secondary_opts)}
         used = set(re.findall(r"(?<=\s)--[\w-]+", rest.partition("#")[0]))
         assert used <= known, f"{name}: {used - known}"
 
