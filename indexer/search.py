@@ -219,7 +219,8 @@ def _by_uid(library: Library, spaces: Sequence[SpaceInfo], uid: str) -> _Query:
         space = next((s for s in spaces if s.id in held), None)
         if space is None:
             raise ItemNotFoundError(
-                f"there is no study, series, instance or item '{uid}' with a vector in the library"
+                f"there is no study, series, instance or item '{uid}' with a vector of "
+                f"{' or '.join(s.encoder for s in spaces)} in the library"
             )
         rows = [row for row in found if row.space_id == space.id]
         primary = [r for r in rows if r.role == Role.PRIMARY] or rows

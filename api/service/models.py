@@ -35,6 +35,7 @@ from indexer.errors import (
 )
 from indexer.phantoms import probe_images, probe_volume
 from indexer.reading.drafts import ItemDraft, ReadOptions
+from indexer.reading.preparing import not_made_for
 from indexer.registry import encoder_names, make_encoder, recipes_of
 from indexer.types import EncoderSpec, Flag, Pixels, Reason
 
@@ -310,11 +311,11 @@ def check(settings: Settings, name: str) -> CheckReport:
 def _probe(context: EncoderContext) -> dict[str, np.ndarray]:
     """Vectors of drawn images, each twice: a network in training mode would give two answers."""
     encoder = make_encoder(context)
-    probes: dict[str, Pixels] = {}
-    if "image" in encoder.spec.inputs:
-        probes |= {f"image {n}": image for n, image in enumerate(probe_images())}
-    else:
-        probes["volume"] = probe_volume()
+    drawn: dict[str, Pixels] = {f"image {n}": image for n, image in enumerate(probe_images())}
+    drawn["volume"] = probe_volume()
+    probes = {
+        name: pixels for name, pixels in drawn.items() if not not_made_for(encoder.spec, pixels)
+    }
     prepared = [encoder.prepare(pixels) for pixels in probes.values()]
     rows, again = encoder.embed(prepared), encoder.embed(prepared)
     if not np.array_equal(rows, again):

@@ -134,6 +134,9 @@ def load_dinov2(folder: Path, name: str) -> nn.Module:
         WeightsError: files are damaged, or are not those of this network.
     """
     from transformers import Dinov2Model  # noqa: PLC0415 - optional and heavy
+    from transformers.utils import logging  # noqa: PLC0415
+
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
     load_state(folder / "model.safetensors")  # says what is wrong with a damaged file
     try:

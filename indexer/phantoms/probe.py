@@ -15,7 +15,7 @@ def probe_images() -> list[ImagePixels]:
     """Two radiographs, one of them as MONOCHROME1 with unequal sides, and an ultrasound frame."""
     film = radiograph(np.random.default_rng(1), size=_SIZE) * 4000
     other = radiograph(np.random.default_rng(2), "effusion", size=(_SIZE, _SIZE * 3 // 4)) * 4000
-    frame = ultrasound(np.random.default_rng(3)) * 255
+    frame = ultrasound(np.random.default_rng(3))[0] * 255
     return [
         ImagePixels(film.astype(np.float32), modality="DX"),
         ImagePixels((4000 - other).astype(np.float32), modality="CR", inverted=True),
