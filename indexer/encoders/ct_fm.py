@@ -20,15 +20,14 @@ from indexer.dicom.sampling import sample_indices
 from indexer.encoders.contract import EncoderContext
 from indexer.encoders.recipe import digest_of
 from indexer.encoders.weights import (
-    card_of,
     load_state,
     load_strictly,
-    model_folder,
-    present,
     read_config,
+    ready_folder,
+    spec_of,
 )
 from indexer.errors import UnsupportedInputError
-from indexer.types import Embeddings, EncoderSpec, Pixels, Prepared, VolumePixels
+from indexer.types import Embeddings, Pixels, Prepared, VolumePixels
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -106,24 +105,13 @@ class CtFm:
     """Computed tomography volumes to 512 numbers."""
 
     def __init__(self, context: EncoderContext) -> None:
-        self._card = card_of(context.name)
         self._context = context
         self.recipe = context.choose(RECIPES)
-        self._folder = model_folder(context.models, self._card.name)
-        manifest = present(context.models, self._card)
+        self._folder = ready_folder(context)
         self._config = read_config(self._folder / "config.json")
         levels = len(self._config.get("blocks_down", (0,) * 5))
-        self.spec = EncoderSpec(
-            name=context.name,
-            dim=int(self._config.get("init_filters", 32)) << (levels - 1),
-            inputs=self._card.inputs,
-            modalities=self._card.modalities,
-            body_parts=self._card.body_parts,
-            weights=manifest.digest,
-            preprocessing=self.recipe.version,
-            licence=self._card.licence,
-            notice="for research, not for clinical use",
-        )
+        dim = int(self._config.get("init_filters", 32)) << (levels - 1)
+        self.spec = spec_of(context, dim=dim, preprocessing=self.recipe.version)
 
     def prepare(self, pixels: Pixels) -> Prepared:
         """Turn, resample and crop: int16 HU ``(depth, height, width)``.
@@ -184,7 +172,7 @@ class CtFm:
                 blocks_down=tuple(self._config.get("blocks_down", (1, 2, 2, 4, 4))),
             )
         state = load_state(self._folder / "model.safetensors")
-        where = f"model.safetensors of '{self._card.name}'"
+        where = f"model.safetensors of '{self.spec.name}'"
         return Engine(self._context.device).settle(load_strictly(network, state, where))
 
 

@@ -21,15 +21,14 @@ from indexer.dicom.sampling import sample_indices
 from indexer.encoders.contract import EncoderContext
 from indexer.encoders.recipe import Jpeg, Levels, Recipe, Resize, Rgb, network_input
 from indexer.encoders.weights import (
-    card_of,
     load_state,
     load_strictly,
-    model_folder,
-    present,
+    ready_folder,
+    spec_of,
     tensor_shapes,
 )
 from indexer.errors import UnsupportedInputError, WeightsError
-from indexer.types import Embeddings, EncoderSpec, ImagePixels, Pixels, Prepared
+from indexer.types import Embeddings, ImagePixels, Pixels, Prepared
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -76,23 +75,14 @@ class MedImageInsight:
     """Images, volumes and words to 1024 numbers."""
 
     def __init__(self, context: EncoderContext) -> None:
-        self._card = card_of(context.name)
         self._context = context
         self.recipe = context.choose(RECIPES)
-        self._folder = model_folder(context.models, self._card.name)
-        manifest = present(context.models, self._card)
+        self._folder = ready_folder(context)
         self._sizes = sizes_of(tensor_shapes(self._folder / _WEIGHTS))
-        self.spec = EncoderSpec(
-            name=context.name,
+        self.spec = spec_of(
+            context,
             dim=self._sizes.joint,
-            inputs=self._card.inputs,
-            modalities=self._card.modalities,
-            body_parts=self._card.body_parts,
-            weights=manifest.digest,
             preprocessing=f"{self.recipe.version}-{MAX_SLICES}-slices",
-            licence=self._card.licence,
-            notice="for research, not for clinical use",
-            has_text=True,
         )
 
     def prepare(self, pixels: Pixels) -> Prepared:
@@ -171,7 +161,7 @@ class MedImageInsight:
         from indexer.encoders.engine import Engine  # noqa: PLC0415 - torch
 
         state = load_state(self._folder / _WEIGHTS)
-        network = load_network(state, self._sizes, f"the weights of '{self._card.name}'")
+        network = load_network(state, self._sizes, f"the weights of '{self.spec.name}'")
         return Engine(self._context.device).settle(network)
 
     @cached_property

@@ -26,15 +26,14 @@ from indexer.encoders.recipe import (
     network_input,
 )
 from indexer.encoders.weights import (
-    card_of,
     load_state,
-    model_folder,
-    present,
     read_config,
+    ready_folder,
     refuse_other_network,
+    spec_of,
 )
 from indexer.errors import UnsupportedInputError, WeightsError
-from indexer.types import Embeddings, EncoderSpec, ImagePixels, Pixels, Prepared
+from indexer.types import Embeddings, ImagePixels, Pixels, Prepared
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -64,24 +63,11 @@ class RadDino:
     """Chest radiographs to 768 numbers."""
 
     def __init__(self, context: EncoderContext) -> None:
-        self._card = card_of(context.name)
         self._context = context
         self.recipe = context.choose(RECIPES)
-        self._folder = model_folder(context.models, self._card.name)
-        manifest = present(context.models, self._card)
-        config = read_config(self._folder / "config.json")
-        self.spec = EncoderSpec(
-            name=context.name,
-            dim=int(config.get("hidden_size", self._card.dim)),
-            inputs=self._card.inputs,
-            modalities=self._card.modalities,
-            body_parts=self._card.body_parts,
-            weights=manifest.digest,
-            preprocessing=self.recipe.version,
-            licence=self._card.licence,
-            notice="for research, not for clinical use",
-            has_patches=True,
-        )
+        self._folder = ready_folder(context)
+        dim = int(read_config(self._folder / "config.json").get("hidden_size", 0))
+        self.spec = spec_of(context, dim=dim, preprocessing=self.recipe.version)
 
     def prepare(self, pixels: Pixels) -> Prepared:
         """Make the 8-bit picture: uint8 ``(518, 518, 3)``.
@@ -121,7 +107,7 @@ class RadDino:
     def _network(self) -> nn.Module:
         from indexer.encoders.engine import Engine  # noqa: PLC0415 - torch
 
-        return Engine(self._context.device).settle(load_dinov2(self._folder, self._card.name))
+        return Engine(self._context.device).settle(load_dinov2(self._folder, self.spec.name))
 
 
 def load_dinov2(folder: Path, name: str) -> nn.Module:

@@ -18,13 +18,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from indexer.encoders.cards import CARDS, ModelCard
+from indexer.encoders.contract import EncoderContext
 from indexer.errors import LicenceError, WeightsError
+from indexer.types import EncoderSpec
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 MANIFEST = "syntopy.json"
-_BLOCK = 1 << 22
+_NOTICE = "for research, not for clinical use"
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,31 @@ def present(models: Path, card: ModelCard) -> Manifest:
             f"consent once with: syntopy models pull {card.name} --accept-licence"
         )
     return manifest
+
+
+def ready_folder(context: EncoderContext) -> Path:
+    """The folder of a model that is ready for use; raises as `present` does."""
+    card = card_of(context.name)
+    present(context.models, card)
+    return model_folder(context.models, card.name)
+
+
+def spec_of(context: EncoderContext, *, dim: int, preprocessing: str) -> EncoderSpec:
+    """What a model is, by its card and by the digest of the weights that are here."""
+    card = card_of(context.name)
+    return EncoderSpec(
+        name=context.name,
+        dim=dim,
+        inputs=card.inputs,
+        modalities=card.modalities,
+        body_parts=card.body_parts,
+        weights=present(context.models, card).digest,
+        preprocessing=preprocessing,
+        licence=card.licence,
+        notice=_NOTICE,
+        has_text=card.text,
+        has_patches=card.patches,
+    )
 
 
 def file_sha256(path: Path) -> str:
