@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from indexer.config import Settings
 from indexer.encoders.cards import CARDS, ModelCard
 from indexer.encoders.contract import EncoderContext, TextEncoder
 from indexer.encoders.weights import (
+    MANIFEST,
     Manifest,
     card_of,
     damaged_files,
@@ -192,7 +194,6 @@ def pull(
     _check_licence(card, accept_licence)
     require_extra(card.extra)
     from huggingface_hub import hf_hub_download  # noqa: PLC0415 - optional
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError  # noqa: PLC0415
 
     folder = model_folder(settings.models, card.name)
     try:
@@ -207,14 +208,14 @@ def pull(
                 local_dir=folder,
                 endpoint=settings.mirror or None,
             )
-    except (HfHubHTTPError, LocalEntryNotFoundError, ConnectionError, ValueError) as error:
+    except Exception as error:  # also those of whatever library the hub's client talks HTTP with
+        if isinstance(error, OSError) and error.errno and not isinstance(error, ConnectionError):
+            raise StorageFullError(f"{folder} cannot be written: {error.strerror}") from error
         where = settings.mirror or "huggingface.co"
         raise WeightsError(
-            f"{where} cannot be reached or does not have it ({type(error).__name__}).\n"
-            + "\n".join(explain(name))
+            f"{where} cannot be reached, breaks off, or does not have it "
+            f"({type(error).__name__}).\n" + "\n".join(explain(name))
         ) from error
-    except OSError as error:
-        raise StorageFullError(f"{folder} cannot be written: {error.strerror or error}") from error
     return _register(settings, card, card.repo, card.revision, accept_licence)
 
 
@@ -234,11 +235,20 @@ def add(settings: Settings, name: str, folder: Path, *, accept_licence: bool = F
     try:
         target.mkdir(parents=True, exist_ok=True)
         for extra in _beside(folder, card):
-            (target / extra).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(folder / extra, target / extra)
+            _copy(folder / extra, target / extra)
     except OSError as error:
-        raise StorageFullError(f"{target} cannot be written: {error.strerror}") from error
+        raise StorageFullError(f"{target} cannot be written: {error.strerror or error}") from error
     return _register(settings, card, str(folder), "", accept_licence)
+
+
+def _copy(file: Path, to: Path) -> None:
+    """Beside it and then in its place: a process that has the old one open keeps that."""
+    if to.exists() and to.samefile(file):
+        return
+    to.parent.mkdir(parents=True, exist_ok=True)
+    temporary = to.with_name(f"{to.name}.{os.getpid()}")
+    shutil.copyfile(file, temporary)
+    temporary.replace(to)
 
 
 def _beside(folder: Path, card: ModelCard) -> list[str]:
@@ -258,7 +268,10 @@ def _register(
     settings: Settings, card: ModelCard, origin: str, revision: str, accepted: bool
 ) -> Manifest:
     folder = model_folder(settings.models, card.name)
-    digests = {path: file_sha256(folder / path) for path in _beside(folder, card)}
+    ours = {MANIFEST, _EXPECTED}
+    digests = {
+        path: file_sha256(folder / path) for path in _beside(folder, card) if path not in ours
+    }
     for file in card.files:
         if revision and file.sha256 and digests[file.path] != file.sha256:
             (folder / file.path).unlink()
@@ -266,10 +279,15 @@ def _register(
                 f"{file.path} of '{card.name}' is not what was published (its SHA-256 differs); "
                 "it was removed, fetch it again"
             )
-    digests = {path: sha for path, sha in digests.items() if path != "syntopy.json"}
     manifest = Manifest(
         card.name, origin, revision, digests, accepted=card.licence if accepted else ""
     )
+    try:
+        known = read_manifest(settings.models, card.name)
+    except WeightsError:  # damaged, and about to be written anew
+        known = None
+    if known is None or known.digest != manifest.digest:
+        (folder / _EXPECTED).unlink(missing_ok=True)  # the vectors of other weights
     write_manifest(settings.models, manifest)
     return manifest
 

@@ -26,7 +26,7 @@ from indexer.encoders.weights import (
     ready_folder,
     spec_of,
 )
-from indexer.errors import UnsupportedInputError
+from indexer.errors import UnsupportedInputError, WeightsError
 from indexer.types import Embeddings, Pixels, Prepared, VolumePixels
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ LEAST = 16
 BUDGET = 64
 """Patches of a scan that are embedded at most, evenly taken; each costs seconds on a CPU."""
 MIN_SLICES = 3
+_LEAST_HU, _MOST_HU = -32_000, 32_000
 
 
 @dataclass(frozen=True)
@@ -108,9 +109,13 @@ class CtFm:
         self._context = context
         self.recipe = context.choose(RECIPES)
         self._folder = ready_folder(context)
-        self._config = read_config(self._folder / "config.json")
-        levels = len(self._config.get("blocks_down", (0,) * 5))
-        dim = int(self._config.get("init_filters", 32)) << (levels - 1)
+        config = read_config(self._folder / "config.json")
+        try:
+            self._filters = int(config.get("init_filters", 32))
+            self._blocks = tuple(int(n) for n in config.get("blocks_down", (1, 2, 2, 4, 4)))
+        except (TypeError, ValueError) as error:
+            raise WeightsError(f"{self._folder / 'config.json'} cannot be used") from error
+        dim = self._filters << (len(self._blocks) - 1)
         self.spec = spec_of(context, dim=dim, preprocessing=self.recipe.version)
 
     def prepare(self, pixels: Pixels) -> Prepared:
@@ -134,7 +139,9 @@ class CtFm:
             raise UnsupportedInputError("constant volume")
         if self.recipe.spacing is not None:
             values = resampled(values, spacing, self.recipe.spacing)
-        values = foreground(np.rint(values).astype(np.int16), self.recipe.above)
+        # What is beyond int16 would turn round.
+        values = np.rint(np.clip(values, _LEAST_HU, _MOST_HU)).astype(np.int16)
+        values = foreground(values, self.recipe.above)
         if not values.size:
             raise UnsupportedInputError(f"no voxel above {self.recipe.above} HU")
         return values
@@ -168,8 +175,8 @@ class CtFm:
             network = SegResEncoder(
                 spatial_dims=3,
                 in_channels=1,
-                init_filters=int(self._config.get("init_filters", 32)),
-                blocks_down=tuple(self._config.get("blocks_down", (1, 2, 2, 4, 4))),
+                init_filters=self._filters,
+                blocks_down=self._blocks,
             )
         state = load_state(self._folder / "model.safetensors")
         where = f"model.safetensors of '{self.spec.name}'"
@@ -199,8 +206,8 @@ def resampled(values: Volume, spacing: Sequence[float], wanted: Sequence[float])
     """Linear interpolation to another spacing, axis by axis; the first voxel stays where it is."""
     for axis, (have, want) in enumerate(zip(spacing, wanted, strict=True)):
         count = values.shape[axis]
-        # As many voxels as fit between the centres of the first and the last, rounded.
-        places = np.arange(max(1, round((count - 1) * have / want) + 1)) * (want / have)
+        # As many voxels as fit between the first centre and the last, rounded as MONAI does.
+        places = np.arange(round((count - 1) * have / want + 1)) * (want / have)
         places = np.clip(places, 0, count - 1)
         lower = np.floor(places).astype(np.intp)
         upper = np.minimum(lower + 1, count - 1)

@@ -93,6 +93,8 @@ class MedImageInsight:
         """
         if isinstance(pixels, ImagePixels):
             return self.recipe.picture(pixels)[None]
+        if not np.isfinite(pixels.values).all():
+            raise UnsupportedInputError("the pixels hold NaN or infinity")
         pictures = []
         for index in sample_indices(len(pixels.values), MAX_SLICES):
             try:
@@ -123,6 +125,8 @@ class MedImageInsight:
         """Vectors of phrases, cut after 77 tokens: float32 ``(n, 1024)``, not normalised."""
         import torch  # noqa: PLC0415 - heavy
 
+        if not texts:
+            return np.empty((0, self.spec.dim), np.float32)
         said = self._tokenizer(
             list(texts),
             padding="max_length",
@@ -141,7 +145,7 @@ class MedImageInsight:
 
     def text_tokens(self, texts: Sequence[str]) -> list[int]:
         """How many tokens each text has; what is beyond `token_limit` is not looked at."""
-        return [len(ids) for ids in self._tokenizer(list(texts))["input_ids"]]
+        return [len(self._tokenizer(text, verbose=False)["input_ids"]) for text in texts]
 
     @property
     def token_limit(self) -> int:
@@ -326,5 +330,5 @@ def load_tokenizer(folder: Path) -> Any:
 
     try:
         return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, TypeError) as error:
+    except Exception as error:  # the reader of its files raises no type of its own
         raise WeightsError(f"the tokenizer in {folder} cannot be used: {error}") from error

@@ -26,11 +26,11 @@ from indexer.encoders.recipe import (
     network_input,
 )
 from indexer.encoders.weights import (
-    load_state,
     read_config,
     ready_folder,
     refuse_other_network,
     spec_of,
+    tensor_shapes,
 )
 from indexer.errors import UnsupportedInputError, WeightsError
 from indexer.types import Embeddings, ImagePixels, Pixels, Prepared
@@ -124,7 +124,7 @@ def load_dinov2(folder: Path, name: str) -> nn.Module:
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
-    load_state(folder / "model.safetensors")  # says what is wrong with a damaged file
+    tensor_shapes(folder / "model.safetensors")  # says what is wrong with a damaged file
     try:
         loading: Any = Dinov2Model.from_pretrained  # its type leaves out what is asked for here
         network, info = loading(
@@ -132,6 +132,7 @@ def load_dinov2(folder: Path, name: str) -> nn.Module:
             local_files_only=True,
             use_safetensors=True,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are named and refused below
             torch_dtype="float32",
         )
     except (OSError, ValueError, RuntimeError) as error:

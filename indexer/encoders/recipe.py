@@ -26,6 +26,8 @@ Network = Float32[np.ndarray, "channels height width"]
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 """ITU-R BT.601."""
 _WIDEST = 1e38
+_THINNEST = 64
+"""Times its width that a picture may be high, or the other way round."""
 _FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,
     "bilinear": Image.Resampling.BILINEAR,
@@ -173,7 +175,8 @@ class Levels:
             low, high = center - width / 2, center + width / 2
         else:
             seen = values if picture.padding is None else values[~picture.padding]
-            low, high = (float(v) for v in np.percentile(seen, (self.low, self.high)))
+            with np.errstate(over="ignore", invalid="ignore"):  # refused below
+                low, high = (float(v) for v in np.percentile(seen, (self.low, self.high)))
             if high <= low:  # a small bright thing on an even ground: then all of it counts
                 low, high = float(seen.min()), float(seen.max())
         if not 0 < high - low < _WIDEST:
@@ -209,7 +212,7 @@ class Resize:
             # Of the longer side the processors of transformers take the whole part.
             height = self.size if tall <= wide else int(self.size * tall / wide)
             width = self.size if wide <= tall else int(self.size * wide / tall)
-            if max(height, width) > 64 * self.size or scale > self.size:
+            if max(height, width) > _THINNEST * self.size or scale > self.size:
                 raise UnsupportedInputError("the image is too thin or too small")
         else:
             height, width = self.size
@@ -254,7 +257,7 @@ class CentreCrop:
 
 @dataclass(frozen=True)
 class PadSquare:
-    """Black on both sides of the shorter side, so that nothing is cut off."""
+    """Black on both sides of what is shorter in mm, so that nothing is cut off."""
 
     def says(self) -> str:
         """What it does, in a sentence."""
@@ -262,8 +265,13 @@ class PadSquare:
 
     def __call__(self, picture: Picture) -> Picture:
         """Do it."""
-        side = max(picture.values.shape[:2])
-        return CentreCrop((side, side))(picture)
+        height, width = picture.values.shape[:2]
+        tall, wide = height * picture.aspect, float(width)
+        if max(tall, wide) > _THINNEST * min(tall, wide):
+            raise UnsupportedInputError("the image is too thin or too small")
+        side = max(tall, wide)
+        size = (max(height, round(side / picture.aspect)), max(width, round(side)))
+        return CentreCrop(size)(picture)
 
 
 @dataclass(frozen=True)

@@ -158,7 +158,8 @@ def load_state(path: Path) -> dict[str, Tensor]:
             from safetensors.torch import load_file  # noqa: PLC0415
 
             return load_file(path)
-        loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
+        with path.open("rb") as handle:  # given a path, torch goes by its name
+            loaded: Any = torch.load(handle, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever the readers raise on damaged files
         raise WeightsError(
             f"{path.name} is no readable checkpoint ({type(error).__name__}): truncated, damaged, "

@@ -12,22 +12,34 @@ import nibabel as nib
 import numpy as np
 import pytest
 from PIL import Image
+from tiny_models import shared_models
 
 from api.service import ingest, search
 from indexer.config import Settings
-from indexer.encoders.contract import Encoder, PatchEncoder, TextEncoder
+from indexer.encoders.contract import Encoder, EncoderContext, PatchEncoder, TextEncoder
 from indexer.errors import ConfigError, UnknownEncoderError, UnsupportedInputError
 from indexer.library import Library
-from indexer.registry import encoder_names, make_encoder, make_store, store_names
+from indexer.registry import encoder_names, make_encoder, make_store, recipes_of, store_names
 from indexer.search import SearchRequest
 from indexer.types import ImagePixels, Pixels, VolumePixels, Window
 
 ENCODERS = encoder_names()
+VARIANTS = [
+    name if number == 0 else f"{name}:{recipe}"
+    for name in ENCODERS
+    for number, recipe in enumerate(recipes_of(name) or [""])
+]
+"""Every encoder with each of its recipes; the first one goes without saying."""
 
 
-@pytest.fixture(params=ENCODERS)
-def encoder(request: pytest.FixtureRequest) -> Encoder:
-    return make_encoder(request.param)
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return shared_models(tmp_path_factory)
+
+
+@pytest.fixture(params=VARIANTS)
+def encoder(request: pytest.FixtureRequest, models: Path) -> Encoder:
+    return make_encoder(EncoderContext(request.param, models=models, device="cpu"))
 
 
 def scene(height: int = 90, width: int = 120, seed: int = 0) -> np.ndarray:
@@ -41,8 +53,8 @@ def scene(height: int = 90, width: int = 120, seed: int = 0) -> np.ndarray:
     return (1000 * np.sum(blobs, axis=0)).astype(np.float32)
 
 
-def volume(slices: int = 7, modality: str = "CT") -> VolumePixels:
-    values = np.stack([scene(seed=k) for k in range(slices)]).astype(np.int16)
+def volume(slices: int = 3, modality: str = "CT", seed: int = 0) -> VolumePixels:
+    values = np.stack([scene(seed=seed + k) for k in range(slices)]).astype(np.int16)
     return VolumePixels(
         values=values,
         modality=modality,
@@ -60,6 +72,7 @@ INPUTS: dict[str, Pixels] = {
     "colour": ImagePixels((scene()[..., None] / [4.5, 5, 9]).clip(0, 255).astype(np.uint8)),
     "padded": replace(GREY, padding=scene(seed=4) < 10, spacing=(0.2, 0.1), aspect=2.0),
     "tiny": ImagePixels(scene(8, 8), modality="US"),
+    "slice": ImagePixels(scene(64, 64) - 500, modality="CT", spacing=(0.8, 0.8)),
     "volume": volume(),
     "volume-of-one": volume(1, "MR"),
 }
@@ -70,17 +83,33 @@ def kind_of(pixels: Pixels) -> str:
 
 
 def taken_by(encoder: Encoder) -> dict[str, Pixels]:
-    return {name: p for name, p in INPUTS.items() if kind_of(p) in encoder.spec.inputs}
+    """What the ingest would give it: inputs of its kinds and, if it names any, its modalities."""
+    spec = encoder.spec
+    return {
+        name: pixels
+        for name, pixels in INPUTS.items()
+        if kind_of(pixels) in spec.inputs
+        and (not spec.modalities or pixels.modality in spec.modalities)
+    }
+
+
+def two_taken_by(encoder: Encoder) -> tuple[Pixels, Pixels]:
+    """Two different pictures, or two different volumes, that it takes."""
+    if "image" in encoder.spec.inputs:
+        return GREY, replace(GREY, values=scene(seed=9))
+    large = [replace(volume(12, seed=seed), spacing=(6.0, 1.5, 1.1)) for seed in (0, 20)]
+    return large[0], large[1]
 
 
 def test_unknown_names_are_refused_with_the_known_ones() -> None:
     with pytest.raises(UnknownEncoderError, match=r"there are: .*texture"):
-        make_encoder("nosuch")
+        make_encoder(EncoderContext("nosuch"))
 
 
 def test_the_spec_says_what_it_is(encoder: Encoder) -> None:
     spec = encoder.spec
-    assert spec.name in ENCODERS
+    assert spec.name in VARIANTS
+    assert spec.name.partition(":")[0] in ENCODERS
     assert spec.dim > 0
     assert spec.inputs
     assert spec.inputs <= {"image", "volume"}
@@ -102,10 +131,11 @@ def test_vectors_are_finite_float32_and_not_zero(encoder: Encoder) -> None:
     assert encoder.embed([]).shape == (0, encoder.spec.dim)
 
 
-def test_prepare_is_pure(encoder: Encoder) -> None:
+def test_prepare_is_pure(encoder: Encoder, models: Path) -> None:
     """The same input gives the same bits, in any order and from another object of the class."""
     first = {name: encoder.prepare(pixels) for name, pixels in taken_by(encoder).items()}
-    other = make_encoder(encoder.spec.name)
+    other = make_encoder(EncoderContext(encoder.spec.name, models=models, device="auto"))
+    assert other is not encoder
     for name, pixels in reversed(taken_by(encoder).items()):
         again = other.prepare(copy.deepcopy(pixels))
         np.testing.assert_array_equal(first[name], again)
@@ -119,7 +149,7 @@ def test_a_batch_gives_what_each_gives_alone(encoder: Encoder) -> None:
 
 
 def test_different_pictures_get_different_vectors(encoder: Encoder) -> None:
-    rows = encoder.embed([encoder.prepare(p) for p in (GREY, replace(GREY, values=scene(seed=9)))])
+    rows = encoder.embed([encoder.prepare(pixels) for pixels in two_taken_by(encoder)])
     unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     assert float(unit[0] @ unit[1]) < 0.999
 
@@ -147,6 +177,27 @@ def test_constant_and_nan_are_refused(encoder: Encoder) -> None:
             encoder.prepare(replace(pixels, values=spoilt))
 
 
+def test_every_recipe_makes_a_space_of_its_own(models: Path) -> None:
+    for name in ENCODERS:
+        specs = [
+            make_encoder(EncoderContext(variant, models=models, device="cpu")).spec
+            for variant in VARIANTS
+            if variant.partition(":")[0] == name
+        ]
+        assert len({spec.preprocessing for spec in specs}) == len(specs)
+        assert len({(spec.weights, spec.dim) for spec in specs}) == 1
+
+
+def test_the_default_recipe_can_be_named_and_an_unknown_one_is_refused(models: Path) -> None:
+    for name in ENCODERS:
+        plain = make_encoder(EncoderContext(name, models=models, device="cpu"))
+        for recipe in list(recipes_of(name))[:1]:
+            named = make_encoder(EncoderContext(f"{name}:{recipe}", models=models, device="cpu"))
+            assert named.spec == replace(plain.spec, name=f"{name}:{recipe}")
+        with pytest.raises(UnknownEncoderError, match=f"'{name}' has no recipe 'nosuch'"):
+            make_encoder(EncoderContext(f"{name}:nosuch", models=models, device="cpu"))
+
+
 # -- third parties ---------------------------------------------------------------------------------
 
 MODULE = '''
@@ -164,6 +215,9 @@ class CornersEncoder:
         name="corners", dim=5, inputs=frozenset({"image"}), modalities=frozenset(),
         weights="builtin-1", preprocessing="corners-1", licence="MIT", notice="four numbers only",
     )
+
+    def __init__(self, context):
+        self.context = context
 
     def prepare(self, pixels):
         grey = np.asarray(pixels.values, np.float32)
@@ -283,8 +337,8 @@ def test_a_package_that_cannot_be_loaded_is_named(install: Install) -> None:
         "[syntopy.stores]\nbroken = no_such_module:Store\n"
     )
     with pytest.raises(ConfigError, match="syntopy_corners:NoSuchEncoder cannot be loaded"):
-        make_encoder("broken")
+        make_encoder(EncoderContext("broken"))
     with pytest.raises(ConfigError, match="'renamed' calls itself 'corners'"):
-        make_encoder("renamed")
+        make_encoder(EncoderContext("renamed"))
     with pytest.raises(ConfigError, match="no_such_module:Store cannot be loaded"):
         make_store("broken", 4)
