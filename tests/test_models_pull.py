@@ -79,23 +79,47 @@ def test_pull_fetches_registers_and_says_what_is_next(name: str, hub: Hub, model
     assert (state["state"], state["why"]) == ("ready", "")
 
 
-def test_a_broken_transfer_goes_on_where_it_broke(
-    hub: Hub, models: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """In steps of ten megabytes, which are made smaller here."""
-    monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 1 << 12)
-    size = (hub.folders[CARDS["ct-fm"].repo] / WEIGHTS).stat().st_size
+def start_of(asked: str) -> int:
+    return int(asked.removeprefix("bytes=").partition("-")[0])
+
+
+def test_a_broken_transfer_goes_on_where_it_broke(hub: Hub, models: Path) -> None:
+    theirs = hub.folders[CARDS["ct-fm"].repo] / WEIGHTS
     hub.breaks[WEIGHTS] = 1
     answer("pull", "ct-fm")
-    first, *more = hub.ranges(WEIGHTS)
+    first, again = hub.ranges(WEIGHTS)
     assert first == ""
-    assert len(more) == 1
-    start = int(more[0].removeprefix("bytes=").partition("-")[0])
-    assert 0 < start <= size // 2 + 1
+    assert start_of(again) == theirs.stat().st_size // 2
     manifest = read_manifest(models, "ct-fm")
     assert manifest is not None
-    theirs = hub.folders[CARDS["ct-fm"].repo] / WEIGHTS
     assert manifest.files[WEIGHTS] == file_sha256(theirs)
+
+
+def test_another_call_goes_on_too(hub: Hub, models: Path) -> None:
+    theirs = hub.folders[CARDS["ct-fm"].repo] / WEIGHTS
+    hub.breaks[WEIGHTS] = 10_000
+    refusal("pull", "ct-fm")
+    before = len(hub.ranges(WEIGHTS))
+    hub.breaks.clear()
+    answer("pull", "ct-fm")
+    (last,) = hub.ranges(WEIGHTS)[before:]
+    assert start_of(last) > theirs.stat().st_size // 2
+    assert file_sha256(models / "ct-fm" / WEIGHTS) == file_sha256(theirs)
+
+
+def test_the_rest_of_another_version_is_not_put_behind_what_has_arrived(
+    hub: Hub, models: Path
+) -> None:
+    theirs = hub.folders[CARDS["ct-fm"].repo] / WEIGHTS
+    hub.breaks[WEIGHTS] = 10_000
+    refusal("pull", "ct-fm")
+    hub.breaks.clear()
+    other = bytearray(theirs.read_bytes())
+    other[-100:] = bytes(100)
+    theirs.write_bytes(other)
+    answer("pull", "ct-fm")
+    assert hub.ranges(WEIGHTS)[-1] == "", "fetched from the start"
+    assert file_sha256(models / "ct-fm" / WEIGHTS) == file_sha256(theirs)
 
 
 def test_the_same_command_again_fetches_only_what_is_not_there(hub: Hub, models: Path) -> None:
@@ -149,10 +173,9 @@ def test_a_file_of_another_size_than_announced_is_no_fault_of_the_disk(
 
 
 def test_a_server_that_goes_away_in_the_middle_is_told_in_plain_words(
-    hub: Hub, models: Path, monkeypatch: pytest.MonkeyPatch
+    hub: Hub, models: Path
 ) -> None:
     hub.breaks[WEIGHTS] = 10_000
-    monkeypatch.setattr("time.sleep", lambda _: None)  # it waits between attempts
     said = refusal("pull", "ct-fm")
     assert hub.url in said
     assert "models add ct-fm F" in said
@@ -172,7 +195,6 @@ def test_consent_comes_before_any_transfer(hub: Hub, models: Path) -> None:
 def test_offline_it_says_which_files_to_copy_where(
     name: str, models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("time.sleep", lambda _: None)  # it waits between attempts
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         mirror = f"http://127.0.0.1:{closed.getsockname()[1]}"

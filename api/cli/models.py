@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.table import Table
 
 from api.cli.options import JsonOption, LibraryOption
@@ -88,6 +99,27 @@ def show(name: NameArgument, as_json: JsonOption = False) -> None:
             out.print(f"{key}: {said}")
 
 
+@contextmanager
+def _transfer(quiet: bool) -> Iterator[Callable[[str, int, int], None] | None]:
+    """A bar a file on a terminal, a line a file in a pipe."""
+    if quiet:
+        yield None
+        return
+    bars: dict[str, TaskID] = {}
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    with Progress(*columns, TransferSpeedColumn(), TimeRemainingColumn(), console=err) as progress:
+        progress.disable = not err.is_terminal
+
+        def show(path: str, done: int, total: int) -> None:
+            if path not in bars:
+                bars[path] = progress.add_task(path.rpartition("/")[2], total=total or None)
+                if progress.disable:
+                    err.print(f"fetching {path}")
+            progress.update(bars[path], completed=done)
+
+        yield show
+
+
 @app.command()
 def pull(
     name: NameArgument,
@@ -116,12 +148,8 @@ def pull(
             else:
                 out.print("\n".join(lines))
             return
-        manifest = service.pull(
-            settings,
-            name,
-            accept_licence=accept_licence,
-            on_file=None if as_json else lambda path: err.print(f"fetching {path}"),
-        )
+        with _transfer(as_json) as show:
+            manifest = service.pull(settings, name, accept_licence=accept_licence, on_progress=show)
     if as_json:
         print_json(manifest)
     else:

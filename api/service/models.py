@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from PIL import Image
 from indexer.config import Settings
 from indexer.encoders.cards import CARDS, ModelCard
 from indexer.encoders.contract import EncoderContext, TextEncoder
+from indexer.encoders.download import BROKEN, fetch
 from indexer.encoders.weights import (
     MANIFEST,
     Manifest,
@@ -41,10 +43,11 @@ from indexer.reading.preparing import not_made_for
 from indexer.registry import encoder_names, make_encoder, recipes_of
 from indexer.types import EncoderSpec, Flag, Pixels, Reason
 
+_HUB = "https://huggingface.co"
 _EXPECTED = "expected.json"
 _AGREEMENT = 0.9999
 """Least cosine between a vector of a probe image and the one that was recorded."""
-_NEEDED = {"encoders": ("torch", "transformers", "monai", "safetensors", "huggingface_hub")}
+_NEEDED = {"encoders": ("torch", "transformers", "monai", "safetensors")}
 
 
 @dataclass(frozen=True)
@@ -164,7 +167,7 @@ def require_extra(extra: str) -> None:
 def explain(name: str) -> list[str]:
     """How to bring a model to a machine without internet: which files, from where, to where."""
     card = card_of(name)
-    pages = f"https://huggingface.co/{card.repo}/resolve/{card.revision}/"
+    pages = f"{_HUB}/{card.repo}/resolve/{card.revision}/"
     lines = [f"on a machine with internet, fetch into an empty folder F ({card.licence}):"]
     lines += [f"  {pages}{file.path}  ->  F/{file.path}" for file in card.files]
     consent = "" if card.commercial else " --accept-licence"
@@ -176,7 +179,7 @@ def pull(
     name: str,
     *,
     accept_licence: bool = False,
-    on_file: Callable[[str], None] | None = None,
+    on_progress: Callable[[str, int, int], None] | None = None,
 ) -> Manifest:
     """Fetch a model's files from its hub or mirror; repeated after a break it goes on.
 
@@ -184,7 +187,7 @@ def pull(
         settings: name the models folder and, if any, the mirror.
         name: of the model.
         accept_licence: the user consents to a licence that does not allow every use.
-        on_file: called with the path of each file before it is fetched.
+        on_progress: called with a file's path, bytes that have arrived, and all its bytes.
 
     Raises:
         LicenceError: consent is needed.
@@ -192,30 +195,22 @@ def pull(
     """
     card = card_of(name)
     _check_licence(card, accept_licence)
-    require_extra(card.extra)
-    from huggingface_hub import hf_hub_download  # noqa: PLC0415 - optional
-
+    hub = settings.mirror.rstrip("/") or _HUB
     folder = model_folder(settings.models, card.name)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for file in card.files:
-            if on_file:
-                on_file(file.path)
-            hf_hub_download(
-                card.repo,
-                file.path,
-                revision=card.revision,
-                local_dir=folder,
-                endpoint=settings.mirror or None,
-            )
-    except Exception as error:  # also those of whatever library the hub's client talks HTTP with
-        if isinstance(error, OSError) and error.errno and not isinstance(error, ConnectionError):
+    for file in card.files:
+        target = folder / file.path
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
             raise StorageFullError(f"{folder} cannot be written: {error.strerror}") from error
-        where = settings.mirror or "huggingface.co"
-        raise WeightsError(
-            f"{where} cannot be reached, breaks off, or does not have it "
-            f"({type(error).__name__}).\n" + "\n".join(explain(name))
-        ) from error
+        show = partial(on_progress, file.path) if on_progress else None
+        try:
+            fetch(f"{hub}/{card.repo}/resolve/{card.revision}/{file.path}", target, show)
+        except BROKEN as error:
+            raise WeightsError(
+                f"{hub} cannot be reached, breaks off, or does not have it ({_what(error)}); what "
+                "has arrived is kept, the same command goes on.\n" + "\n".join(explain(name))
+            ) from error
     return _register(settings, card, card.repo, card.revision, accept_licence)
 
 
@@ -264,6 +259,12 @@ def _beside(folder: Path, card: ModelCard) -> list[str]:
     return sorted(wanted | small)
 
 
+def _what(error: Exception) -> str:
+    """An error of the way to the server, shortly."""
+    said = getattr(error, "reason", "") or error
+    return f"{type(error).__name__}: {said}"[:120]
+
+
 def _register(
     settings: Settings, card: ModelCard, origin: str, revision: str, accepted: bool
 ) -> Manifest:
@@ -296,7 +297,7 @@ def _check_licence(card: ModelCard, accepted: bool) -> None:
     if not card.commercial and not accepted:
         raise LicenceError(
             f"'{card.name}' is under {card.licence}, which does not allow every use; read it at "
-            f"https://huggingface.co/{card.repo}, then repeat with --accept-licence"
+            f"{_HUB}/{card.repo}, then repeat with --accept-licence"
         )
 
 
