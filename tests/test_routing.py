@@ -49,7 +49,8 @@ def archive(tmp_path: Path) -> Path:
     Image.fromarray(picture(5, 64, 64, top=250).astype(np.uint8)).save(folder / "photograph.png")
     for kind in (CT, MR):
         name = "CT" if kind == CT else "MR"
-        for number, ds in enumerate(stack(kind, 6)):
+        body = np.stack([picture(n, top=3000) for n in range(6)])  # some of it above 0 HU
+        for number, ds in enumerate(stack(kind, 6, pixels=body)):
             save(ds, folder / name / f"{number}.dcm")
     return folder
 
