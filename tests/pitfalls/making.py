@@ -58,6 +58,9 @@ AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 SAGITTAL = (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
 CORONAL = (1.0, 0.0, 0.0, 0.0, 0.0, -1.0)
 
+RED_TO_BLUE = {(5, 50): [255, 0, 0], (15, 50): [255, 128, 128], (45, 50): [0, 0, 255]}
+"""Colours by place, of the test pattern that pydicom has in many encodings."""
+
 OPTIONS = ReadOptions(encoders=("texture",), key=b"k" * 32, thumbnail=32)
 _numbers = itertools.count(1)
 
