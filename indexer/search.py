@@ -5,36 +5,29 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from sqlalchemy import ColumnElement, CompoundSelect, Connection, Row, and_, select, union
+from sqlalchemy import ColumnElement, Connection, select
 
-from indexer.bridges import load_bridge
 from indexer.catalog.database import reading
 from indexer.catalog.tables import (
-    EmbeddingRow,
-    Instance,
     Item,
-    ItemInstance,
-    Label,
     Patient,
     Series,
     Study,
     Thumbnail,
 )
-from indexer.embedding import embed_each
-from indexer.encoders.contract import TextEncoder
-from indexer.errors import ConfigError, ItemNotFoundError, QueryError
+from indexer.errors import QueryError
 from indexer.filters import parse_filter, sql_condition
-from indexer.library import Library, SpaceInfo
-from indexer.projection import open_projection, renormalised
-from indexer.reading.drafts import InstanceDraft, ItemDraft, ReadOptions
-from indexer.registry import make_encoder
+from indexer.hits import describe_items
+from indexer.library import Library
+from indexer.projection import open_projection
+from indexer.queries import Query, query_by_file, query_by_text, query_by_uid, spaces_for
+from indexer.reading.drafts import ReadOptions
 from indexer.stores.contract import VectorStore
-from indexer.types import Embeddings, EncoderSpec, Flag, Hit, ItemIds, Role
+from indexer.types import Embeddings, Hit, ItemIds, Role
 
 MAX_K = 10_000
 
@@ -92,23 +85,6 @@ class SearchAnswer:
     query_thumbnail: bytes = field(default=b"", repr=False)
 
 
-@dataclass
-class _Query:
-    """A query made ready: vectors of one space, and whom to leave out."""
-
-    space: SpaceInfo
-    vectors: Embeddings
-    description: dict[str, object]
-    thumbnail: bytes
-    study: str
-    patient: str
-    patient_known: bool
-    roles: frozenset[Role]
-    pixel_hashes: frozenset[str]
-    item_ids: frozenset[int]
-    note: str = ""
-
-
 def search(library: Library, request: SearchRequest, options: ReadOptions) -> SearchAnswer:
     """Answer a request.
 
@@ -121,13 +97,13 @@ def search(library: Library, request: SearchRequest, options: ReadOptions) -> Se
     start = time.monotonic()
     _check(request)
     condition = sql_condition(parse_filter(request.filter)) if request.filter.strip() else None
-    spaces = _spaces(library, request, options)
+    spaces = spaces_for(library, request.encoder, options)
     if request.uid:
-        query = _by_uid(library, spaces, request.uid)
+        query = query_by_uid(library, spaces, request.uid)
     elif request.text:
-        query = _by_text(library, spaces, request.text, options)
+        query = query_by_text(library, spaces, request.text, options)
     else:
-        query = _by_file(library, spaces, request.image or Path(), options)
+        query = query_by_file(library, spaces, request.image or Path(), options)
     space = query.space
     projection = open_projection(library, space)
     if not projection.store.count():
@@ -139,7 +115,7 @@ def search(library: Library, request: SearchRequest, options: ReadOptions) -> Se
         found = _nearest(
             db, projection.store, query.vectors, request, allowed=allowed, excluded=excluded
         )
-        hits = _hits(db, found)
+        hits = describe_items(db, found)
     candidates = _count(projection.store, allowed, excluded)
     if len(hits) < request.k:
         notes.append(f"only {len(hits)} found: no more pass the filter and the exclusions")
@@ -175,234 +151,8 @@ def _check(request: SearchRequest) -> None:
         raise QueryError(f"group is 'study' or 'item', not '{request.group}'")
 
 
-def _spaces(library: Library, request: SearchRequest, options: ReadOptions) -> list[SpaceInfo]:
-    """The spaces to try, in the order of the library's encoders."""
-    names = [request.encoder] if request.encoder else list(library.config.encoders)
-    found = []
-    for name in names:
-        if name not in library.config.encoders:
-            raise ConfigError(
-                f"the library has no space of '{name}'; it has {', '.join(library.config.encoders)}"
-            )
-        space = library.space_for(make_encoder(options.context(name)).spec)
-        if space is not None:
-            found.append(space)
-    if not found:
-        raise QueryError(f"{library.path} holds no items yet; index something first")
-    return found
-
-
-def _by_uid(library: Library, spaces: Sequence[SpaceInfo], uid: str) -> _Query:
-    with reading(library.engine) as db:
-        found = db.execute(
-            select(
-                Item.id,
-                Item.role,
-                Item.pixel_hash,
-                Study.study_instance_uid,
-                Patient.pseudonym,
-                Patient.shared,
-                EmbeddingRow.space_id,
-                EmbeddingRow.vector,
-                Thumbnail.webp,
-            )
-            .select_from(Item)
-            .join(Series)
-            .join(Study)
-            .join(Patient)
-            .join(EmbeddingRow, EmbeddingRow.item_id == Item.id)
-            .join(Thumbnail)
-            .where(Item.id.in_(_items_of(uid)))
-            .order_by(Item.id)
-        ).all()
-        held = {row.space_id for row in found}
-        space = next((s for s in spaces if s.id in held), None)
-        if space is None:
-            raise ItemNotFoundError(
-                f"there is no study, series, instance or item '{uid}' with a vector of "
-                f"{' or '.join(s.encoder for s in spaces)} in the library"
-            )
-        rows = [row for row in found if row.space_id == space.id]
-        primary = [r for r in rows if r.role == Role.PRIMARY] or rows
-        best = primary[len(primary) // 2]
-        described = _hits(db, [(best.id, 1.0, 0)])[0]
-    vectors = np.frombuffer(b"".join(r.vector for r in primary), "<f2").reshape(-1, space.dim)
-    return _Query(
-        space=space,
-        vectors=renormalised(vectors),
-        description=_described(described, len(primary)),
-        thumbnail=best.webp,
-        study=best.study_instance_uid,
-        patient=best.pseudonym,
-        patient_known=not best.shared,
-        roles=frozenset(Role(r.role) for r in primary),
-        pixel_hashes=frozenset(r.pixel_hash for r in primary),
-        item_ids=frozenset(r.id for r in primary),
-    )
-
-
-def _by_text(
-    library: Library, spaces: Sequence[SpaceInfo], text: str, options: ReadOptions
-) -> _Query:
-    """Words reach images by the encoder's own text tower, else by the library's bridge."""
-    for space in spaces:
-        encoder = make_encoder(options.context(space.encoder))
-        if isinstance(encoder, TextEncoder):
-            rows = encoder.embed_text([text])
-            note = f"words by the text tower of '{space.encoder}'"
-            tokens = encoder.text_tokens([text])[0]
-            if tokens > encoder.token_limit:
-                note += f"; of {tokens} tokens the first {encoder.token_limit} count"
-        else:
-            bridge = load_bridge(library, space)
-            if bridge is None:
-                continue
-            rows, quality = bridge.embed([text]), bridge.quality
-            note = (
-                f"words by a bridge fitted on {quality.pairs} reports of this library: of reports "
-                f"not fitted on, {quality.hit_rate_at_10:.0%} find their image among ten (by "
-                f"chance {quality.chance_at_10:.0%})"
-            )
-        return _Query(
-            space=space,
-            vectors=rows / np.linalg.norm(rows, axis=1, keepdims=True),
-            description=_described_text(text),
-            thumbnail=b"",
-            study="",
-            patient="",
-            patient_known=True,
-            roles=frozenset(),
-            pixel_hashes=frozenset(),
-            item_ids=frozenset(),
-            note=note,
-        )
-    names = ", ".join(space.encoder for space in spaces)
-    raise QueryError(
-        f"{names} cannot be asked in words; fit a bridge from this library's reports with: "
-        f"syntopy bridge fit --library {library.path}"
-    )
-
-
-def _described_text(text: str) -> dict[str, object]:
-    empty = (
-        "study_instance_uid",
-        "series_instance_uid",
-        "sop_instance_uid",
-        "modality",
-        "body_part",
-    )
-    return dict.fromkeys(empty, "") | {"description": text, "labels": {}, "items": 1}
-
-
-def _items_of(uid: str) -> CompoundSelect[tuple[int]]:
-    """Items by their own id or by the UID of any level above; each part goes by an index."""
-    return union(
-        select(Item.id).where(Item.uid == uid),
-        select(ItemInstance.item_id).join(Instance).where(Instance.sop_instance_uid == uid),
-        select(Item.id).join(Series).where(Series.series_instance_uid == uid),
-        select(Item.id).join(Series).join(Study).where(Study.study_instance_uid == uid),
-    )
-
-
-def _described(hit: Hit, items: int) -> dict[str, object]:
-    kept = ("study_instance_uid", "series_instance_uid", "sop_instance_uid", "modality")
-    described: dict[str, object] = {name: getattr(hit, name) for name in kept}
-    return described | {
-        "body_part": hit.body_part,
-        "description": hit.description,
-        "labels": {name: list(values) for name, values in hit.labels.items()},
-        "items": items,
-    }
-
-
-def _by_file(
-    library: Library, spaces: Sequence[SpaceInfo], path: Path, options: ReadOptions
-) -> _Query:
-    from indexer.reading.tasks import read_query  # noqa: PLC0415 - decoders, not needed for a UID
-
-    draft, items = read_query(path, options)
-    space = next((s for s in spaces if any(s.encoder in i.tensors for i in items)), None)
-    if space is None:
-        names = ", ".join(s.encoder for s in spaces)
-        raise QueryError(f"{path.name}: no encoder can take it ({names})")
-    usable = [item for item in items if space.encoder in item.tensors]
-    encoder = make_encoder(options.context(space.encoder))
-    rows = embed_each(encoder, [item.tensors[space.encoder] for item in usable])
-    raw = np.stack([row for row in rows if not isinstance(row, str)] or [np.zeros(space.dim)])
-    if not raw.any():
-        raise QueryError(f"{path.name} cannot be embedded: {rows[0]}")
-    query = _Query(
-        space=space,
-        vectors=(raw / np.linalg.norm(raw, axis=1, keepdims=True)).astype(np.float32),
-        description=_described_file(draft, len(usable)),
-        thumbnail=usable[len(usable) // 2].thumbnail,
-        study=draft.study_instance_uid,
-        patient=draft.patient.pseudonym,
-        patient_known=not draft.patient.names_nobody and not _is_shared(library, draft),
-        roles=frozenset(item.role for item in usable),
-        pixel_hashes=frozenset(item.pixel_hash for item in usable),
-        item_ids=frozenset(),
-        note=_doubt(encoder.spec, usable),
-    )
-    return _as_known(library, query, [item.uid for item in usable])
-
-
-def _doubt(spec: EncoderSpec, items: Sequence[ItemDraft]) -> str:
-    """What must be said where an encoder may have got what it was not made for."""
-    if spec.modalities and any(Flag.MODALITY_UNKNOWN in item.flags for item in items):
-        made_for = ", ".join(sorted(spec.modalities))
-        return f"the modality of the query is not stated; '{spec.name}' was made for {made_for}"
-    return ""
-
-
-def _as_known(library: Library, query: _Query, item_uids: Sequence[str]) -> _Query:
-    """The query with what the library knows of the file, as a table may have named its patient."""
-    with reading(library.engine) as db:
-        rows = db.execute(
-            select(Item.id, Study.study_instance_uid, Patient.pseudonym, Patient.shared)
-            .select_from(Item)
-            .join(Series)
-            .join(Study)
-            .join(Patient)
-            .where(Item.uid.in_(item_uids))
-            .order_by(Item.id)
-        ).all()
-        if not rows:
-            return query
-        described = _hits(db, [(rows[0].id, 1.0, 0)])[0]
-    return replace(
-        query,
-        description=_described(described, len(item_uids)),
-        study=rows[0].study_instance_uid,
-        patient=rows[0].pseudonym,
-        patient_known=not rows[0].shared,
-        item_ids=frozenset(row.id for row in rows),
-    )
-
-
-def _described_file(draft: InstanceDraft, items: int) -> dict[str, object]:
-    return {
-        "study_instance_uid": draft.study_instance_uid,
-        "series_instance_uid": draft.series_instance_uid,
-        "sop_instance_uid": draft.sop_instance_uid,
-        "modality": draft.attributes.modality,
-        "body_part": draft.attributes.body_part,
-        "description": draft.attributes.series_description or draft.attributes.study_description,
-        "labels": {},
-        "items": items,
-    }
-
-
-def _is_shared(library: Library, draft: InstanceDraft) -> bool:
-    with reading(library.engine) as db:
-        found = db.execute(
-            select(Patient.shared).where(Patient.pseudonym == draft.patient.pseudonym)
-        ).scalar()
-    return bool(found)
-
-
 def _excluded(
-    db: Connection, request: SearchRequest, query: _Query, notes: list[str]
+    db: Connection, request: SearchRequest, query: Query, notes: list[str]
 ) -> dict[int, str]:
     """Items that may not be hits, with the reason."""
     joined = select(Item.id).select_from(Item).join(Series).join(Study).join(Patient)
@@ -513,89 +263,4 @@ def _studies(db: Connection, items: Sequence[int]) -> dict[int, int]:
         part = items[start : start + 500]
         rows = db.execute(select(Item.id, Series.study_id).join(Series).where(Item.id.in_(part)))
         found.update((row.id, row.study_id) for row in rows)
-    return found
-
-
-def _hits(db: Connection, found: Sequence[tuple[int, float, int]]) -> list[Hit]:
-    """Describe items for a person."""
-    ids = [item for item, _, _ in found]
-    first = (
-        select(Instance.sop_instance_uid)
-        .join(ItemInstance)
-        .where(ItemInstance.item_id == Item.id)
-        .order_by(ItemInstance.position)
-        .limit(1)
-        .scalar_subquery()
-    )
-    query = (
-        select(
-            Item.id,
-            Item.uid,
-            Item.kind,
-            Item.role,
-            Item.frame_index,
-            Item.flags,
-            first.label("sop_instance_uid"),
-            Series.series_instance_uid,
-            Series.modality,
-            Series.body_part,
-            Series.view,
-            Series.description.label("series_description"),
-            Series.study_id,
-            Study.study_instance_uid,
-            Study.description.label("study_description"),
-            Study.sex,
-            Study.age_years,
-            Study.study_date,
-            Patient.pseudonym,
-            Patient.shared,
-        )
-        .select_from(Item)
-        .join(Series)
-        .join(Study)
-        .join(Patient)
-        .where(Item.id.in_(ids))
-    )
-    rows = {row.id: row for row in db.execute(query)}
-    labels = _labels(db, {row.study_id for row in rows.values()})
-    return [
-        _hit(rows[item], score, more, labels.get(rows[item].study_id, {}))
-        for item, score, more in found
-        if item in rows
-    ]
-
-
-def _hit(row: Row[Any], score: float, more: int, labels: Mapping[str, tuple[str, ...]]) -> Hit:
-    return Hit(
-        id=row.uid,
-        score=round(float(score), 6),
-        study_instance_uid=row.study_instance_uid,
-        series_instance_uid=row.series_instance_uid,
-        sop_instance_uid=row.sop_instance_uid or "",
-        frame_number=None if row.frame_index is None else row.frame_index + 1,
-        kind=row.kind,
-        modality=row.modality,
-        body_part=row.body_part,
-        view=row.view,
-        description=row.series_description or row.study_description,
-        patient="" if row.shared else row.pseudonym,
-        sex=row.sex,
-        age_years=row.age_years,
-        study_date=row.study_date,
-        role=row.role,
-        flags=tuple(row.flags),
-        labels=labels,
-        more_in_study=more,
-    )
-
-
-def _labels(db: Connection, studies: set[int]) -> dict[int, dict[str, tuple[str, ...]]]:
-    found: dict[int, dict[str, tuple[str, ...]]] = defaultdict(dict)
-    rows = db.execute(
-        select(Label.study_id, Label.name, Label.value)
-        .where(and_(Label.study_id.in_(studies), Label.item_id.is_(None)))
-        .order_by(Label.name, Label.value)
-    )
-    for study, name, value in rows:
-        found[study][name] = (*found[study].get(name, ()), value)
     return found
