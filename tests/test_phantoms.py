@@ -1,4 +1,6 @@
 import csv
+import shutil
+import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from datetime import date
@@ -8,8 +10,9 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
-from pydicom.uid import UID, JPEG2000Lossless, RLELossless
+from pydicom.uid import UID, ExplicitVRLittleEndian, JPEG2000Lossless, RLELossless
 
+from indexer.dicom.report import report_text
 from indexer.errors import ConfigError
 from indexer.phantoms import (
     ABDOMEN_CT_FINDINGS,
@@ -388,3 +391,63 @@ def test_the_same_patient_looks_more_alike_than_another() -> None:
     again = [look(patient, 200 + patient) for patient in range(6)]
     alike = np.corrcoef(first, again)[:6, 6:]
     assert alike.argmax(axis=1).tolist() == list(range(6))
+
+
+# -- dcmtk as a judge -----------------------------------------------------------------------------
+
+needs_dcmtk = pytest.mark.skipif(shutil.which("dcmdump") is None, reason="dcmtk is not installed")
+
+
+def dcmtk(*command: object) -> str:
+    """Run a tool of dcmtk; its warnings and errors stand in the answer."""
+    done = subprocess.run(
+        [str(part) for part in command], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+def complaints(said: str) -> list[str]:
+    """Warnings and errors, but for one about dcmtk itself: its checker does not know UTF-8."""
+    lines = [line for line in said.splitlines() if line[:2] in ("W:", "E:", "F:")]
+    return [line for line in lines if "VR checker does not support" not in line]
+
+
+Cohort = tuple[Path, list[PhantomStudy]]
+
+
+@needs_dcmtk
+def test_dcmtk_reads_every_kind_without_a_complaint(cohort: Cohort) -> None:
+    paths = sorted(cohort[0].rglob("*.dcm"))
+    kinds = {pydicom.dcmread(p, stop_before_pixels=True).SOPClassUID: p for p in paths}
+    assert len(kinds) >= 5, "radiographs, CT, MR, ultrasound, reports"
+    for path in kinds.values():
+        assert dcmtk("dcmftest", path).startswith("yes: ")
+        assert complaints(dcmtk("dcmdump", path)) == []
+
+
+@needs_dcmtk
+def test_dcmtk_shows_the_words_of_a_report(cohort: Cohort) -> None:
+    paths = cohort[0].rglob("*.dcm")
+    report = next(p for p in paths if pydicom.dcmread(p, stop_before_pixels=True).Modality == "SR")
+    said = dcmtk("dsrdump", report)
+    words = report_text(pydicom.dcmread(report)).split()
+    assert complaints(said) == []
+    assert words
+    assert all(word in said for word in words)
+
+
+@needs_dcmtk
+def test_dcmtk_decodes_the_pixels_that_we_decode(cohort: Cohort, tmp_path: Path) -> None:
+    tools = {ExplicitVRLittleEndian: "dcmconv", RLELossless: "dcmdrle"}  # it has no JPEG 2000
+    done = set()
+    for path in sorted(cohort[0].rglob("*.dcm")):
+        ds = pydicom.dcmread(path)
+        kind = (ds.SOPClassUID, ds.file_meta.TransferSyntaxUID)
+        if "PixelData" not in ds or kind in done or kind[1] not in tools:
+            continue
+        done.add(kind)
+        dcmtk(tools[kind[1]], path, tmp_path / "native.dcm")
+        theirs = pydicom.dcmread(tmp_path / "native.dcm")
+        np.testing.assert_array_equal(theirs.pixel_array, ds.pixel_array)
+    assert {syntax for _, syntax in done} == set(tools)
