@@ -817,7 +817,7 @@ def test_info_counts_what_is_there(copy: Library, indexed: Indexed) -> None:
     assert info.patients == len({s.patient_id for s in indexed.plan})
     assert info.reports == count(copy, Report) == len(indexed.plan)
     assert info.labels == {"label": len(indexed.plan)}
-    assert info.spaces == [{"encoder": "texture", "dim": 1000, "vectors": 58}]
+    assert info.spaces == [{"encoder": "texture", "dim": 768, "vectors": 58}]
     assert sum(info.modalities.values()) == 58
     assert info.outcomes["indexed"] + info.outcomes["linked"] + info.outcomes["skipped"] == sum(
         1 for p in indexed.cohort.rglob("*") if p.is_file()

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import ndimage
 
 from indexer.encoders.texture import TextureEncoder
+from indexer.encoders.texture_blocks import WEIGHTS, built_in
 from indexer.errors import UnsupportedInputError
+from indexer.phantoms import abdomen_ct, radiograph, ultrasound
 from indexer.types import ImagePixels, Pixels, VolumePixels
 
 encoder = TextureEncoder()
@@ -235,12 +236,32 @@ def test_a_small_shift_changes_little_and_another_picture_much() -> None:
     assert cosine(image(disc()), image(stripes())) < 0.3
 
 
-def test_unrelated_pictures_are_nearly_orthogonal() -> None:
+def test_pictures_of_one_kind_are_near_and_other_kinds_far() -> None:
     rng = np.random.default_rng(5)
-    clouds = [
-        image(ndimage.gaussian_filter(rng.normal(size=(150, 150)), 10).astype(np.float32))
-        for _ in range(12)
-    ]
-    rows = np.stack([vector(pixels) for pixels in clouds])
-    between = (rows @ rows.T)[~np.eye(len(rows), dtype=bool)]
-    assert abs(float(between.mean())) < 0.3
+    y, x = np.mgrid[:150, :150]
+    drawn = {
+        "film": [radiograph(np.random.default_rng(i), size=200) for i in range(5)],
+        "sonogram": [ultrasound(np.random.default_rng(i))[0] for i in range(5)],
+        "CT": [abdomen_ct(np.random.default_rng(i))[12] for i in range(5)],
+        "noise": [rng.normal(size=(150, 150)) for _ in range(5)],
+        "stripes": [np.sin((x * np.cos(a) + y * np.sin(a)) / 3) for a in rng.uniform(0, 3, 5)],
+    }
+    rows = {
+        kind: np.stack([vector(image(np.asarray(each, np.float32))) for each in pictures])
+        for kind, pictures in drawn.items()
+    }
+    others = ~np.eye(5, dtype=bool)
+    for kind, own in rows.items():
+        within = float((own @ own.T)[others].mean())
+        assert within > 0.25
+        for other, theirs in rows.items():
+            if other != kind:
+                between = float((own @ theirs.T).mean())
+                assert between < min(0.5, within), f"{kind} against {other}"
+
+
+def test_the_weights_are_small_and_come_from_the_training_script() -> None:
+    assert WEIGHTS.stat().st_size < 5 << 20
+    fitted = built_in()
+    dims = [axes.shape[1] for axes in (fitted.edges_axes, fitted.relations_axes, fitted.words_axes)]
+    assert sum(dims) == encoder.spec.dim

@@ -1,6 +1,6 @@
 """What is known of each encoder before it is loaded: licence, size, files, what it is for.
 
-`syntopy models list` prints this table. An encoder that needs no weights has no files.
+`syntopy models list` prints this table. An encoder that needs none has no card.
 """
 
 from __future__ import annotations
