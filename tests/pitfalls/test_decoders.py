@@ -87,7 +87,7 @@ LOSSLESS: dict[UID, tuple[str, Encode]] = {
     syntaxes.JPEGLossless: ("imagecodecs", lossless_jpeg),
     syntaxes.JPEGLosslessSV1: ("imagecodecs", partial(imagecodecs.ljpeg_encode, bitspersample=12)),
     syntaxes.JPEGLSLossless: ("gdcm", imagecodecs.jpegls_encode),
-    syntaxes.JPEG2000Lossless: ("gdcm", jpeg_2000),
+    syntaxes.JPEG2000Lossless: ("pylibjpeg", jpeg_2000),
     syntaxes.HTJ2KLossless: ("pylibjpeg", htj2k),
     syntaxes.HTJ2KLosslessRPCL: ("pylibjpeg", htj2k),
 }
