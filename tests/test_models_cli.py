@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from models_command import answer, run
 from PIL import Image
 from safetensors.torch import save_file
 from tiny_models import (
@@ -18,9 +19,7 @@ from tiny_models import (
     shared_models,
     write_published,
 )
-from typer.testing import CliRunner, Result
 
-from api.cli.main import app
 from indexer.encoders.cards import CARDS
 from indexer.encoders.rad_dino import RECIPES
 from indexer.encoders.weights import MANIFEST, read_manifest
@@ -48,18 +47,6 @@ def ready(
     shared = shared_models(tmp_path_factory)
     monkeypatch.setenv("SYNTOPY_MODELS", str(shared))
     return shared
-
-
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(app, ["models", *(str(a) for a in arguments)])
-
-
-def answer(*arguments: object, code: int = 0) -> dict[str, Any]:
-    result = run(*arguments, "--json")
-    assert result.exit_code == code, result.output
-    found = json.loads(result.stdout)
-    assert isinstance(found, dict)
-    return found
 
 
 def refusal(*arguments: object) -> str:

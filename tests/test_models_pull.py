@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hub_server import Hub, serve
+from models_command import answer, run
 from tiny_models import MEDIMAGEINSIGHT, TOKENIZER, WRITERS, write_published
-from typer.testing import CliRunner, Result
 
-from api.cli.main import app
 from indexer.encoders.cards import CARDS
 from indexer.encoders.weights import damaged_files, file_sha256, read_manifest
 
@@ -40,18 +37,6 @@ def hub(tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     with serve(Hub(folders)) as found:
         monkeypatch.setenv("SYNTOPY_MIRROR", found.url)
         yield found
-
-
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(app, ["models", *(str(a) for a in arguments)])
-
-
-def answer(*arguments: object, code: int = 0) -> dict[str, Any]:
-    result = run(*arguments, "--json")
-    assert result.exit_code == code, result.output
-    found = json.loads(result.stdout)
-    assert isinstance(found, dict)
-    return found
 
 
 def refusal(*arguments: object) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_models import write_models
+from tiny_models import shared_models
 from typer.testing import CliRunner
 
 from api.cli.main import app
@@ -29,7 +29,7 @@ FILM = {"Modality": "CR", "BodyPartExamined": "CHEST"}
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_models(tmp_path_factory.mktemp("weights"))
+    return shared_models(tmp_path_factory)
 
 
 @pytest.fixture

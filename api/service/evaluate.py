@@ -56,9 +56,10 @@ def evaluate_retrieval(
         FilterError: the filter cannot be read.
     """
     found: dict[str, RetrievalReport] = {}
+    with reading(library.engine) as db:
+        labels, patients = _items(db, request)
     for space in library.spaces():
         with reading(library.engine) as db:
-            labels, patients = _items(db, request)
             ids, vectors = _vectors(db, space)
         chosen = [row for row, item in enumerate(ids) if item in labels]
         if not chosen:
