@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, Row, and_, select
@@ -17,11 +18,15 @@ from indexer.catalog.tables import (
     Series,
     Study,
 )
-from indexer.types import Hit
+from indexer.types import Hit, SliceMatch
 
 
-def describe_items(db: Connection, found: Sequence[tuple[int, float, int]]) -> list[Hit]:
-    """Describe items for a person."""
+def describe_items(
+    db: Connection,
+    found: Sequence[tuple[int, float, int]],
+    matches: Mapping[int, SliceMatch] | None = None,
+) -> list[Hit]:
+    """Describe items for a person: (item, score, further items of its study), and slices."""
     ids = [item for item, _, _ in found]
     first = (
         select(Instance.sop_instance_uid)
@@ -63,7 +68,10 @@ def describe_items(db: Connection, found: Sequence[tuple[int, float, int]]) -> l
     rows = {row.id: row for row in db.execute(query)}
     labels = _labels(db, {row.study_id for row in rows.values()})
     return [
-        _hit(rows[item], score, more, labels.get(rows[item].study_id, {}))
+        replace(
+            _hit(rows[item], score, more, labels.get(rows[item].study_id, {})),
+            match=(matches or {}).get(item),
+        )
         for item, score, more in found
         if item in rows
     ]

@@ -18,7 +18,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 from sqlalchemy import Connection, insert, select, update
 
 from indexer.catalog.database import reading, transaction
@@ -26,11 +25,13 @@ from indexer.catalog.tables import Instance, Job, LedgerRow, Series, now
 from indexer.catalog.writer import (
     CatalogWriter,
     SeriesChangedError,
+    StoredVector,
     Vectors,
     Written,
     uids_above,
 )
-from indexer.embedding import embed_each
+from indexer.embedding import Embedded, embed_each, places_in_volume
+from indexer.encoders.contract import Encoder, SliceEncoder
 from indexer.errors import StorageFullError
 from indexer.library import Library
 from indexer.projection import save_projection
@@ -50,7 +51,7 @@ from indexer.reading.tasks import earlier_slice, file_tasks, known_uids, read_ta
 from indexer.registry import make_encoder
 from indexer.sources.discover import Problem, SourceFile, discover
 from indexer.sources.tables import MetadataTable
-from indexer.types import Attributes, Outcome, Reason
+from indexer.types import Attributes, Embedding, Outcome, Reason
 from indexer.waiting import Waiting, rounds_of
 from indexer.workers import Failure, WorkerLimits, WorkerPool
 
@@ -428,18 +429,18 @@ class _Ingest:
 
     def _embed(self, items: Sequence[ItemDraft]) -> tuple[list[Vectors], list[str]]:
         """Vectors of each item by encoder, and of each what an encoder failed on, or ""."""
-        vectors: list[dict[str, tuple[bytes, float]]] = [{} for _ in items]
+        vectors: list[dict[str, StoredVector]] = [{} for _ in items]
         failed = [""] * len(items)
         for name, encoder in self._encoders.items():
             mine = [i for i, item in enumerate(items) if name in item.tensors]
             for part in _batches(mine, _FLUSH_ITEMS):
-                rows = embed_each(encoder, [items[i].tensors[name] for i in part])
-                for i, row in zip(part, rows, strict=True):
-                    if isinstance(row, str):
-                        failed[i] = f"{name}: {row}"
+                found = embed_each(encoder, [items[i].tensors[name] for i in part])
+                for i, one in zip(part, found, strict=True):
+                    if isinstance(one, str):
+                        failed[i] = f"{name}: {one}"
                     else:
-                        norm = float(np.linalg.norm(row))
-                        vectors[i][name] = ((row / norm).astype("<f2").tobytes(), norm)
+                        slices = _slices(encoder, items[i], one)
+                        vectors[i][name] = StoredVector(_stored(one.unit), one.norm, slices)
         return list(vectors), failed
 
     def _count(self, written: Sequence[Written], items: int) -> None:
@@ -490,6 +491,18 @@ class _Ingest:
         except StorageFullError:
             if state == "done":
                 raise
+
+
+def _slices(encoder: Encoder, item: ItemDraft, found: Embedded) -> tuple[tuple[int, bytes], ...]:
+    """Of a volume that was taken slice by slice, each vector with its place in the volume."""
+    if found.slices is None or item.kind != "volume" or not isinstance(encoder, SliceEncoder):
+        return ()
+    places = places_in_volume(encoder, found.slices, item.used_slices)
+    return tuple(zip(places, map(_stored, found.slices.rows), strict=True))
+
+
+def _stored(unit: Embedding) -> bytes:
+    return unit.astype("<f2").tobytes()
 
 
 def _batches(values: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:

@@ -19,9 +19,10 @@ from typing import Any
 
 import numpy as np
 from sqlalchemy import Connection, func, select
+from sqlalchemy.orm import InstrumentedAttribute
 
 from indexer.catalog.database import reading
-from indexer.catalog.tables import EmbeddingRow, Space
+from indexer.catalog.tables import EmbeddingRow, SliceRow, Space
 from indexer.errors import IndexCorruptError, LibraryCorruptError, StorageFullError
 from indexer.library import Library, SpaceInfo
 from indexer.registry import make_store, store_class
@@ -31,6 +32,27 @@ from indexer.types import Embeddings, ItemIds
 _BATCH = 20_000
 _UNIT = 1e-2
 """How far rounding to float16 may take a vector's length from 1."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Which vectors of a space lie in a store together.
+
+    Attributes:
+        name: begins the names of its files.
+        table: where the vectors are.
+        key: what a vector is called in the store.
+    """
+
+    name: str
+    table: type[EmbeddingRow | SliceRow]
+    key: InstrumentedAttribute[int]
+
+
+ITEMS = Layer("space", EmbeddingRow, EmbeddingRow.item_id)
+SLICES = Layer("slices", SliceRow, SliceRow.seq)
+"""Slices of volumes, by encoders that take them one by one."""
+LAYERS = (ITEMS, SLICES)
 
 
 @dataclass(frozen=True)
@@ -65,41 +87,59 @@ class Projection:
     damaged: bool
 
 
-def open_projection(library: Library, space: SpaceInfo) -> Projection:
+def open_projection(library: Library, space: SpaceInfo, layer: Layer = ITEMS) -> Projection:
     """The store of a space, current with the catalog; nothing is written."""
-    stored = _read_description(library, space)
-    store, note = _restore(library, space, stored)
+    stored = _read_description(library, space, layer)
+    store, note = _restore(library, space, layer, stored)
     with reading(library.engine) as db:
         generation = db.execute(select(Space.generation).where(Space.id == space.id)).scalar_one()
         high_water = stored.high_water if stored and store is not None else 0
         if store is not None:
             if stored and stored.generation != generation:
-                store.delete(np.setdiff1d(store.ids(), catalog_ids(db, space.id)))
-            high_water = _top_up(db, space, store, high_water)
-            if store.count() != catalog_count(db, space.id):
+                store.delete(np.setdiff1d(store.ids(), catalog_ids(db, space.id, layer)))
+            high_water = _top_up(db, space, layer, store, high_water)
+            if store.count() != catalog_count(db, space.id, layer):
                 # As after putting back an older catalog, which counts on from where it was.
                 store, note = None, "the index did not match the catalog and is rebuilt"
         if store is None:
             store = make_store(library.config.store, space.dim)
-            high_water = _top_up(db, space, store, 0)
+            high_water = _top_up(db, space, layer, store, 0)
     damaged = bool(note) and stored is not None
     return Projection(store, high_water, int(generation), note, damaged)
 
 
 def save_projection(library: Library, space: SpaceInfo) -> None:
-    """Bring the snapshot of a space up to the catalog, if its store has one; only a writer should.
+    """Bring the snapshots of a space up to the catalog, if its store has any; only a writer should.
 
     A store that can append never has its index loaded for that: memory stays bounded.
     """
+    if not hasattr(store_class(library.config.store), "restore"):
+        return
+    for layer in layers_of(library, space):
+        _save_layer(library, space, layer)
+
+
+def layers_of(library: Library, space: SpaceInfo) -> list[Layer]:
+    """The layers of a space: that of its items, and if any volume came slice by slice, of these."""
+    written = _description_path(library, space, SLICES).exists()
+    return [ITEMS, SLICES] if written or has_slices(library, space) else [ITEMS]
+
+
+def has_slices(library: Library, space: SpaceInfo) -> bool:
+    """Whether a space holds vectors of slices."""
+    with reading(library.engine) as db:
+        found = db.execute(select(SliceRow.seq).where(SliceRow.space_id == space.id).limit(1))
+        return found.scalar() is not None
+
+
+def _save_layer(library: Library, space: SpaceInfo, layer: Layer) -> None:
     chosen: type[Any] = store_class(library.config.store)
-    if not hasattr(chosen, "restore"):
-        return
-    stored = _read_description(library, space)
+    stored = _read_description(library, space, layer)
     if hasattr(chosen, "append"):
-        if not _append(library, space, chosen, stored):
-            _append(library, space, chosen, None)
+        if not _append(library, space, layer, chosen, stored):
+            _append(library, space, layer, chosen, None)
         return
-    projection = open_projection(library, space)
+    projection = open_projection(library, space, layer)
     new, generation = projection.high_water, projection.generation
     known = (stored.high_water, stored.generation) if stored else None
     if (new, generation) == known and not projection.note:
@@ -109,6 +149,7 @@ def save_projection(library: Library, space: SpaceInfo) -> None:
     _save(
         library,
         space,
+        layer,
         store.snapshot,
         count=store.count(),
         high_water=new,
@@ -117,23 +158,24 @@ def save_projection(library: Library, space: SpaceInfo) -> None:
 
 
 def _append(
-    library: Library, space: SpaceInfo, chosen: type[AppendableStore], stored: Snapshot | None
+    library: Library,
+    space: SpaceInfo,
+    layer: Layer,
+    chosen: type[AppendableStore],
+    stored: Snapshot | None,
 ) -> bool:
     """Write what the catalog has beyond ``stored``; False if that cannot be built upon."""
+    table = layer.table
     with reading(library.engine) as db:
         generation = int(
             db.execute(select(Space.generation).where(Space.id == space.id)).scalar_one()
         )
-        total = catalog_count(db, space.id)
-        newest = db.execute(
-            select(func.max(EmbeddingRow.seq)).where(EmbeddingRow.space_id == space.id)
-        ).scalar()
+        total = catalog_count(db, space.id, layer)
+        newest = db.execute(select(func.max(table.seq)).where(table.space_id == space.id)).scalar()
         since, before = (stored.high_water, stored.count) if stored else (0, 0)
         added = int(
             db.execute(
-                select(func.count()).where(
-                    EmbeddingRow.space_id == space.id, EmbeddingRow.seq > since
-                )
+                select(func.count()).where(table.space_id == space.id, table.seq > since)
             ).scalar_one()
         )
         if stored is not None:
@@ -150,12 +192,13 @@ def _append(
                 shutil.copyfile(library.index_folder / stored.file, path)
             else:
                 chosen.append(path, space.dim, np.empty(0, np.int64), _no_vectors(space.dim))
-            for _, ids, vectors in embeddings(db, space, since):
+            for _, ids, vectors in embeddings(db, space, since, layer):
                 chosen.append(path, space.dim, ids, vectors)
 
         _save(
             library,
             space,
+            layer,
             write,
             count=total,
             high_water=int(newest or 0),
@@ -175,40 +218,52 @@ def _is_sound(path: Path, stored: Snapshot) -> bool:
         return False
 
 
-def _top_up(db: Connection, space: SpaceInfo, store: VectorStore, since: int) -> int:
+def _top_up(db: Connection, space: SpaceInfo, layer: Layer, store: VectorStore, since: int) -> int:
     """Add what came after ``since``; returns the new high-water mark."""
-    for seqs, ids, vectors in embeddings(db, space, since):
+    for seqs, ids, vectors in embeddings(db, space, since, layer):
         store.upsert(ids, vectors)
         since = int(seqs[-1])
     return since
 
 
 def embeddings(
-    db: Connection, space: SpaceInfo, since: int = 0
+    db: Connection, space: SpaceInfo, since: int = 0, layer: Layer = ITEMS
 ) -> Iterator[tuple[np.ndarray, ItemIds, Embeddings]]:
-    """Batches of (seq, item id, float32 L2-normalised vectors) with ``seq`` above ``since``.
+    """Batches of (seq, id, float32 L2-normalised vectors) with ``seq`` above ``since``.
+
+    The id is that of the layer: of an item, or of a slice's row.
 
     Raises:
         LibraryCorruptError: a vector is damaged; `indexer.verify` finds and mends it.
     """
+    table = layer.table
     query = (
-        select(EmbeddingRow.seq, EmbeddingRow.item_id, EmbeddingRow.vector)
-        .where(EmbeddingRow.space_id == space.id, EmbeddingRow.seq > since)
-        .order_by(EmbeddingRow.seq)
+        select(table.seq, layer.key.label("id"), table.vector)
+        .where(table.space_id == space.id, table.seq > since)
+        .order_by(table.seq)
         .execution_options(yield_per=_BATCH)
     )
     for rows in db.execute(query).partitions():
-        vectors, sound = stored_vectors([r.vector for r in rows], space.dim)
-        if not sound.all():
-            raise LibraryCorruptError(
-                f"{(~sound).sum()} vectors of '{space.encoder}' are damaged; run: syntopy verify "
-                "--repair"
-            )
         yield (
             np.array([r.seq for r in rows], np.int64),
-            np.array([r.item_id for r in rows], np.int64),
-            renormalised(vectors),
+            np.array([r.id for r in rows], np.int64),
+            sound_vectors([r.vector for r in rows], space),
         )
+
+
+def sound_vectors(blobs: Sequence[bytes], space: SpaceInfo) -> Embeddings:
+    """Stored vectors as float32 unit rows.
+
+    Raises:
+        LibraryCorruptError: one is damaged; `indexer.verify` finds and mends it.
+    """
+    vectors, sound = stored_vectors(blobs, space.dim)
+    if not sound.all():
+        raise LibraryCorruptError(
+            f"{(~sound).sum()} vectors of '{space.encoder}' are damaged; run: syntopy verify "
+            "--repair"
+        )
+    return renormalised(vectors)
 
 
 def stored_vectors(blobs: Sequence[bytes], dim: int) -> tuple[np.ndarray, np.ndarray]:
@@ -228,15 +283,15 @@ def renormalised(vectors: np.ndarray) -> Embeddings:
     return wide
 
 
-def catalog_ids(db: Connection, space_id: int) -> ItemIds:
-    """All item ids that have a vector in a space, ascending."""
-    query = select(EmbeddingRow.item_id).where(EmbeddingRow.space_id == space_id)
+def catalog_ids(db: Connection, space_id: int, layer: Layer = ITEMS) -> ItemIds:
+    """All ids that have a vector in a space, ascending."""
+    query = select(layer.key).where(layer.table.space_id == space_id)
     return np.array(sorted(db.execute(query).scalars()), np.int64)
 
 
-def catalog_count(db: Connection, space_id: int) -> int:
+def catalog_count(db: Connection, space_id: int, layer: Layer = ITEMS) -> int:
     """How many vectors a space has."""
-    query = select(func.count()).where(EmbeddingRow.space_id == space_id)
+    query = select(func.count()).where(layer.table.space_id == space_id)
     return int(db.execute(query).scalar_one())
 
 
@@ -248,13 +303,13 @@ def rebuild(library: Library) -> None:
         save_projection(library, space)
 
 
-def _description_path(library: Library, space: SpaceInfo) -> Path:
-    return library.index_folder / f"space-{space.id}.json"
+def _description_path(library: Library, space: SpaceInfo, layer: Layer) -> Path:
+    return library.index_folder / f"{layer.name}-{space.id}.json"
 
 
-def _read_description(library: Library, space: SpaceInfo) -> Snapshot | None:
+def _read_description(library: Library, space: SpaceInfo, layer: Layer) -> Snapshot | None:
     try:
-        text = _description_path(library, space).read_text(encoding="utf-8")
+        text = _description_path(library, space, layer).read_text(encoding="utf-8")
         stored = Snapshot(**json.loads(text))
     except (OSError, ValueError, TypeError):
         return None
@@ -275,14 +330,14 @@ def _identity(library: Library, space: SpaceInfo) -> dict[str, Any]:
 
 
 def _restore(
-    library: Library, space: SpaceInfo, stored: Snapshot | None
+    library: Library, space: SpaceInfo, layer: Layer, stored: Snapshot | None
 ) -> tuple[VectorStore | None, str]:
     chosen: type[Any] = store_class(library.config.store)
     if not hasattr(chosen, "restore"):
         return None, ""
     if stored is None:
         with reading(library.engine) as db:
-            empty = catalog_count(db, space.id) == 0
+            empty = catalog_count(db, space.id, layer) == 0
         return None, "" if empty else "the index was missing and is rebuilt from the catalog"
     path = library.index_folder / stored.file
     try:
@@ -296,6 +351,7 @@ def _restore(
 def _save(
     library: Library,
     space: SpaceInfo,
+    layer: Layer,
     write: Callable[[Path], None],
     *,
     count: int,
@@ -305,7 +361,7 @@ def _save(
     """Write snapshot, then its description, each by rename; then drop older snapshots."""
     folder = library.index_folder
     folder.mkdir(exist_ok=True)
-    name = f"space-{space.id}-{high_water}-{generation}.index"
+    name = f"{layer.name}-{space.id}-{high_water}-{generation}.index"
     temporary = folder / f".{name}.{os.getpid()}"
     try:
         write(temporary)
@@ -319,15 +375,16 @@ def _save(
         )
         _publish(temporary, folder / name)
         temporary.write_text(json.dumps(description.__dict__, indent=1), encoding="utf-8")
-        _publish(temporary, _description_path(library, space))
+        _publish(temporary, _description_path(library, space, layer))
     except (OSError, RuntimeError) as error:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise StorageFullError(
             f"the index cannot be written to {folder}; free space and run: syntopy verify --repair"
         ) from error
-    killed = folder.glob(f".space-{space.id}-*")  # what a writer left that did not get this far
-    for old in (*folder.glob(f"space-{space.id}-*.index"), *killed):
+    # What a writer left that did not get this far.
+    killed = folder.glob(f".{layer.name}-{space.id}-*")
+    for old in (*folder.glob(f"{layer.name}-{space.id}-*.index"), *killed):
         if old.name != name:
             old.unlink(missing_ok=True)
 

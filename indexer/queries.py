@@ -21,14 +21,15 @@ from indexer.catalog.tables import (
     Study,
     Thumbnail,
 )
-from indexer.embedding import embed_each
-from indexer.encoders.contract import TextEncoder
+from indexer.embedding import Embedded, embed_each, places_in_volume
+from indexer.encoders.contract import Encoder, SliceEncoder, TextEncoder
 from indexer.errors import ConfigError, ItemNotFoundError, QueryError
 from indexer.hits import describe_items
 from indexer.library import Library, SpaceInfo
 from indexer.projection import renormalised
 from indexer.reading.drafts import InstanceDraft, ItemDraft, ReadOptions
 from indexer.registry import make_encoder
+from indexer.slices import SliceSet, slices_of
 from indexer.types import Embeddings, EncoderSpec, Flag, Hit, Role
 
 
@@ -47,6 +48,13 @@ class Query:
     pixel_hashes: frozenset[str]
     item_ids: frozenset[int]
     note: str = ""
+    slices: SliceSet | None = None
+    """Of volumes their slices; None where the vectors are all there is."""
+
+    @property
+    def pictures(self) -> SliceSet:
+        """All single pictures of the query; a phrase counts as one."""
+        return self.slices or SliceSet.whole(self.vectors)
 
 
 def spaces_for(library: Library, encoder: str | None, options: ReadOptions) -> list[SpaceInfo]:
@@ -105,10 +113,18 @@ def query_by_uid(library: Library, spaces: Sequence[SpaceInfo], uid: str) -> Que
         primary = [r for r in rows if r.role == Role.PRIMARY] or rows
         best = primary[len(primary) // 2]
         described = describe_items(db, [(best.id, 1.0, 0)])[0]
-    vectors = np.frombuffer(b"".join(r.vector for r in primary), "<f2").reshape(-1, space.dim)
+        slices = slices_of(db, space, [row.id for row in primary])
+    vectors = renormalised(
+        np.frombuffer(b"".join(r.vector for r in primary), "<f2").reshape(-1, space.dim)
+    )
+    parts = [
+        slices.get(row.id) or SliceSet.whole(vector[None])
+        for row, vector in zip(primary, vectors, strict=True)
+    ]
     return Query(
         space=space,
-        vectors=renormalised(vectors),
+        vectors=vectors,
+        slices=SliceSet.joined(parts),
         description=_described(described, len(primary)),
         thumbnail=best.webp,
         study=best.study_instance_uid,
@@ -211,13 +227,14 @@ def query_by_file(
         raise QueryError(f"{path.name}: no encoder can take it ({names})")
     usable = [item for item in items if space.encoder in item.tensors]
     encoder = make_encoder(options.context(space.encoder))
-    rows = embed_each(encoder, [item.tensors[space.encoder] for item in usable])
-    raw = np.stack([row for row in rows if not isinstance(row, str)] or [np.zeros(space.dim)])
-    if not raw.any():
-        raise QueryError(f"{path.name} cannot be embedded: {rows[0]}")
+    found = embed_each(encoder, [item.tensors[space.encoder] for item in usable])
+    made = [(i, e) for i, e in zip(usable, found, strict=True) if isinstance(e, Embedded)]
+    if not made:
+        raise QueryError(f"{path.name} cannot be embedded: {found[0]}")
     query = Query(
         space=space,
-        vectors=(raw / np.linalg.norm(raw, axis=1, keepdims=True)).astype(np.float32),
+        vectors=np.stack([embedded.unit for _, embedded in made]),
+        slices=SliceSet.joined([_pictures(encoder, item, embedded) for item, embedded in made]),
         description=_described_file(draft, len(usable)),
         thumbnail=usable[len(usable) // 2].thumbnail,
         study=draft.study_instance_uid,
@@ -229,6 +246,13 @@ def query_by_file(
         note=_doubt(encoder.spec, usable),
     )
     return _as_known(library, query, [item.uid for item in usable])
+
+
+def _pictures(encoder: Encoder, item: ItemDraft, found: Embedded) -> SliceSet:
+    if found.slices is None or item.kind != "volume" or not isinstance(encoder, SliceEncoder):
+        return SliceSet.whole(found.unit[None])
+    places = places_in_volume(encoder, found.slices, item.used_slices)
+    return SliceSet(found.slices.rows, np.zeros(len(places), np.int64), np.array(places))
 
 
 def _doubt(spec: EncoderSpec, items: Sequence[ItemDraft]) -> str:

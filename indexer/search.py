@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from sqlalchemy import ColumnElement, Connection, select
@@ -23,9 +24,10 @@ from indexer.errors import QueryError
 from indexer.filters import parse_filter, sql_condition
 from indexer.hits import describe_items
 from indexer.library import Library
-from indexer.projection import open_projection
+from indexer.projection import has_slices, open_projection
 from indexer.queries import Query, query_by_file, query_by_text, query_by_uid, spaces_for
 from indexer.reading.drafts import ReadOptions
+from indexer.slices import POOLINGS, RANKINGS, SliceRanker, matches, pooled_store
 from indexer.stores.contract import VectorStore
 from indexer.types import Embeddings, Hit, ItemIds, Role
 
@@ -46,6 +48,10 @@ class SearchRequest:
         roles: item roles to look at; None takes primary images and the query's own role.
         group: ``"study"`` lists each study once by its best item, ``"item"`` lists items.
         encoder: which space; None takes the library's first that can take the query.
+        rank: ``"pooled"`` compares one vector an item; ``"frequency"``, ``"max"`` and ``"sum"``
+            rank by slices, see `indexer.slices`.
+        pooling: how the slices of a volume make its one vector: ``"mean"``, which is stored, or
+            ``"median"``, ``"max"``, ``"min"``.
     """
 
     image: Path | None = None
@@ -58,6 +64,8 @@ class SearchRequest:
     roles: frozenset[Role] | None = None
     group: str = "study"
     encoder: str | None = None
+    rank: str = "pooled"
+    pooling: str = "mean"
 
 
 @dataclass(frozen=True)
@@ -109,13 +117,17 @@ def search(library: Library, request: SearchRequest, options: ReadOptions) -> Se
     if not projection.store.count():
         raise QueryError(f"{library.path} holds no items yet; index something first")
     notes = [note for note in (projection.note, query.note) if note]
+    if (request.rank, request.pooling) != ("pooled", "mean") and not has_slices(library, space):
+        notes.append(f"'{space.encoder}' keeps no vectors of slices: each item counts as one")
     with reading(library.engine) as db:
         excluded = _excluded(db, request, query, notes)
         allowed = None if condition is None else _allowed(db, condition)
-        found = _nearest(
-            db, projection.store, query.vectors, request, allowed=allowed, excluded=excluded
+        ranker = _ranker(
+            db, library, projection.store, query, request, allowed=allowed, excluded=excluded
         )
-        hits = describe_items(db, found)
+        found = _best(db, ranker, request)
+        volumes = matches(db, space, query.pictures, [item for item, _, _ in found])
+        hits = describe_items(db, found, volumes)
     candidates = _count(projection.store, allowed, excluded)
     if len(hits) < request.k:
         notes.append(f"only {len(hits)} found: no more pass the filter and the exclusions")
@@ -147,8 +159,15 @@ def _check(request: SearchRequest) -> None:
         raise QueryError("search with either an image file or a UID, or a text; one of them")
     if not 1 <= request.k <= MAX_K:
         raise QueryError(f"k is 1 to {MAX_K}, not {request.k}")
-    if request.group not in ("study", "item"):
-        raise QueryError(f"group is 'study' or 'item', not '{request.group}'")
+    for name, asked_for, known in (
+        ("group", request.group, ("study", "item")),
+        ("rank", request.rank, ("pooled", *RANKINGS)),
+        ("pooling", request.pooling, tuple(POOLINGS)),
+    ):
+        if asked_for not in known:
+            raise QueryError(f"{name} is one of {', '.join(known)}, not '{asked_for}'")
+    if request.rank != "pooled" and request.pooling != "mean":
+        raise QueryError(f"rank {request.rank} goes by slices: leave out pooling")
 
 
 def _excluded(
@@ -208,33 +227,85 @@ def _count(store: VectorStore, allowed: ItemIds | None, excluded: Mapping[int, s
     return int((~np.isin(held, np.fromiter(excluded, np.int64, len(excluded)))).sum())
 
 
-def _nearest(
+class Ranker(Protocol):
+    """Finds items near a query, when looking at so many vectors: best first, with scores.
+
+    Attributes:
+        first: how many to look at first.
+        total: how many there are.
+    """
+
+    first: int
+    total: int
+
+    def __call__(self, look: int) -> list[tuple[int, float]]:
+        """Look at so many."""
+
+
+class _Pooled:
+    """One vector an item; of several query vectors the best one counts for each item."""
+
+    def __init__(
+        self,
+        store: VectorStore,
+        vectors: Embeddings,
+        k: int,
+        *,
+        allowed: ItemIds | None,
+        excluded: Mapping[int, str],
+    ) -> None:
+        self._store, self._vectors = store, vectors
+        self._allowed, self._excluded = allowed, excluded
+        self.total = store.count() if allowed is None else len(allowed)
+        self.first = 4 * k + len(excluded) + 50
+
+    def __call__(self, look: int) -> list[tuple[int, float]]:
+        ids, scores = self._store.search(self._vectors, look, self._allowed)
+        best: dict[int, float] = {}
+        for item, score in zip(ids.ravel().tolist(), scores.ravel().tolist(), strict=True):
+            if item >= 0 and item not in self._excluded and score > best.get(item, -2.0):
+                best[item] = score
+        # To six digits, as shown: what differs beyond is rounding, and ties go by id.
+        return sorted(best.items(), key=lambda pair: (-round(pair[1], 6), pair[0]))
+
+
+def _ranker(
     db: Connection,
+    library: Library,
     store: VectorStore,
-    vectors: Embeddings,
+    query: Query,
     request: SearchRequest,
     *,
     allowed: ItemIds | None,
     excluded: Mapping[int, str],
-) -> list[tuple[int, float, int]]:
-    """Best (item id, score, more in its study), looking further until k groups are found.
+) -> Ranker:
+    """What the request asks for."""
+    if request.rank != "pooled":
+        return SliceRanker(
+            db,
+            library,
+            query.space,
+            items=store,
+            query=query.pictures,
+            how=request.rank,
+            allowed=allowed,
+            excluded=excluded,
+        )
+    vectors = query.vectors
+    if request.pooling != "mean":
+        store = pooled_store(library, query.space, request.pooling)
+        vectors = query.pictures.pooled(request.pooling)
+    return _Pooled(store, vectors, request.k, allowed=allowed, excluded=excluded)
 
-    Of several query vectors the best one counts for each item.
-    """
-    total = store.count() if allowed is None else len(allowed)
-    look = min(total, 4 * request.k + len(excluded) + 50)
+
+def _best(db: Connection, ranker: Ranker, request: SearchRequest) -> list[tuple[int, float, int]]:
+    """Best (item id, score, more in its study), looking further until k groups are found."""
+    look = min(ranker.total, ranker.first)
     while True:
-        ids, scores = store.search(vectors, look, allowed)
-        best: dict[int, float] = {}
-        for item, score in zip(ids.ravel().tolist(), scores.ravel().tolist(), strict=True):
-            if item >= 0 and item not in excluded and score > best.get(item, -2.0):
-                best[item] = score
-        # To six digits, as shown: what differs beyond is rounding, and ties go by id.
-        ranked = sorted(best.items(), key=lambda pair: (-round(pair[1], 6), pair[0]))
-        groups = _grouped(db, ranked, request.group)
-        if len(groups) >= request.k or look >= total:
+        groups = _grouped(db, ranker(look), request.group)
+        if len(groups) >= request.k or look >= ranker.total:
             return groups[: request.k]
-        look = min(total, look * 4)
+        look = min(ranker.total, look * 4)
 
 
 def _grouped(

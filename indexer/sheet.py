@@ -66,7 +66,8 @@ def _caption(draw: ImageDraw.ImageDraw, place: tuple[int, int], number: int, hit
     more = f"+{hit.more_in_study}" if hit.more_in_study else ""
     draw.text((x + _SIDE - 40, y), more, _SOFT, _font(15))
     age = f"{hit.age_years:.0f}y" if hit.age_years is not None else ""
-    tags = _join([hit.modality, hit.body_part, hit.view, f"{hit.sex}{age}"])
+    slice_ = f"slice {hit.match.number}/{hit.match.of}" if hit.match else ""
+    tags = _join([hit.modality, hit.body_part, hit.view, slice_, f"{hit.sex}{age}"])
     draw.text((x, y + 24), _cut(draw, tags, _SIDE, 15), _INK, _font(15))
     said = _labels(hit.labels) or hit.description
     draw.text((x, y + 46), _cut(draw, said, _SIDE, 15), _SOFT, _font(15))

@@ -239,14 +239,34 @@ class Attributes:
 
 
 @dataclass(frozen=True)
+class SliceMatch:
+    """The slice of a volume that is most like the query.
+
+    Attributes:
+        number, of: which slice, from one, of how many.
+        sop_instance_uid, frame_number: where it is.
+        score: its cosine with the query's slice.
+        query_slice: which slice of the query's volume, from one; None if the query is no volume.
+    """
+
+    number: int
+    of: int
+    sop_instance_uid: str
+    frame_number: int | None
+    score: float
+    query_slice: int | None
+
+
+@dataclass(frozen=True)
 class Hit:
     """One neighbour.
 
     Attributes:
         id: public id of the item.
-        score: cosine, higher is nearer, in [-1, 1].
+        score: higher is nearer: cosine in [-1, 1], or what the ranking by slices counts.
         patient: pseudonym, ``""`` where the id is missing or shared by strangers.
         more_in_study: further items of the same study among those looked at.
+        match: of a volume whose slices are known, the one that is most like the query.
     """
 
     id: str
@@ -268,3 +288,4 @@ class Hit:
     flags: tuple[str, ...]
     labels: Mapping[str, tuple[str, ...]]
     more_in_study: int = 0
+    match: SliceMatch | None = None

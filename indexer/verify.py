@@ -25,9 +25,12 @@ from indexer.catalog.tables import (
 from indexer.errors import FileRejectedError, LibraryCorruptError
 from indexer.library import Library, SpaceInfo
 from indexer.projection import (
+    LAYERS,
+    Layer,
     catalog_count,
     catalog_ids,
     embeddings,
+    layers_of,
     open_projection,
     rebuild,
     stored_vectors,
@@ -165,7 +168,7 @@ def _check_vectors(library: Library, repair: bool) -> list[Finding]:
     findings = []
     for space in library.spaces():
         with transaction(library.engine) as db:
-            bad = _damaged_vectors(db, space)
+            bad = sorted({item for layer in LAYERS for item in _damaged_vectors(db, space, layer)})
             if bad:
                 if repair:
                     _forget_items(db, bad)
@@ -174,11 +177,11 @@ def _check_vectors(library: Library, repair: bool) -> list[Finding]:
     return findings
 
 
-def _damaged_vectors(db: Connection, space: SpaceInfo) -> list[int]:
+def _damaged_vectors(db: Connection, space: SpaceInfo, layer: Layer) -> list[int]:
     """Ids of the items whose vectors are not what they should be."""
     query = (
-        select(EmbeddingRow.item_id, EmbeddingRow.vector)
-        .where(EmbeddingRow.space_id == space.id)
+        select(layer.table.item_id, layer.table.vector)
+        .where(layer.table.space_id == space.id)
         .execution_options(yield_per=_BATCH)
     )
     bad = []
@@ -214,15 +217,16 @@ def _check_ledger(library: Library, repair: bool) -> list[Finding]:
 def _check_index(library: Library, repair: bool) -> list[Finding]:
     """The index holds exactly the catalog's vectors."""
     findings = []
-    for space in library.spaces():
+    layers = [(space, layer) for space in library.spaces() for layer in layers_of(library, space)]
+    for space, layer in layers:
         with reading(library.engine) as db:
-            if _damaged_vectors(db, space):
+            if _damaged_vectors(db, space, layer):
                 continue  # found already; no index can equal them
-        projection = open_projection(library, space)
+        projection = open_projection(library, space, layer)
         with reading(library.engine) as db:
-            wanted = catalog_ids(db, space.id)
+            wanted = catalog_ids(db, space.id, layer)
             wrong = not np.array_equal(projection.store.ids(), wanted)
-            for _, ids, vectors in embeddings(db, space):
+            for _, ids, vectors in embeddings(db, space, layer=layer):
                 if wrong:
                     break
                 wrong = not np.allclose(projection.store.fetch(ids), vectors, atol=1e-3)

@@ -15,7 +15,7 @@ from api.cli.output import errors_on_one_line, out, print_json, print_note, sett
 
 if TYPE_CHECKING:
     from indexer.search import SearchAnswer
-    from indexer.types import Role
+    from indexer.types import Hit, Role
 
 
 def search(
@@ -55,6 +55,16 @@ def search(
     ] = None,
     group: Annotated[str, typer.Option(help="List each 'study' once, or every 'item'.")] = "study",
     encoder: Annotated[str, typer.Option(help="Search this encoder's space.")] = "",
+    rank: Annotated[
+        str,
+        typer.Option(
+            help="'pooled' compares one vector a volume; 'frequency', 'max' or 'sum' rank volumes "
+            "by their slices, where the encoder takes them one by one."
+        ),
+    ] = "pooled",
+    pooling: Annotated[
+        str, typer.Option(help="Slices of a volume to its one vector: mean, median, max, min.")
+    ] = "mean",
     as_json: JsonOption = False,
 ) -> None:
     """Find the studies most like a file, or like something in the library.
@@ -86,6 +96,8 @@ def search(
             roles=_roles(role or []),
             group=group,
             encoder=encoder or None,
+            rank=rank,
+            pooling=pooling,
         )
         with Library.open(settings.library) as opened:
             answer = service.search(opened, request, settings)
@@ -139,7 +151,7 @@ def print_answer(answer: SearchAnswer) -> None:
         table.add_row(
             str(number),
             f"{hit.score:.3f}",
-            " ".join(p for p in (hit.modality, hit.body_part, hit.view) if p),
+            " ".join(p for p in (hit.modality, hit.body_part, hit.view, _slice(hit)) if p),
             f"{hit.sex} {age}".strip(),
             labels or hit.description,
             hit.id,
@@ -156,6 +168,11 @@ def print_answer(answer: SearchAnswer) -> None:
         print_note(note)
     if answer.notice:
         out.print(answer.notice, style="yellow")
+
+
+def _slice(hit: Hit) -> str:
+    """Which slice of a volume fits best."""
+    return f"slice {hit.match.number}/{hit.match.of}" if hit.match else ""
 
 
 def _words(labels: object) -> str:

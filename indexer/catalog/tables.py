@@ -181,6 +181,26 @@ class EmbeddingRow(Base):
     norm: Mapped[float]
 
 
+class SliceRow(Base):
+    """The vector of one slice of a volume, as `EmbeddingRow` has it; of images there is none.
+
+    All slices of an item come in one transaction, so their ``seq`` follow each other.
+    """
+
+    __tablename__ = "slice_embedding"
+    __table_args__ = (
+        UniqueConstraint("space_id", "item_id", "slice_index"),
+        Index("ix_slice_embedding_space_seq", "space_id", "seq"),
+        {"sqlite_autoincrement": True},
+    )
+    seq: Mapped[int] = mapped_column(primary_key=True)
+    space_id: Mapped[int] = mapped_column(_cascade("space.id"))
+    item_id: Mapped[int] = mapped_column(_cascade("item.id"), index=True)
+    slice_index: Mapped[int]
+    """Zero-based place among the ``slices`` of the item."""
+    vector: Mapped[bytes] = mapped_column(LargeBinary)
+
+
 class Report(Base):
     """The words about a study: from a structured report or a table."""
 

@@ -19,6 +19,7 @@ from indexer.catalog.tables import (
     Patient,
     Report,
     Series,
+    SliceRow,
     Space,
     Study,
     Thumbnail,
@@ -29,8 +30,24 @@ from indexer.reading.drafts import FileResult, InstanceDraft, ItemDraft, Patient
 from indexer.sources.discover import SourceFile
 from indexer.types import Attributes, Outcome, Reason
 
-Vectors = Mapping[str, tuple[bytes, float]]
-"""Of one item: by encoder, the little-endian float16 vector and its norm before normalising."""
+
+@dataclass(frozen=True)
+class StoredVector:
+    """What one encoder made of one item, as it is stored.
+
+    Attributes:
+        vector: unit vector, little-endian float16.
+        norm: its length before normalising.
+        slices: of a volume taken slice by slice, places in the volume with their unit vectors.
+    """
+
+    vector: bytes
+    norm: float
+    slices: tuple[tuple[int, bytes], ...] = ()
+
+
+Vectors = Mapping[str, StoredVector]
+"""Of one item, by encoder."""
 
 _STUDY_FIELDS = {
     "study_date": "study_date",
@@ -387,12 +404,14 @@ class CatalogWriter:
                 for position, uid in enumerate(item.instance_uids)
             ],
         )
-        for encoder, (vector, norm) in vectors.items():
-            db.execute(
-                insert(EmbeddingRow).values(
-                    space_id=self._spaces[encoder], item_id=row, vector=vector, norm=norm
+        for encoder, made in vectors.items():
+            place = {"space_id": self._spaces[encoder], "item_id": row}
+            db.execute(insert(EmbeddingRow).values(**place, vector=made.vector, norm=made.norm))
+            if made.slices:
+                db.execute(
+                    insert(SliceRow),
+                    [place | {"slice_index": i, "vector": vector} for i, vector in made.slices],
                 )
-            )
 
     def _ledger(self, db: Connection, written: Written, sha256: str, sop_uid: str) -> None:
         source = written.source

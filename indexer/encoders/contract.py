@@ -85,6 +85,33 @@ class TextEncoder(Protocol):
         """Embed phrases: ``(n, dim)`` float32, not yet normalised."""
 
 
+@dataclass(frozen=True)
+class SliceVectors:
+    """Vectors of the slices of one input.
+
+    Attributes:
+        places: of each row, which of the prepared slices it is of; empty slices have none.
+        rows: float32 ``(slices, dim)``, unit rows.
+    """
+
+    places: tuple[int, ...]
+    rows: Embeddings
+
+
+@runtime_checkable
+class SliceEncoder(Protocol):
+    """An encoder of pictures that takes a volume slice by slice.
+
+    What its `embed` gives is the mean over the rows of `embed_slices`.
+    """
+
+    def sampled_slices(self, slices: int) -> list[int]:
+        """Which slices of a volume of so many are prepared, ascending: its stated rule."""
+
+    def embed_slices(self, batch: Sequence[Prepared]) -> list[SliceVectors]:
+        """The slices of each input; of an image it is one."""
+
+
 @runtime_checkable
 class PatchEncoder(Protocol):
     """An encoder that can say where in the image it saw what."""

@@ -157,8 +157,7 @@ class CtFm:
         """Vectors of one scan's patches: float32 ``(patches, 512)``."""
         from indexer.encoders.engine import Engine  # noqa: PLC0415 - torch
 
-        patches = list(patches_of(volume, self.recipe))
-        return Engine(self._context.device).run(self._pooled, patches)
+        return Engine(self._context.device).run(self._pooled, patches_of(volume, self.recipe))
 
     def _pooled(self, patches: Tensor) -> Tensor:
         deepest: Tensor = self._network(patches)[-1]

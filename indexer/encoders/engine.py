@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import torch
@@ -50,19 +51,22 @@ class Engine:
         """Put a network where it runs, in evaluation mode."""
         return network.eval().to(self.place)
 
-    def run(self, forward: Callable[[Tensor], Tensor], batch: Sequence[np.ndarray]) -> Array:
+    def run(self, forward: Callable[[Tensor], Tensor], inputs: Iterable[np.ndarray]) -> Array:
         """Forward equal-shaped float32 inputs, in halves where memory does not suffice.
 
         Args:
             forward: of the network, ``(n, ...)`` to ``(n, ...)``.
-            batch: the inputs.
+            inputs: one at least; taken as they are needed, so that a generator costs little memory.
 
         Returns:
             float32, one row an input.
         """
         size = _AT_ONCE[self.place.type == "cuda"]
-        parts = [batch[start : start + size] for start in range(0, len(batch), size)]
-        return np.concatenate([self._halving(forward, part) for part in parts])
+        source = iter(inputs)
+        found = []
+        while part := list(islice(source, size)):
+            found.append(self._halving(forward, part))
+        return np.concatenate(found)
 
     def _halving(self, forward: Callable[[Tensor], Tensor], batch: Sequence[np.ndarray]) -> Array:
         try:

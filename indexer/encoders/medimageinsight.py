@@ -9,6 +9,7 @@ vector is the mean of its slices' unit vectors.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +19,7 @@ import numpy as np
 
 from indexer.dicom.render import volume_slice
 from indexer.dicom.sampling import sample_indices
-from indexer.encoders.contract import EncoderContext
+from indexer.encoders.contract import EncoderContext, SliceVectors
 from indexer.encoders.recipe import Jpeg, Levels, Recipe, Resize, Rgb, network_input
 from indexer.encoders.weights import (
     load_state,
@@ -88,6 +89,8 @@ class MedImageInsight:
     def prepare(self, pixels: Pixels) -> Prepared:
         """Make the 8-bit pictures: uint8 ``(n, 480, 480, 3)``, one for an image.
 
+        Of a volume those of `sampled_slices`; black where a slice is empty, as at its ends.
+
         Raises:
             UnsupportedInputError: constant, or NaN.
         """
@@ -95,31 +98,39 @@ class MedImageInsight:
             return self.recipe.picture(pixels)[None]
         if not np.isfinite(pixels.values).all():
             raise UnsupportedInputError("the pixels hold NaN or infinity")
-        pictures = []
-        for index in sample_indices(len(pixels.values), MAX_SLICES):
-            try:
-                pictures.append(self.recipe.picture(volume_slice(pixels, index)))
-            except UnsupportedInputError:
-                continue  # an empty slice at the end of a volume is common
-        if not pictures:
+        sampled = self.sampled_slices(len(pixels.values))
+        pictures = np.zeros((len(sampled), SIDE, SIDE, 3), np.uint8)
+        for place, index in enumerate(sampled):
+            with suppress(UnsupportedInputError):
+                pictures[place] = self.recipe.picture(volume_slice(pixels, index))
+        if not pictures.any():
             raise UnsupportedInputError("constant image")
-        return np.stack(pictures)
+        return pictures
+
+    def sampled_slices(self, slices: int) -> list[int]:
+        """At most 24, the centres of bins of equal width."""
+        return sample_indices(slices, MAX_SLICES)
 
     def embed(self, batch: Sequence[Prepared]) -> Embeddings:
         """Vectors of images, and of volumes the mean of their slices': float32 ``(n, 1024)``."""
         if not batch:
             return np.empty((0, self.spec.dim), np.float32)
-        return np.stack([rows.mean(axis=0) for rows in self.embed_slices(batch)])
+        return np.stack([slices.rows.mean(axis=0) for slices in self.embed_slices(batch)])
 
-    def embed_slices(self, batch: Sequence[Prepared]) -> list[Embeddings]:
-        """Unit vectors of the slices of each input: float32 ``(slices, 1024)``."""
+    def embed_slices(self, batch: Sequence[Prepared]) -> list[SliceVectors]:
+        """Unit vectors of the slices of each input that are not empty."""
         from indexer.encoders.engine import Engine  # noqa: PLC0415 - torch
 
-        pictures = [network_input(picture, self.recipe) for one in batch for picture in one]
-        rows = Engine(self._context.device).run(self._image_tower, pictures)
+        places = [tuple(np.flatnonzero(one.any(axis=(1, 2, 3))).tolist()) for one in batch]
+        inputs = (
+            network_input(one[place], self.recipe)
+            for one, own in zip(batch, places, strict=True)
+            for place in own
+        )
+        rows = Engine(self._context.device).run(self._image_tower, inputs)
         rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-        ends = np.cumsum([len(one) for one in batch])[:-1]
-        return np.split(rows, ends)
+        ends = np.cumsum([len(own) for own in places])[:-1]
+        return [SliceVectors(*each) for each in zip(places, np.split(rows, ends), strict=True)]
 
     def embed_text(self, texts: Sequence[str]) -> Embeddings:
         """Vectors of phrases, cut after 77 tokens: float32 ``(n, 1024)``, not normalised."""

@@ -100,7 +100,7 @@ class RadDino:
             tokens: Tensor = pick(self._network(inputs).last_hidden_state)
             return tokens
 
-        inputs = [network_input(picture, self.recipe) for picture in batch]
+        inputs = (network_input(picture, self.recipe) for picture in batch)
         return Engine(self._context.device).run(forward, inputs)
 
     @cached_property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -99,8 +99,15 @@ class ItemDraft:
     frame_index: int | None = None
     stack: str = ""
     slices: int = 1
+    used: tuple[int, ...] | None = None
+    """Which of the slices reach the encoders, where not all do."""
     flags: tuple[Flag, ...] = ()
     details: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def used_slices(self) -> Sequence[int]:
+        """Places of the slices that reach the encoders."""
+        return range(self.slices) if self.used is None else self.used
 
 
 @dataclass(frozen=True)

@@ -183,7 +183,8 @@ class SliceAssembler:
             for key in stack.keys:
                 self.rejected[key] = (Reason.BLANK, "every slice of its volume is blank")
             return
-        keys = [k for k in stack.keys if k in self._kept]
+        places = [place for place, k in enumerate(stack.keys) if k in self._kept]
+        keys = [stack.keys[place] for place in places]
         pixels = _volume_pixels(stack, [self._kept.pop(k) for k in keys])
         try:
             prepared = prepare_item(pixels, self._options)
@@ -211,6 +212,7 @@ class SliceAssembler:
                 instance_uids=uids,
                 stack=stack.label,
                 slices=len(stack.keys),
+                used=tuple(places) if len(places) < len(stack.keys) else None,
                 flags=_sorted(flags),
                 details={
                     "spacing_mm": [round(v, 5) for v in stack.spacing],
@@ -218,7 +220,8 @@ class SliceAssembler:
                     "origin_mm": [round(v, 3) for v in stack.origin],
                     "tilt_degrees": round(stack.tilt_degrees, 2),
                     "slices_used": len(keys),
-                },
+                }
+                | ({"frames": list(stack.keys)} if self._one_object else {}),
             )
         )
 
