@@ -30,6 +30,7 @@ from indexer.errors import (
     LibraryVersionError,
     StorageFullError,
 )
+from indexer.reading.routing import FILE, Rule, read_rules
 from indexer.registry import encoder_names, known_encoder, store_class
 from indexer.types import EncoderSpec
 
@@ -87,14 +88,19 @@ class Library:
         phi: str = "pseudonym",
         encoders: tuple[str, ...] = ("texture",),
         store: str = "faiss",
+        rules: Path | None = None,
     ) -> Library:
-        """Make an empty library in a new or empty folder.
+        """Make an empty library in a new or empty folder, with a copy of a file of ``rules``.
 
         Raises:
-            ConfigError: the folder holds something, or a name is unknown.
+            ConfigError: the folder holds something, a name is unknown, or the rules are wrong.
             StorageFullError: the folder cannot be written.
         """
         _check_choices(phi, encoders, store)
+        if rules is not None and not rules.is_file():
+            raise ConfigError(f"{rules} is not a file")
+        if rules is not None:
+            read_rules(rules, encoders)
         path = path.absolute()
         # Built beside its place and renamed, so that a half-made library is never found.
         building = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
@@ -104,6 +110,8 @@ class Library:
             building.mkdir(parents=True)
             try:
                 _write_new(building, phi, encoders, store)
+                if rules is not None:
+                    shutil.copyfile(rules, building / FILE)
                 if path.exists():
                     path.rmdir()
                 building.rename(path)
@@ -139,6 +147,15 @@ class Library:
     def engine(self) -> Engine:
         """The catalog's database engine."""
         return open_engine(self.path / _CATALOG)
+
+    @cached_property
+    def rules(self) -> tuple[Rule, ...]:
+        """Which encoders get what, as ``routing.toml`` says; without it what each is made for.
+
+        Raises:
+            ConfigError: the file cannot be read, or names an encoder that the library has not.
+        """
+        return read_rules(self.path / FILE, self.config.encoders)
 
     @property
     def index_folder(self) -> Path:

@@ -257,7 +257,11 @@ def _pictures(encoder: Encoder, item: ItemDraft, found: Embedded) -> SliceSet:
 
 def _doubt(spec: EncoderSpec, items: Sequence[ItemDraft]) -> str:
     """What must be said where an encoder may have got what it was not made for."""
-    if spec.modalities and any(Flag.MODALITY_UNKNOWN in item.flags for item in items):
+    flags = {flag for item in items for flag in item.flags}
+    made_for = ", ".join(sorted(spec.modalities | spec.body_parts))
+    if Flag.OUTSIDE_PURPOSE in flags:
+        return f"by a rule of the library '{spec.name}' gets this; it was made for {made_for}"
+    if spec.modalities and Flag.MODALITY_UNKNOWN in flags:
         made_for = ", ".join(sorted(spec.modalities))
         return f"the modality of the query is not stated; '{spec.name}' was made for {made_for}"
     return ""

@@ -100,6 +100,7 @@ class Flag(StrEnum):
     WHOLE_SLIDE_TILES = "whole_slide_tiles"
     BURNED_IN_SUSPECT = "burned_in_suspect"
     MODALITY_UNKNOWN = "modality_unknown"
+    OUTSIDE_PURPOSE = "outside_purpose"
 
 
 class Role(StrEnum):

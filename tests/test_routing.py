@@ -17,6 +17,7 @@ from api.cli.main import app
 from api.service import ingest, search
 from indexer.catalog.database import reading
 from indexer.config import Settings
+from indexer.errors import ConfigError
 from indexer.library import Library
 from indexer.search import SearchRequest
 from indexer.types import Flag, Reason
@@ -120,6 +121,87 @@ def test_what_no_encoder_was_made_for_is_rejected_with_the_reason(
         assert vectors(films).keys() == {"chest film", "film of something", "photograph"}
 
 
+RULES = """
+[[rule]]                      # sonograms are close enough to films for us
+modality = ["US"]
+kind = "image"
+encoders = ["rad-dino"]
+
+[[rule]]
+modality = ["CR"]
+body_part = ["HAND", ""]
+encoders = ["texture"]
+
+[[rule]]
+channels = 3
+encoders = []
+"""
+
+
+@pytest.fixture
+def ruled(tmp_path: Path, archive: Path, settings: Settings) -> Iterator[Library]:
+    rules = tmp_path / "rules.toml"
+    rules.write_text(RULES, encoding="utf-8")
+    colour = np.stack([picture(n, 64, 64, top=250) for n in range(3)], -1)
+    Image.fromarray(colour.astype(np.uint8)).save(archive / "colour.png")
+    encoders = ("rad-dino", "ct-fm", "texture")
+    with Library.create(tmp_path / "ruled", encoders=encoders, store="exact", rules=rules) as made:
+        ingest.index(made, ingest.IndexRequest([archive]), settings)
+        yield made
+
+
+def test_the_first_rule_that_fits_decides_and_where_none_fits_the_cards_do(ruled: Library) -> None:
+    assert vectors(ruled) == {
+        "chest film": {"rad-dino", "texture"},
+        "hand film": {"texture"},
+        "film of something": {"texture"},
+        "sonogram": {"rad-dino"},
+        "photograph": {"rad-dino", "texture"},
+        "CT": {"ct-fm", "texture"},
+        "MR": {"texture"},
+    }
+    (colour,) = [e for e in ingest.rejected(ruled) if Path(e.source).stem == "colour"]
+    assert "rule 3 of routing.toml names no encoder" in colour.detail
+
+
+def test_what_a_rule_gives_to_an_encoder_it_was_not_made_for_is_flagged_and_said(
+    ruled: Library, archive: Path, settings: Settings
+) -> None:
+    asked = SearchRequest(image=archive / "sonogram.dcm", own_study=True, same_patient=True)
+    answer = search.search(ruled, asked, settings)
+    assert (
+        "by a rule of the library 'rad-dino' gets this; it was made for CHEST, CR, DX, LUNG, THORAX"
+        in answer.notes
+    )
+    film = search.search(ruled, SearchRequest(image=archive / "chest film.dcm"), settings)
+    flags = {hit.modality: hit.flags for hit in film.hits}
+    assert Flag.OUTSIDE_PURPOSE in flags["US"]
+    assert Flag.OUTSIDE_PURPOSE not in flags[""]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[[rule]\n", "cannot be read"),
+        ("[rules]\nencoders = []\n", "holds more than"),
+        ('[[rule]]\nmodality = ["CT"]\n', "rule 1, encoders: Field required"),
+        ('[[rule]]\nencoders = []\n[[rule]]\nkind = "film"\nencoders = []\n', "rule 2, kind"),
+        ("[[rule]]\nbodypart = []\nencoders = []\n", "rule 1, bodypart: Extra inputs"),
+        ('[[rule]]\nencoders = ["merlot"]\n', "rule 1, encoders: the library has no merlot"),
+    ],
+)
+def test_rules_that_cannot_be_meant_are_refused_by_file_rule_and_field(
+    text: str, said: str, tmp_path: Path
+) -> None:
+    rules = tmp_path / "rules.toml"
+    rules.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError) as refused:
+        Library.create(tmp_path / "library", rules=rules)
+    assert said in str(refused.value)
+    assert "rules.toml" in str(refused.value)
+    assert not (tmp_path / "library").exists()
+
+
 def test_the_command_explains(
     library: Library, archive: Path, models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,6 +217,12 @@ def test_the_command_explains(
         "rad-dino": (False, "made for CHEST, LUNG, THORAX, not HAND"),
         "ct-fm": (False, "takes no image"),
         "texture": (True, "1 image; takes every modality"),
+    }
+    (library.path / "routing.toml").write_text(RULES, encoding="utf-8")
+    assert routes("sonogram.dcm") == {
+        "rad-dino": (True, "1 image; by a rule, though made for CHEST, CR, DX, LUNG, THORAX"),
+        "ct-fm": (False, "rule 1 of routing.toml names rad-dino"),
+        "texture": (False, "rule 1 of routing.toml names rad-dino"),
     }
     assert routes("photograph.png")["rad-dino"] == (
         True,

@@ -374,7 +374,7 @@ def test_captures_and_derived_images_have_their_roles(edited: Library) -> None:
         ({"k": 0}, QueryError, "k is 1 to 10000, not 0"),
         ({"k": 10_001}, QueryError, "k is 1 to 10000, not 10001"),
         ({"k": -1}, QueryError, "not -1"),
-        ({"group": "patient"}, QueryError, "'study' or 'item', not 'patient'"),
+        ({"group": "patient"}, QueryError, "group is one of study, item, not 'patient'"),
         ({"filter": "colour=red"}, FilterError, "unknown field 'colour'"),
         ({"encoder": "nosuch"}, ConfigError, "no space of 'nosuch'; it has texture"),
         ({"uid": "1.2.3"}, ItemNotFoundError, "'1.2.3'"),

@@ -26,6 +26,10 @@ def init(
         list[str] | None, typer.Option(help="Encoder to fill the library with. May be repeated.")
     ] = None,
     store: Annotated[str, typer.Option(help="Vector store: faiss or exact.")] = "faiss",
+    rules: Annotated[
+        Path | None,
+        typer.Option(help="TOML file that says which encoders get what (docs/encoders.md)."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make an empty library.
@@ -39,7 +43,9 @@ def init(
 
         settings = settings_with(path or library)
         encoders = tuple(encoder or ["texture"])
-        made = Library.create(settings.library, phi=phi, encoders=encoders, store=store)
+        made = Library.create(
+            settings.library, phi=phi, encoders=encoders, store=store, rules=rules
+        )
         with made:
             if as_json:
                 print_json({"path": made.path, **vars(made.config)})

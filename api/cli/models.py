@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.progress import (
@@ -21,6 +21,9 @@ from rich.table import Table
 
 from api.cli.options import JsonOption, LibraryOption
 from api.cli.output import USAGE, err, errors_on_one_line, out, print_json, settings_with
+
+if TYPE_CHECKING:
+    from indexer.reading.routing import Rule
 
 app = typer.Typer(
     name="models",
@@ -244,11 +247,12 @@ def route(
         from indexer.registry import encoder_names
 
         settings = settings_with(library)
-        names = tuple(encoder_names())
+        names: tuple[str, ...] = tuple(encoder_names())
+        rules: tuple[Rule, ...] = ()
         if library is not None or (settings.library / "library.toml").is_file():
             with Library.open(settings.library) as opened:
-                names = opened.config.encoders
-        found = service.route(settings, names, file)
+                names, rules = opened.config.encoders, opened.rules
+        found = service.route(settings, names, file, rules)
     if as_json:
         print_json({"routes": found})
         return

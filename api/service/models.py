@@ -39,7 +39,7 @@ from indexer.errors import (
 )
 from indexer.phantoms import probe_images, probe_volume
 from indexer.reading.drafts import ItemDraft, ReadOptions
-from indexer.reading.preparing import not_made_for
+from indexer.reading.routing import Rule, verdict_on
 from indexer.registry import encoder_names, make_encoder, recipes_of
 from indexer.types import EncoderSpec, Flag, Pixels, Reason
 
@@ -335,7 +335,9 @@ def _probe(context: EncoderContext) -> dict[str, np.ndarray]:
     encoder = make_encoder(context)
     drawn: dict[str, Pixels] = {f"image {n}": image for n, image in enumerate(probe_images())}
     drawn |= {} if "image" in encoder.spec.inputs else {"volume": probe_volume()}
-    probes = {k: pixels for k, pixels in drawn.items() if not not_made_for(encoder.spec, pixels)}
+    probes = {
+        k: pixels for k, pixels in drawn.items() if not verdict_on(encoder.spec, pixels).refusal
+    }
     prepared = [encoder.prepare(pixels) for pixels in probes.values()]
     rows = encoder.embed(prepared)
     if not np.allclose(encoder.embed(prepared[:1])[0], rows[0], rtol=1e-4, atol=1e-5):
@@ -411,7 +413,9 @@ def preview(settings: Settings, name: str, file: Path, out: Path) -> tuple[int, 
     return picture.shape[0], picture.shape[1]
 
 
-def route(settings: Settings, names: Sequence[str], file: Path) -> list[Route]:
+def route(
+    settings: Settings, names: Sequence[str], file: Path, rules: tuple[Rule, ...] = ()
+) -> list[Route]:
     """For each encoder whether it gets a file, and why.
 
     Raises:
@@ -421,7 +425,9 @@ def route(settings: Settings, names: Sequence[str], file: Path) -> list[Route]:
 
     found = []
     for name in names:
-        options = ReadOptions((name,), key=b"", models=settings.models, device=settings.device)
+        options = ReadOptions(
+            (name,), key=b"", models=settings.models, device=settings.device, rules=rules
+        )
         try:
             _, items = read_query(file, options)
         except WeightsError as error:
@@ -438,6 +444,9 @@ def route(settings: Settings, names: Sequence[str], file: Path) -> list[Route]:
 
 def _why(spec: EncoderSpec, items: Sequence[ItemDraft]) -> str:
     said = f"{len(items)} {items[0].kind}{'s' if len(items) > 1 else ''}"
+    made_for = ", ".join(sorted(spec.modalities | spec.body_parts))
+    if any(Flag.OUTSIDE_PURPOSE in item.flags for item in items):
+        return f"{said}; by a rule, though made for {made_for}"
     if not spec.modalities:
         return f"{said}; takes every modality"
     made_for = ", ".join(sorted(spec.modalities))

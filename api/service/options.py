@@ -17,4 +17,5 @@ def read_options(library: Library, settings: Settings) -> ReadOptions:
         max_pixel_bytes=settings.max_pixel_mb << 20,
         models=settings.models,
         device=settings.device,
+        rules=library.rules,
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from indexer.dicom.identity import PatientFingerprint
 from indexer.encoders.contract import EncoderContext
+from indexer.reading.routing import Rule
 from indexer.sources.discover import SourceFile
 from indexer.types import Attributes, Flag, Outcome, Prepared, Reason, Role
 
@@ -33,6 +34,7 @@ class ReadOptions:
         max_stacks: stacks of a series that become items, evenly spaced (V7).
         thumbnail: side of the thumbnails in pixels.
         models, device: where weights lie, and where networks run.
+        rules: which encoders get what; without any each gets what it was made for.
     """
 
     encoders: tuple[str, ...]
@@ -47,6 +49,7 @@ class ReadOptions:
     thumbnail: int = 256
     models: Path = Path("models")
     device: str = "auto"
+    rules: tuple[Rule, ...] = ()
 
     def context(self, encoder: str) -> EncoderContext:
         """What an encoder of this name is made with."""

@@ -143,7 +143,7 @@ class SliceAssembler:
                 thumbnail=prepared.thumbnail,
                 instance_uids=(self._uids[key],),
                 frame_index=self._frame_name(key),
-                flags=_sorted({*self._flags[key], *self._singles[key]}),
+                flags=_sorted({*self._flags[key], *self._singles[key], *prepared.flags}),
                 details={"frames": len(self._headers), "sampled": sorted(self._singles)}
                 if self._one_object
                 else {},

@@ -16,7 +16,13 @@ from tiny_models import shared_models
 
 from api.service import ingest, search
 from indexer.config import Settings
-from indexer.encoders.contract import Encoder, EncoderContext, PatchEncoder, TextEncoder
+from indexer.encoders.contract import (
+    Encoder,
+    EncoderContext,
+    PatchEncoder,
+    SliceEncoder,
+    TextEncoder,
+)
 from indexer.errors import ConfigError, UnknownEncoderError, UnsupportedInputError
 from indexer.library import Library
 from indexer.registry import encoder_names, make_encoder, make_store, recipes_of, store_names
@@ -146,6 +152,19 @@ def test_a_batch_gives_what_each_gives_alone(encoder: Encoder) -> None:
     alone = np.concatenate([encoder.embed([one]) for one in prepared])
     np.testing.assert_allclose(encoder.embed(prepared), alone, atol=1e-5)
     np.testing.assert_allclose(encoder.embed(prepared[::-1]), alone[::-1], atol=1e-5)
+
+
+def test_of_slices_the_vector_is_the_mean_of_unit_rows(encoder: Encoder) -> None:
+    if not isinstance(encoder, SliceEncoder):
+        pytest.skip("takes volumes whole")
+    batch = [encoder.prepare(volume(slices)) for slices in (3, 30)]
+    found = encoder.embed_slices(batch)
+    for one, slices, count in zip(encoder.embed(batch), found, (3, 30), strict=True):
+        sampled = encoder.sampled_slices(count)
+        assert sampled == sorted(set(sampled) & set(range(count)))
+        assert slices.places == tuple(range(len(sampled)))
+        assert np.linalg.norm(slices.rows, axis=1) == pytest.approx(1, abs=1e-5)
+        assert one == pytest.approx(slices.rows.mean(axis=0), abs=1e-5)
 
 
 def test_different_pictures_get_different_vectors(encoder: Encoder) -> None:
