@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Literal
 
 from platformdirs import user_data_path
 from pydantic import Field, ValidationError
@@ -25,6 +26,8 @@ class Settings(BaseSettings):
         max_file_mb, max_pixel_mb: caps on a file and on its decoded pixels.
         models: folder of model weights; shared by all libraries.
         device: where networks run: cpu, cuda, cuda:1, or auto.
+        precision: of their arithmetic: float32, bfloat16, or auto (bfloat16 on a GPU alone).
+        compile: whether networks are compiled before they run.
         mirror: URL of a server laid out like the hub that weights come from.
     """
 
@@ -38,6 +41,8 @@ class Settings(BaseSettings):
     max_pixel_mb: int = Field(default=512, ge=1)
     models: Path = Field(default_factory=lambda: user_data_path("syntopy") / "models")
     device: str = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    compile: bool = False
     mirror: str = ""
 
     @property

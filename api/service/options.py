@@ -17,5 +17,7 @@ def read_options(library: Library, settings: Settings) -> ReadOptions:
         max_pixel_bytes=settings.max_pixel_mb << 20,
         models=settings.models,
         device=settings.device,
+        precision=settings.precision,
+        compile=settings.compile,
         rules=library.rules,
     )

@@ -22,11 +22,16 @@ class EncoderContext:
             recipes (``medimageinsight:mirror``). Its ``spec`` has this name.
         models: folder of model weights.
         device: where networks run: ``cpu``, ``cuda``, ``cuda:1`` or ``auto``.
+        precision: of their arithmetic: ``float32``, ``bfloat16``, or ``auto``, which is the latter
+            on a GPU and the former elsewhere.
+        compile: whether networks are compiled before they run.
     """
 
     name: str
     models: Path = Path("models")
     device: str = "auto"
+    precision: str = "auto"
+    compile: bool = False
 
     def choose(self, recipes: Mapping[str, Choice]) -> Choice:
         """The recipe that the name asks for; the first one if it asks for none.

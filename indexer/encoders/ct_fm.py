@@ -155,9 +155,9 @@ class CtFm:
 
     def embed_patches_of(self, volume: Prepared) -> Embeddings:
         """Vectors of one scan's patches: float32 ``(patches, 512)``."""
-        from indexer.encoders.engine import Engine  # noqa: PLC0415 - torch
+        from indexer.encoders.engine import engine_of  # noqa: PLC0415 - torch
 
-        return Engine(self._context.device).run(self._pooled, patches_of(volume, self.recipe))
+        return engine_of(self._context).run(self._pooled, patches_of(volume, self.recipe))
 
     def _pooled(self, patches: Tensor) -> Tensor:
         deepest: Tensor = self._network(patches)[-1]
@@ -168,7 +168,7 @@ class CtFm:
         import torch  # noqa: PLC0415 - heavy
         from monai.networks.nets.segresnet_ds import SegResEncoder  # noqa: PLC0415 - optional
 
-        from indexer.encoders.engine import Engine  # noqa: PLC0415 - torch
+        from indexer.encoders.engine import engine_of  # noqa: PLC0415 - torch
 
         with torch.device("meta"):
             network = SegResEncoder(
@@ -179,7 +179,7 @@ class CtFm:
             )
         state = load_state(self._folder / "model.safetensors")
         where = f"model.safetensors of '{self.spec.name}'"
-        return Engine(self._context.device).settle(load_strictly(network, state, where))
+        return engine_of(self._context).settle(load_strictly(network, state, where))
 
 
 def turned(pixels: VolumePixels) -> tuple[Volume, tuple[float, float, float]]:

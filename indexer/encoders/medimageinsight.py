@@ -119,7 +119,7 @@ class MedImageInsight:
 
     def embed_slices(self, batch: Sequence[Prepared]) -> list[SliceVectors]:
         """Unit vectors of the slices of each input that are not empty."""
-        from indexer.encoders.engine import Engine  # noqa: PLC0415 - torch
+        from indexer.encoders.engine import engine_of  # noqa: PLC0415 - torch
 
         places = [tuple(np.flatnonzero(one.any(axis=(1, 2, 3))).tolist()) for one in batch]
         inputs = (
@@ -127,7 +127,7 @@ class MedImageInsight:
             for one, own in zip(batch, places, strict=True)
             for place in own
         )
-        rows = Engine(self._context.device).run(self._image_tower, inputs)
+        rows = engine_of(self._context).run(self._image_tower, inputs)
         rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
         ends = np.cumsum([len(own) for own in places])[:-1]
         return [SliceVectors(*each) for each in zip(places, np.split(rows, ends), strict=True)]
@@ -173,11 +173,11 @@ class MedImageInsight:
 
     @cached_property
     def _network(self) -> Any:
-        from indexer.encoders.engine import Engine  # noqa: PLC0415 - torch
+        from indexer.encoders.engine import engine_of  # noqa: PLC0415 - torch
 
         state = load_state(self._folder / _WEIGHTS)
-        network = load_network(state, self._sizes, f"the weights of '{self.spec.name}'")
-        return Engine(self._context.device).settle(network)
+        network: Any = load_network(state, self._sizes, f"the weights of '{self.spec.name}'")
+        return engine_of(self._context).settle(network, busy=network.image)
 
     @cached_property
     def _tokenizer(self) -> Any:

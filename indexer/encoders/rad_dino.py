@@ -94,20 +94,20 @@ class RadDino:
         return tokens.reshape(len(batch), side, side, -1)
 
     def _run(self, batch: Sequence[Prepared], pick: Any) -> Embeddings:
-        from indexer.encoders.engine import Engine  # noqa: PLC0415 - torch
+        from indexer.encoders.engine import engine_of  # noqa: PLC0415 - torch
 
         def forward(inputs: Tensor) -> Tensor:
             tokens: Tensor = pick(self._network(inputs).last_hidden_state)
             return tokens
 
         inputs = (network_input(picture, self.recipe) for picture in batch)
-        return Engine(self._context.device).run(forward, inputs)
+        return engine_of(self._context).run(forward, inputs)
 
     @cached_property
     def _network(self) -> nn.Module:
-        from indexer.encoders.engine import Engine  # noqa: PLC0415 - torch
+        from indexer.encoders.engine import engine_of  # noqa: PLC0415 - torch
 
-        return Engine(self._context.device).settle(load_dinov2(self._folder, self.spec.name))
+        return engine_of(self._context).settle(load_dinov2(self._folder, self.spec.name))
 
 
 def load_dinov2(folder: Path, name: str) -> nn.Module:

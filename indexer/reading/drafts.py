@@ -33,7 +33,7 @@ class ReadOptions:
         min_slices: shorter stacks go the 2-D way (V8).
         max_stacks: stacks of a series that become items, evenly spaced (V7).
         thumbnail: side of the thumbnails in pixels.
-        models, device: where weights lie, and where networks run.
+        models, device, precision, compile: where weights lie, and where and how networks run.
         rules: which encoders get what; without any each gets what it was made for.
     """
 
@@ -49,11 +49,13 @@ class ReadOptions:
     thumbnail: int = 256
     models: Path = Path("models")
     device: str = "auto"
+    precision: str = "auto"
+    compile: bool = False
     rules: tuple[Rule, ...] = ()
 
     def context(self, encoder: str) -> EncoderContext:
         """What an encoder of this name is made with."""
-        return EncoderContext(encoder, self.models, self.device)
+        return EncoderContext(encoder, self.models, self.device, self.precision, self.compile)
 
 
 @dataclass(frozen=True)
