@@ -101,10 +101,9 @@ def measure(name: str, models: Path, count: int, variants: Sequence[str]) -> dic
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--folder", type=Path, default=Path("/tmp/syntopy-full-size"))
-    parser.add_argument(
-        "--encoder", nargs="+", default=["texture", "rad-dino", "medimageinsight", "ct-fm"]
-    )
+    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "full-size")
+    names = ["texture", "rad-dino", "medimageinsight", "ct-fm"]
+    parser.add_argument("--encoder", nargs="+", default=names)
     parser.add_argument("--variants", nargs="+", default=["float32"], choices=VARIANTS)
     parser.add_argument("--inputs", type=int, default=4)
     options = parser.parse_args()

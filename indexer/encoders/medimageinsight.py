@@ -166,7 +166,7 @@ class MedImageInsight:
     @property
     def temperature(self) -> float:
         """What a cosine is multiplied by before a softmax over phrases; read from the file."""
-        return float(self._network.logit_scale.exp())
+        return float(self._network.logit_scale.detach().exp())
 
     def _image_tower(self, pictures: Tensor) -> Tensor:
         return image_tower(self._network, pictures)
