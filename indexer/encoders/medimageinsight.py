@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from indexer.dicom.render import volume_slice
-from indexer.dicom.sampling import sample_indices
 from indexer.encoders.contract import EncoderContext
-from indexer.encoders.recipe import Jpeg, Levels, Recipe, Resize, Rgb, network_input
+from indexer.encoders.recipe import Jpeg, Levels, Recipe, Resize, Rgb
+from indexer.encoders.slices import MAX_SLICES, slice_pictures, slice_vectors
 from indexer.encoders.weights import (
     load_state,
     load_strictly,
@@ -27,15 +26,13 @@ from indexer.encoders.weights import (
     spec_of,
     tensor_shapes,
 )
-from indexer.errors import UnsupportedInputError, WeightsError
-from indexer.types import Embeddings, ImagePixels, Pixels, Prepared
+from indexer.errors import WeightsError
+from indexer.types import Embeddings, Pixels, Prepared
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 SIDE = 480
-MAX_SLICES = 24
-"""Slices of a volume that are embedded, evenly taken: each costs as much as a radiograph."""
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _LEVELS = Levels(1.0, 99.0, ct_window=(40.0, 400.0))
 RECIPES = {
@@ -91,19 +88,7 @@ class MedImageInsight:
         Raises:
             UnsupportedInputError: constant, or NaN.
         """
-        if isinstance(pixels, ImagePixels):
-            return self.recipe.picture(pixels)[None]
-        if not np.isfinite(pixels.values).all():
-            raise UnsupportedInputError("the pixels hold NaN or infinity")
-        pictures = []
-        for index in sample_indices(len(pixels.values), MAX_SLICES):
-            try:
-                pictures.append(self.recipe.picture(volume_slice(pixels, index)))
-            except UnsupportedInputError:
-                continue  # an empty slice at the end of a volume is common
-        if not pictures:
-            raise UnsupportedInputError("constant image")
-        return np.stack(pictures)
+        return slice_pictures(pixels, self.recipe)
 
     def embed(self, batch: Sequence[Prepared]) -> Embeddings:
         """Vectors of images, and of volumes the mean of their slices': float32 ``(n, 1024)``."""
@@ -113,13 +98,7 @@ class MedImageInsight:
 
     def embed_slices(self, batch: Sequence[Prepared]) -> list[Embeddings]:
         """Unit vectors of the slices of each input: float32 ``(slices, 1024)``."""
-        from indexer.encoders.engine import Engine  # noqa: PLC0415 - torch
-
-        pictures = [network_input(picture, self.recipe) for one in batch for picture in one]
-        rows = Engine(self._context.device).run(self._image_tower, pictures)
-        rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-        ends = np.cumsum([len(one) for one in batch])[:-1]
-        return np.split(rows, ends)
+        return slice_vectors(batch, self.recipe, self._image_tower, self._context.device)
 
     def embed_text(self, texts: Sequence[str]) -> Embeddings:
         """Vectors of phrases, cut after 77 tokens: float32 ``(n, 1024)``, not normalised."""
