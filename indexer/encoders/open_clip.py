@@ -145,17 +145,19 @@ class OpenClip:
     @cached_property
     def _tokenizer(self) -> Any:
         require_extra("open-clip")
-        import open_clip  # noqa: PLC0415 - optional and heavy
+        from open_clip.tokenizer import (  # noqa: PLC0415 - optional and heavy
+            HFTokenizer,
+            SimpleTokenizer,
+        )
 
         settings = dict(self._text_config.get("tokenizer_kwargs") or {})
         if not self._text_config.get("hf_tokenizer_name"):
-            return open_clip.SimpleTokenizer(context_length=self.token_limit, **settings)
+            return SimpleTokenizer(context_length=self.token_limit, **settings)
         beside = (self._folder / "tokenizer_config.json").is_file()
         folder = self._folder if beside else self._folder / _TEXT
+        settings |= {"context_length": self.token_limit, "local_files_only": True}
         try:
-            return open_clip.HFTokenizer(
-                str(folder), context_length=self.token_limit, local_files_only=True, **settings
-            )
+            return HFTokenizer(str(folder), **settings)
         except Exception as error:  # the reader of its files raises no type of its own
             raise WeightsError(f"the tokenizer in {folder} cannot be used: {error}") from error
 
@@ -171,7 +173,9 @@ def config_in(folder: Path, name: str) -> Config:
     Raises:
         WeightsError: it cannot be read, or lacks the parts that are needed.
     """
-    config = _UNPUBLISHED.get(name) or read_config(folder / _CONFIG)
+    path = folder / _CONFIG
+    config = _UNPUBLISHED.get(name) if not path.is_file() else None
+    config = config or read_config(path)
     model, parts = config.get("model_cfg"), [config.get("preprocess_cfg")]
     if isinstance(model, dict):
         parts += [model.get("vision_cfg"), model.get("text_cfg")]
