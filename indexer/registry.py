@@ -79,7 +79,8 @@ def usable_encoder(context: EncoderContext) -> Encoder:
     encoder = make_encoder(context)
     base = context.name.partition(":")[0]
     if base in CARDS or family_of(base):
-        require_extra(card_of(base).extra)
+        card = card_of(base)
+        require_extra(card.extra, vision=card.vision)
     return encoder
 
 

@@ -327,6 +327,8 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 def test_pull_list_show_check_and_preview(hub: Hub, tmp_path: Path) -> None:
     name = "transformers/acme/vit"
     assert name not in run("list").stdout
+    shown = answer("show", name)
+    assert {shown["licence"], shown["dim"]} == {"not known before it is here"}
     result = run("pull", name)
     assert result.exit_code == 0, result.output
     assert "embedding drawn images" in result.stderr

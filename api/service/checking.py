@@ -66,7 +66,7 @@ def try_out(settings: Settings, name: str) -> Tried:
         MissingExtraError: the packages that it needs cannot be used.
     """
     card = card_of(name)
-    require_extra(card.extra)
+    require_extra(card.extra, vision=card.vision)
     # One that nobody keeps: the files may be moved or replaced right after.
     vectors = _probe(build_encoder(EncoderContext(name, settings.models, settings.device)))
     path = model_folder(settings.models, card.name) / EXPECTED

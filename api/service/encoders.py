@@ -88,7 +88,7 @@ def _state(settings: Settings, name: str) -> ModelState:
     try:
         card = card_here(settings.models, name)
         recipes = list(recipes_of(name, settings.models))
-        require_extra(card.extra)
+        require_extra(card.extra, vision=card.vision)
         size = _bytes_here(settings, present(settings.models, card))
     except MissingExtraError as error:
         state, why = "unavailable", str(error)
@@ -152,6 +152,7 @@ def describe(settings: Settings, name: str) -> dict[str, object]:
     manifest = read_manifest(settings.models, card.name)
     found = recipes_of(card.name, settings.models)
     recipes = {recipe.name: recipe.says() for recipe in found.values()}
+    known, unknown = manifest is not None or card.name in CARDS, "not known before it is here"
     wanted = name.partition(":")[2]
     if wanted and wanted not in recipes:
         EncoderContext(name).choose(recipes)
@@ -159,11 +160,11 @@ def describe(settings: Settings, name: str) -> dict[str, object]:
         "name": card.name,
         "title": card.title,
         "source": card.source,
-        "licence": card.licence,
-        "commercial use": card.commercial,
+        "licence": card.licence if known else unknown,
+        "commercial use": card.commercial if known else unknown,
         "repository": f"{card.repo} @ {card.revision}",
         "digest": manifest.digest if manifest else "not here",
-        "dim": card.dim or "not known before it is here",
+        "dim": card.dim or unknown,
         "inputs": sorted(card.inputs),
         "modalities": sorted(card.modalities) or ["any"],
         "body parts": sorted(card.body_parts) or ["any"],

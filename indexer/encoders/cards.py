@@ -42,8 +42,10 @@ class ModelCard:
         body_parts: words of BodyPartExamined it was made for; empty means any.
         text, patches: whether its space also holds words; whether it tells regions apart.
         extra: of Syntopy, that has to be installed.
+        vision: whether it is built of transformers' vision classes, or of timm's.
         tensors: of the weights as published, 0 where not known.
-        about: bytes of all files as the hub rounds them, where the exact number is not known.
+        about: bytes of all files, as the hub rounds them or as such a network has them, where the
+            exact number is not known.
         source: paper.
     """
 
@@ -61,6 +63,7 @@ class ModelCard:
     text: bool = False
     patches: bool = False
     extra: str = "encoders"
+    vision: bool = True
     tensors: int = 0
     about: int = 0
     source: str = ""
@@ -158,6 +161,7 @@ CARDS: dict[str, ModelCard] = {
             dim=512,
             inputs=frozenset({"volume"}),
             modalities=frozenset({"CT"}),
+            vision=False,
             tensors=161,
             source="Pai et al. 2025, arXiv 2501.09001",
         ),
@@ -195,6 +199,7 @@ CARDS: dict[str, ModelCard] = {
             modalities=frozenset({"SM"}),
             text=True,
             extra="open-clip",
+            about=605_000_000,
             source=_QUILT,
         ),
         ModelCard(

@@ -18,8 +18,12 @@ _TRIED = {"encoders": "torchvision", "timm": "timm", "open-clip": "open_clip"}
 there is one transformers' vision classes as well."""
 
 
-def require_extra(extra: str) -> None:
+def require_extra(extra: str, *, vision: bool = True) -> None:
     """See that the packages of an extra can be used.
+
+    Args:
+        extra: of Syntopy.
+        vision: whether a torchvision that does not fit torch matters; it breaks transformers.
 
     Raises:
         MissingExtraError: some are not installed, or cannot be imported; the message says which.
@@ -29,7 +33,7 @@ def require_extra(extra: str) -> None:
         raise MissingExtraError(
             f"{', '.join(missing)} not installed; run: pip install 'syntopy[{extra}]'"
         )
-    tried = _TRIED.get(extra)
+    tried = _TRIED.get(extra) if vision else None
     if tried and importlib.util.find_spec(tried) is not None:
         fault = _fault(tried)
         if fault:

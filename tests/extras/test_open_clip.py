@@ -454,3 +454,4 @@ def test_a_torchvision_that_does_not_fit_is_said_plainly(workplace: Path) -> Non
         assert states[name]["state"] == "unavailable"
         assert "torchvision does not fit torch" in states[name]["why"]
         assert "install both from the same index" in states[name]["why"]
+    assert states["ct-fm"]["state"] == "not here", "MONAI does without it"
