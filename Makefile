@@ -7,14 +7,24 @@ BIN := $(VENV)/bin
 DATA ?=
 ARGS ?=
 TESTS ?= tests
+# open_clip and timm, beside the environment and not in it: their torchvision may be of another
+# build than torch, and then breaks the vision imports of transformers.
+EXTRAS := $(CURDIR)/.extras
 
-.PHONY: demo test lint types imports check fix benchmark clean
+.PHONY: demo test test-extras lint types imports check fix benchmark clean
 
 demo: $(VENV)/.installed  ## index sample studies, search, write neighbours.png
 	$(BIN)/syntopy demo $(if $(DATA),--data '$(DATA)') $(ARGS)
 
-test: $(VENV)/.installed-dev  ## the whole test suite
+test: $(VENV)/.installed-dev $(if $(filter tests,$(TESTS)),$(EXTRAS)/.installed)  ## all tests
 	$(BIN)/python -m pytest $(TESTS) -n auto $(ARGS)
+ifeq ($(TESTS),tests)
+	@# 5: ARGS chose none of these
+	PYTHONPATH=$(EXTRAS) $(BIN)/python -m pytest tests/extras -n auto $(ARGS) || test $$? -eq 5
+endif
+
+test-extras: $(VENV)/.installed-dev $(EXTRAS)/.installed  ## those that need open_clip and timm
+	PYTHONPATH=$(EXTRAS) $(BIN)/python -m pytest tests/extras $(ARGS)
 
 check: lint types imports  ## all that is not a test
 
@@ -33,7 +43,7 @@ fix: $(VENV)/.installed-dev
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) demo neighbours.png build *.egg-info
+	rm -rf $(VENV) .extras demo neighbours.png build *.egg-info
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Syntopy needs Python 3.11, 3.12 or 3.13; none was found. \
@@ -47,4 +57,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
 	  -e '.[cpu,encoders,words]' -r requirements-dev.txt
+	@touch $@
+
+$(EXTRAS)/.installed: tests/extras/requirements.txt | $(VENV)/.installed-dev
+	rm -rf $(EXTRAS)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	  --target $(EXTRAS) -r tests/extras/requirements.txt
 	@touch $@

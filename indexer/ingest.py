@@ -48,7 +48,7 @@ from indexer.reading.drafts import (
     refused,
 )
 from indexer.reading.tasks import earlier_slice, file_tasks, known_uids, read_task
-from indexer.registry import make_encoder
+from indexer.registry import usable_encoder
 from indexer.sources.discover import Problem, SourceFile, discover
 from indexer.sources.tables import MetadataTable
 from indexer.types import Attributes, Embedding, Outcome, Reason
@@ -164,7 +164,7 @@ class _Ingest:
         self._library, self._options, self._stop = library, options, stop
         self._report = on_progress
         self._encoders = {
-            name: make_encoder(options.read.context(name)) for name in library.config.encoders
+            name: usable_encoder(options.read.context(name)) for name in library.config.encoders
         }
         spaces = {n: library.ensure_space(e.spec) for n, e in self._encoders.items()}
         self._spaces = list(spaces.values())

@@ -22,6 +22,7 @@ from sqlalchemy import Engine, insert, select
 from indexer import __version__
 from indexer.catalog.database import migrate, open_engine, reading, transaction
 from indexer.catalog.tables import Space, now
+from indexer.encoders.open_ended import OPEN_NAMES
 from indexer.errors import (
     ConfigError,
     LibraryCorruptError,
@@ -263,7 +264,7 @@ def _check_choices(phi: str, encoders: tuple[str, ...], store: str) -> None:
     if unknown or not encoders:
         raise ConfigError(
             f"unknown encoder {', '.join(unknown) or '(none given)'}; "
-            f"there are: {', '.join(encoder_names())}"
+            f"there are: {', '.join([*encoder_names(), *OPEN_NAMES])}"
         )
     store_class(store)
 

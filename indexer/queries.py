@@ -28,7 +28,7 @@ from indexer.hits import describe_items
 from indexer.library import Library, SpaceInfo
 from indexer.projection import renormalised
 from indexer.reading.drafts import InstanceDraft, ItemDraft, ReadOptions
-from indexer.registry import make_encoder
+from indexer.registry import make_encoder, usable_encoder
 from indexer.slices import SliceSet, slices_of
 from indexer.types import Embeddings, EncoderSpec, Flag, Hit, Role
 
@@ -141,7 +141,7 @@ def query_by_text(
 ) -> Query:
     """Words reach images by the encoder's own text tower, else by the library's bridge."""
     for space in spaces:
-        encoder = make_encoder(options.context(space.encoder))
+        encoder = usable_encoder(options.context(space.encoder))
         if isinstance(encoder, TextEncoder):
             rows = encoder.embed_text([text])
             note = f"words by the text tower of '{space.encoder}'"
@@ -226,7 +226,7 @@ def query_by_file(
         names = ", ".join(s.encoder for s in spaces)
         raise QueryError(f"{path.name}: no encoder can take it ({names})")
     usable = [item for item in items if space.encoder in item.tensors]
-    encoder = make_encoder(options.context(space.encoder))
+    encoder = usable_encoder(options.context(space.encoder))
     found = embed_each(encoder, [item.tensors[space.encoder] for item in usable])
     made = [(i, e) for i, e in zip(usable, found, strict=True) if isinstance(e, Embedded)]
     if not made:

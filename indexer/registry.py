@@ -7,22 +7,32 @@ are loaded by the same code, on demand.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any, Protocol
 
+from indexer.encoders.cards import CARDS
 from indexer.encoders.contract import Encoder, EncoderContext
+from indexer.encoders.extras import require_extra
+from indexer.encoders.open_ended import OPEN_NAMES, family_of
+from indexer.encoders.weights import MANIFEST, card_of, model_folder, read_manifest
 from indexer.errors import ConfigError, UnknownEncoderError
 from indexer.stores.contract import VectorStore
 
 ENCODERS = {
+    "biomedclip": "indexer.encoders.open_clip:OpenClip",
     "ct-fm": "indexer.encoders.ct_fm:CtFm",
     "medimageinsight": "indexer.encoders.medimageinsight:MedImageInsight",
+    "quiltnet-b-16": "indexer.encoders.open_clip:OpenClip",
+    "quiltnet-b-32": "indexer.encoders.open_clip:OpenClip",
     "rad-dino": "indexer.encoders.rad_dino:RadDino",
     "rad-dino-maira-2": "indexer.encoders.rad_dino:RadDino",
     "texture": "indexer.encoders.texture:TextureEncoder",
+    "unimed-clip-b-16": "indexer.encoders.open_clip:OpenClip",
 }
+BACKBONE = "indexer.encoders.backbone:Backbone"
+"""Of all names like ``transformers/OWNER/NAME`` and ``timm/NAME``."""
 STORES = {
     "exact": "indexer.stores.exact:ExactStore",
     "faiss": "indexer.stores.faiss_flat:FaissFlatStore",
@@ -41,7 +51,7 @@ def store_names() -> list[str]:
 
 def known_encoder(name: str) -> bool:
     """Whether an encoder of this name is registered; a recipe after a colon does not count."""
-    return name.partition(":")[0] in _targets("syntopy.encoders", ENCODERS)
+    return bool(family_of(name)) or name.partition(":")[0] in _targets("syntopy.encoders", ENCODERS)
 
 
 def make_encoder(context: EncoderContext) -> Encoder:
@@ -52,20 +62,75 @@ def make_encoder(context: EncoderContext) -> Encoder:
         WeightsError: its weights are not there.
         ConfigError: it cannot be loaded, or its spec has another name.
     """
-    targets = _targets("syntopy.encoders", ENCODERS)
+    stamp = _stamp(context)
+    kept = _KEPT.get(context)
+    if kept is None or kept[0] != stamp:
+        _KEPT.pop(context, None)  # big: both at once might not fit
+        kept = _KEPT[context] = (stamp, build_encoder(context))
+    return kept[1]
+
+
+def usable_encoder(context: EncoderContext) -> Encoder:
+    """As `make_encoder`, having seen that it can embed: that its packages are here and can be used.
+
+    Raises:
+        MissingExtraError: they are not; the message says which and what to do.
+    """
+    encoder = make_encoder(context)
     base = context.name.partition(":")[0]
-    if base not in targets:
-        raise UnknownEncoderError(
-            f"there is no encoder '{base}'; there are: {', '.join(sorted(targets))}"
+    if base in CARDS or family_of(base):
+        card = card_of(base)
+        require_extra(card.extra, vision=card.vision)
+    return encoder
+
+
+def build_encoder(context: EncoderContext) -> Encoder:
+    """As `make_encoder`, but a new object, which nobody keeps."""
+    base = context.name.partition(":")[0]
+    targets = _targets("syntopy.encoders", ENCODERS)
+    target = BACKBONE if family_of(base) else targets.get(base)
+    if target is None:
+        known = ", ".join([*sorted(targets), *OPEN_NAMES])
+        raise UnknownEncoderError(f"there is no encoder '{base}'; there are: {known}")
+    encoder: Encoder = _load(target)(context)
+    if encoder.spec.name != context.name:
+        raise ConfigError(
+            f"the encoder '{context.name}' calls itself '{encoder.spec.name}' in its spec"
         )
-    return _made(targets[base], context)
+    return encoder
 
 
-def recipes_of(name: str) -> Mapping[str, Recipe]:
-    """The recipes of a built-in encoder by name, the default first; empty if it has but one."""
-    target = ENCODERS.get(name.partition(":")[0], "")
-    module = import_module(target.partition(":")[0]) if target else None
+_Stamp = tuple[int, ...]
+_KEPT: dict[EncoderContext, tuple[_Stamp, Encoder]] = {}
+"""Weights are big: they are loaded once, however often an encoder is asked for."""
+
+
+def _stamp(context: EncoderContext) -> _Stamp:
+    """Changes when a model is registered anew; empty for an encoder without files."""
+    base = context.name.partition(":")[0]
+    try:
+        state = (model_folder(context.models, base) / MANIFEST).stat()
+    except OSError:
+        return ()
+    return (state.st_mtime_ns, state.st_ino, state.st_size)
+
+
+def recipes_of(name: str, models: Path | None = None) -> Mapping[str, Recipe]:
+    """The recipes of a built-in encoder by name, the default first; empty if it has but one.
+
+    Args:
+        name: of the encoder; a recipe after a colon does not count.
+        models: folder of weights. Some recipes are published with the weights, and are known once
+            those are here.
+    """
+    base = name.partition(":")[0]
+    target = BACKBONE if family_of(base) else ENCODERS.get(base, "")
+    if not target:
+        return {}
+    module: Any = import_module(target.partition(":")[0])
     found: Mapping[str, Recipe] = getattr(module, "RECIPES", {})
+    if hasattr(module, "recipes_in") and models is not None and read_manifest(models, base):
+        found = module.recipes_in(model_folder(models, base), base)
     return found
 
 
@@ -78,17 +143,6 @@ class Recipe(Protocol):
 
     def says(self) -> list[str]:
         """Each step in a sentence."""
-
-
-@cache
-def _made(target: str, context: EncoderContext) -> Encoder:
-    """Weights are big: they are loaded once, however often an encoder is asked for."""
-    encoder: Encoder = _load(target)(context)
-    if encoder.spec.name != context.name:
-        raise ConfigError(
-            f"the encoder '{context.name}' calls itself '{encoder.spec.name}' in its spec"
-        )
-    return encoder
 
 
 def store_class(name: str) -> type[Any]:

@@ -21,8 +21,9 @@ from transformers import CLIPTokenizer
 
 from indexer.dicom.render import volume_slice
 from indexer.encoders.contract import EncoderContext
-from indexer.encoders.medimageinsight import MAX_SLICES, RECIPES, SIDE, MedImageInsight
+from indexer.encoders.medimageinsight import RECIPES, SIDE, MedImageInsight
 from indexer.encoders.recipe import network_input
+from indexer.encoders.slices import MAX_SLICES
 from indexer.errors import UnsupportedInputError, WeightsError
 from indexer.phantoms import abdomen_ct, radiograph, ultrasound
 from indexer.types import ImagePixels, VolumePixels

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from models_command import answer, run
 from PIL import Image
 from safetensors.torch import save_file
+from tiny_backbones import BACKBONES
 from tiny_models import (
     LICENSED,
     WRITERS,
@@ -19,7 +21,9 @@ from tiny_models import (
     shared_models,
     write_published,
 )
+from typer.testing import CliRunner
 
+from api.cli.main import app as cli
 from indexer.encoders.cards import CARDS
 from indexer.encoders.rad_dino import RECIPES
 from indexer.encoders.weights import MANIFEST, read_manifest
@@ -28,6 +32,10 @@ from indexer.registry import encoder_names, recipes_of
 from indexer.types import ImagePixels
 
 WEIGHTS = "model.safetensors"
+QUILTNET = {
+    "model_cfg": {"embed_dim": 512, "vision_cfg": {"image_size": 224}, "text_cfg": {}},
+    "preprocess_cfg": {"mean": [0.5, 0.5, 0.5], "std": [0.3, 0.3, 0.3]},
+}
 
 
 @pytest.fixture
@@ -70,15 +78,18 @@ def test_list_without_weights_says_how_to_get_them(models: Path) -> None:
     assert sorted(found) == encoder_names()
     assert found["texture"]["state"] == "built in"
     for name, card in CARDS.items():
-        assert found[name]["state"] == "not here"
-        assert f"syntopy models pull {name}" in found[name]["why"]
+        if name in WRITERS:
+            assert found[name]["state"] == "not here"
+            assert f"syntopy models pull {name}" in found[name]["why"]
         assert found[name]["recipes"] == list(recipes_of(name))
         assert found[name]["licence"] == card.licence
     assert not models.exists(), "looking makes nothing"
 
 
 def test_list_tells_what_is_ready(ready: Path) -> None:
-    assert {states()[name]["state"] for name in CARDS} == {"ready"}
+    found = states()
+    assert {found[name]["state"] for name in (*WRITERS, *BACKBONES)} == {"ready"}
+    assert found["medimageinsight"]["bytes"] < 10_000_000, "of the files that are here"
     result = run("list")
     assert result.exit_code == 0
     for name in encoder_names():
@@ -91,7 +102,9 @@ def test_show_tells_every_step_of_every_recipe(models: Path) -> None:
         shown = answer("show", name)
         assert shown["licence"] == card.licence
         assert shown["digest"] == "not here"
-        assert shown["preparation"] == {r.name: r.says() for r in recipes_of(name).values()}
+        recipes = {r.name: r.says() for r in recipes_of(name).values()}
+        absent = "published with the weights, which are not here"
+        assert shown["preparation"] == (recipes or absent)
         text = run("show", name).stdout
         for recipe in recipes_of(name).values():
             assert f"preparation '{recipe.name}'" in text
@@ -107,7 +120,9 @@ def test_show_of_a_model_that_is_here_has_its_digest(ready: Path) -> None:
 
 @pytest.mark.parametrize("command", ["show", "pull", "check"])
 def test_an_unknown_model_is_refused_with_those_there_are(command: str, models: Path) -> None:
-    assert "there is no model 'nosuch'; there are: ct-fm, " in refusal(command, "nosuch")
+    assert "there is no model 'nosuch'; there are: biomedclip, ct-fm, " in refusal(
+        command, "nosuch"
+    )
 
 
 def test_an_unknown_recipe_is_refused_with_those_there_are(models: Path) -> None:
@@ -125,7 +140,10 @@ def test_add_copies_and_says_what_is_next(name: str, tmp_path: Path, models: Pat
     consent = ["--accept-licence"] * (name in LICENSED)
     result = run("add", name, published, *consent)
     assert result.exit_code == 0, result.output
-    assert result.stdout == f"'{name}' is ready; next: syntopy models check {name}\n"
+    assert result.stdout == f"'{name}' is ready; next: syntopy init LIBRARY --encoder {name}\n"
+    assert "embedding drawn images" in result.stderr
+    published_sizes = [file for file in CARDS[name].files if file.size]
+    assert result.stderr.count(" were published\n") == len(published_sizes), "these are smaller"
     shutil.rmtree(published)
     assert states()[name]["state"] == "ready"
 
@@ -158,17 +176,16 @@ def added(name: str, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["rad-dino", "medimageinsight"])
-def test_check_records_vectors_and_compares_them_later(
+def test_vectors_are_recorded_when_a_model_is_added_and_compared_later(
     name: str, tmp_path: Path, models: Path
 ) -> None:
     added(name, tmp_path)
-    first = answer("check", name)
-    assert first["findings"] == []
-    assert first["recorded"]
-    assert first["vectors"] >= 2
-    again = answer("check", name)
-    assert again["findings"] == []
-    assert not again["recorded"]
+    report = answer("check", name)
+    assert report["findings"] == []
+    assert not report["recorded"]
+    assert report["vectors"] >= 2
+    (models / name / "expected.json").unlink()
+    assert answer("check", name)["recorded"]
 
 
 def test_check_finds_another_vector(tmp_path: Path, models: Path) -> None:
@@ -200,13 +217,14 @@ def test_adding_again_after_a_check_leaves_nothing_to_find(tmp_path: Path, model
     """What a check writes down is no file of the model."""
     added("rad-dino", tmp_path)
     digest = read_manifest(models, "rad-dino")
-    assert answer("check", "rad-dino")["recorded"]
+    assert answer("check", "rad-dino:pad")["recorded"]
     added("rad-dino", tmp_path)
     again = read_manifest(models, "rad-dino")
     assert digest is not None
     assert again is not None
     assert again.digest == digest.digest, "the same weights make the same space"
-    assert answer("check", "rad-dino:pad")["findings"] == []
+    kept = answer("check", "rad-dino:pad")
+    assert (kept["findings"], kept["recorded"]) == ([], False)
     report = answer("check", "rad-dino")
     assert (report["findings"], report["recorded"]) == ([], False)
     assert "compared with those recorded: as it was" in run("check", "rad-dino").stdout
@@ -214,12 +232,52 @@ def test_adding_again_after_a_check_leaves_nothing_to_find(tmp_path: Path, model
 
 def test_vectors_of_other_weights_are_not_compared(tmp_path: Path, models: Path) -> None:
     added("rad-dino", tmp_path)
-    assert answer("check", "rad-dino")["recorded"]
+    assert answer("check", "rad-dino:pad")["recorded"]
     path = tmp_path / "usb" / "rad-dino" / WEIGHTS
     save_file(dinov2_state(seed=9), path, {"format": "pt"})
     added("rad-dino", tmp_path)
-    report = answer("check", "rad-dino")
+    assert answer("check", "rad-dino")["findings"] == []
+    report = answer("check", "rad-dino:pad")
     assert (report["findings"], report["recorded"]) == ([], True)
+
+
+def test_a_wrong_network_leaves_what_was_there(tmp_path: Path, models: Path) -> None:
+    added("rad-dino", tmp_path)
+    before = read_manifest(models, "rad-dino")
+    path = tmp_path / "usb" / "rad-dino" / WEIGHTS
+    save_file(dinov2_state(layers=3), path, {"format": "pt"})
+    result = run("add", "rad-dino", tmp_path / "usb" / "rad-dino")
+    assert result.exit_code == 2
+    assert "18 unexpected (encoder.layer.2." in result.stderr
+    assert read_manifest(models, "rad-dino") == before
+    assert answer("check", "rad-dino")["findings"] == []
+
+
+def test_a_model_whose_packages_are_not_here_is_added_unchecked(
+    tmp_path: Path, models: Path
+) -> None:
+    """And said to be unavailable, before anything is indexed with it."""
+    if importlib.util.find_spec("open_clip") is not None:
+        pytest.skip("open_clip is here")
+    for file in CARDS["quiltnet-b-16"].files:
+        (tmp_path / file.path).write_text(json.dumps(QUILTNET))
+    found = answer("add", "quiltnet-b-16", tmp_path)
+    assert found["vectors"] == 0
+    wanted = "open_clip not installed; run: pip install 'syntopy[open-clip]'"
+    assert wanted in found["notes"][-1]
+    assert found["notes"][-1].startswith("not checked: ")
+    state = states()["quiltnet-b-16"]
+    assert state["state"] == "unavailable"
+    assert wanted in state["why"]
+    assert state["recipes"] == ["published"]
+    (tmp_path / "a.png").write_bytes(b"")
+    for command in (
+        ["init", "library", "--encoder", "quiltnet-b-16"],
+        ["index", tmp_path / "a.png", "-L", "library"],
+    ):
+        result = CliRunner().invoke(cli, [str(word) for word in command])
+    assert result.exit_code == 2
+    assert wanted in result.stderr
 
 
 # -- preview ---------------------------------------------------------------------------------------

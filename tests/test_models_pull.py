@@ -192,7 +192,7 @@ def test_offline_it_says_which_files_to_copy_where(
     assert f"syntopy models add {name} F" in said
 
 
-@pytest.mark.parametrize("name", list(CARDS))
+@pytest.mark.parametrize("name", list(WRITERS))
 def test_the_explanation_is_enough_to_bring_a_model_here(
     name: str, tmp_path: Path, models: Path
 ) -> None:
@@ -213,3 +213,14 @@ def test_the_explanation_is_enough_to_bring_a_model_here(
         from indexer.encoders.medimageinsight import load_tokenizer  # noqa: PLC0415
 
         assert load_tokenizer(models / name / TOKENIZER)("ray")["input_ids"]
+
+
+@pytest.mark.parametrize("name", ["biomedclip", "unimed-clip-b-16"])
+def test_files_of_another_repository_are_explained_with_their_address(
+    name: str, models: Path
+) -> None:
+    steps = answer("pull", name, "--explain")["steps"]
+    bert = "https://huggingface.co/microsoft/BiomedNLP-BiomedBERT-base-uncased-abstract/resolve/"
+    (line,) = (step for step in steps if step.endswith("F/text/config.json"))
+    assert line.strip().startswith(bert)
+    assert line.split()[0].endswith("/config.json")

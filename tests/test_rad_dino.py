@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -287,3 +288,12 @@ def test_the_sibling_is_another_space(models: Path, encoder: RadDino) -> None:
     assert sibling.spec.licence == "MSRLA"
     prepared = encoder.prepare(film())
     assert np.abs(sibling.embed([prepared]) - encoder.embed([prepared])).max() > 0.1
+
+
+@pytest.mark.parametrize("width", ["wide", None, 0])
+def test_a_width_that_is_no_number_is_refused(models: Path, tmp_path: Path, width: object) -> None:
+    shutil.copytree(models / "rad-dino", tmp_path / "rad-dino")
+    path = tmp_path / "rad-dino" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"hidden_size": width}))
+    with pytest.raises(WeightsError, match=r"config\.json: 'hidden_size' is no number"):
+        RadDino(EncoderContext("rad-dino", tmp_path, "cpu"))

@@ -13,6 +13,7 @@ import pytest
 import torch
 from monai.networks.nets.segresnet_ds import SegResEncoder
 from safetensors.torch import save_file
+from tiny_backbones import BACKBONES
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -229,6 +230,11 @@ def write_models(folder: Path) -> Path:
     for name in WRITERS:
         published = write_published(name, folder / "published" / name)
         service.add(settings, name, published, accept_licence=name in LICENSED)
+    for name, write in BACKBONES.items():
+        published = folder / "published" / name
+        published.mkdir(parents=True)
+        write(published)
+        service.add(settings, name, published)
     return settings.models
 
 

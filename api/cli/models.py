@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,7 +24,11 @@ from api.cli.options import JsonOption, LibraryOption
 from api.cli.output import USAGE, err, errors_on_one_line, out, print_json, settings_with
 
 if TYPE_CHECKING:
+    from api.service.models import Registered
     from indexer.reading.routing import Rule
+
+OnBytes = Callable[[str, int, int], None]
+_CHECKING = "embedding drawn images"
 
 app = typer.Typer(
     name="models",
@@ -47,7 +52,7 @@ def list_models(as_json: JsonOption = False) -> None:
       syntopy models list --json
     """
     with errors_on_one_line(as_json=as_json):
-        from api.service import models as service
+        from api.service import encoders as service
 
         states = service.list_models(settings_with())
     if as_json:
@@ -85,7 +90,7 @@ def show(name: NameArgument, as_json: JsonOption = False) -> None:
       syntopy models show rad-dino
     """
     with errors_on_one_line(as_json=as_json):
-        from api.service import models as service
+        from api.service import encoders as service
 
         described = service.describe(settings_with(), name)
     if as_json:
@@ -103,24 +108,30 @@ def show(name: NameArgument, as_json: JsonOption = False) -> None:
 
 
 @contextmanager
-def _transfer(quiet: bool) -> Iterator[Callable[[str, int, int], None] | None]:
-    """A bar a file on a terminal, a line a file in a pipe."""
+def _transfer(quiet: bool) -> Iterator[tuple[OnBytes | None, Callable[[], None] | None]]:
+    """Two functions to call: when bytes arrive, and when the network is tried out.
+
+    A bar each on a terminal, a line each in a pipe.
+    """
     if quiet:
-        yield None
+        yield None, None
         return
     bars: dict[str, TaskID] = {}
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
     with Progress(*columns, TransferSpeedColumn(), TimeRemainingColumn(), console=err) as progress:
         progress.disable = not err.is_terminal
 
-        def show(path: str, done: int, total: int) -> None:
+        def begin(path: str, said: str, total: int) -> None:
             if path not in bars:
                 bars[path] = progress.add_task(path.rpartition("/")[2], total=total or None)
                 if progress.disable:
-                    err.print(f"fetching {path}")
+                    err.print(said)
+
+        def show(path: str, done: int, total: int) -> None:
+            begin(path, f"fetching {path}", total)
             progress.update(bars[path], completed=done)
 
-        yield show
+        yield show, lambda: begin(_CHECKING, _CHECKING, 0)
 
 
 @app.command()
@@ -151,12 +162,15 @@ def pull(
             else:
                 out.print("\n".join(lines))
             return
-        with _transfer(as_json) as show:
-            manifest = service.pull(settings, name, accept_licence=accept_licence, on_progress=show)
-    if as_json:
-        print_json(manifest)
-    else:
-        out.print(f"'{manifest.name}' is ready; next: syntopy init LIBRARY --encoder {name}")
+        with _transfer(as_json) as (show, checking):
+            registered = service.pull(
+                settings,
+                name,
+                accept_licence=accept_licence,
+                on_progress=show,
+                on_check=checking,
+            )
+    _say(registered, name, as_json=as_json)
 
 
 @app.command()
@@ -175,11 +189,22 @@ def add(
     with errors_on_one_line(as_json=as_json):
         from api.service import models as service
 
-        manifest = service.add(settings_with(), name, folder, accept_licence=accept_licence)
+        with _transfer(as_json) as (_, checking):
+            registered = service.add(
+                settings_with(), name, folder, accept_licence=accept_licence, on_check=checking
+            )
+    _say(registered, name, as_json=as_json)
+
+
+def _say(registered: Registered, name: str, *, as_json: bool) -> None:
+    """What became of a model that was brought here."""
     if as_json:
-        print_json(manifest)
-    else:
-        out.print(f"'{manifest.name}' is ready; next: syntopy models check {name}")
+        extra = {"vectors": registered.vectors, "notes": registered.notes}
+        print_json(asdict(registered.manifest) | extra)
+        return
+    for note in registered.notes:
+        err.print(f"note: {note}")
+    out.print(f"'{registered.manifest.name}' is ready; next: syntopy init LIBRARY --encoder {name}")
 
 
 @app.command()
@@ -191,9 +216,9 @@ def check(name: NameArgument, as_json: JsonOption = False) -> None:
       syntopy models check medimageinsight
     """
     with errors_on_one_line(as_json=as_json):
-        from api.service import models as service
+        from api.service import checking as service
 
-        with err.status("embedding drawn images"):
+        with err.status(_CHECKING):
             report = service.check(settings_with(), name)
     if as_json:
         print_json(report)
@@ -221,7 +246,7 @@ def preview(
       syntopy models preview rad-dino today.dcm --out seen.png
     """
     with errors_on_one_line(as_json=as_json):
-        from api.service import models as service
+        from api.service import encoders as service
 
         height, width = service.preview(settings_with(), name, file, picture)
     if as_json:
@@ -242,7 +267,7 @@ def route(
       syntopy route today.dcm --library chest
     """
     with errors_on_one_line(as_json=as_json):
-        from api.service import models as service
+        from api.service import encoders as service
         from indexer.library import Library
         from indexer.registry import encoder_names
 

@@ -1,176 +1,78 @@
-"""Models: what there is, fetch, register, check, show, and what a network gets to see."""
+"""Models: bring their files here, by network or by hand, and see at once that they are right."""
 
 from __future__ import annotations
 
-import importlib.util
-import json
-import os
 import shutil
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+import tempfile
+import urllib.error
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
+from api.service.checking import EXPECTED, try_out
 from indexer.config import Settings
 from indexer.encoders.cards import CARDS, ModelCard
-from indexer.encoders.contract import EncoderContext, TextEncoder
 from indexer.encoders.download import BROKEN, fetch
+from indexer.encoders.extras import require_extra
+from indexer.encoders.open_ended import README, licence_in, with_facts
 from indexer.encoders.weights import (
     MANIFEST,
     Manifest,
     card_of,
-    damaged_files,
     file_sha256,
     model_folder,
-    present,
     read_manifest,
+    under,
     write_manifest,
 )
 from indexer.errors import (
-    FileRejectedError,
     LicenceError,
     MissingExtraError,
     StorageFullError,
     SyntopyError,
     WeightsError,
 )
-from indexer.phantoms import probe_images, probe_volume
-from indexer.reading.drafts import ItemDraft, ReadOptions
-from indexer.reading.routing import Rule, verdict_on
-from indexer.registry import encoder_names, make_encoder, recipes_of
-from indexer.types import EncoderSpec, Flag, Pixels, Reason
 
 _HUB = "https://huggingface.co"
-_EXPECTED = "expected.json"
-_AGREEMENT = 0.9999
-"""Least cosine between a vector of a probe image and the one that was recorded."""
-_NEEDED = {"encoders": ("torch", "transformers", "monai", "safetensors")}
+_NOT_FOUND = 404
 
 
 @dataclass(frozen=True)
-class ModelState:
-    """A model, and whether it can be used here.
+class Registered:
+    """A model that was brought here.
 
     Attributes:
-        state: ``ready``, ``built in``, ``not here``, ``licence`` (consent is missing) or
-            ``unavailable``.
-        why: what is missing, and what to do.
+        manifest: what it is.
+        vectors: of drawn images, made and kept for later checks; 0 where its network could not be
+            loaded here.
+        notes: what should be known of it.
     """
 
-    name: str
-    title: str
-    state: str
-    why: str
-    licence: str
-    commercial: bool
-    bytes: int
-    dim: int
-    inputs: tuple[str, ...]
-    modalities: tuple[str, ...]
-    text: bool
-    patches: bool
-    recipes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Route:
-    """Whether an encoder gets a file, and why."""
-
-    encoder: str
-    taken: bool
-    why: str
-
-
-@dataclass(frozen=True)
-class CheckReport:
-    """What was looked at, and what was found wrong. ``recorded``: there was nothing to compare."""
-
-    name: str
-    files: int
+    manifest: Manifest
     vectors: int
-    findings: list[str]
-    recorded: bool
+    notes: tuple[str, ...]
 
 
-def list_models(settings: Settings) -> list[ModelState]:
-    """All encoders that are registered, whether their weights are here or not."""
-    return [_state(settings, name) for name in encoder_names()]
+@dataclass(frozen=True)
+class _Origin:
+    """Where files came from, and whether a licence that needs it was consented to."""
 
-
-def _state(settings: Settings, name: str) -> ModelState:
-    card = CARDS.get(name)
-    if card is None:
-        return _state_without_card(settings, name)
-    state, why = "ready", ""
-    try:
-        require_extra(card.extra)
-        present(settings.models, card)
-    except MissingExtraError as error:
-        state, why = "unavailable", str(error)
-    except LicenceError as error:
-        state, why = "licence", str(error)
-    except WeightsError as error:
-        state, why = "not here", str(error)
-    return ModelState(
-        name=name,
-        title=card.title,
-        state=state,
-        why=why,
-        licence=card.licence,
-        commercial=card.commercial,
-        bytes=card.size,
-        dim=card.dim,
-        inputs=tuple(sorted(card.inputs)),
-        modalities=tuple(sorted(card.modalities)),
-        text=card.text,
-        patches=card.patches,
-        recipes=tuple(recipes_of(name)),
-    )
-
-
-def _state_without_card(settings: Settings, name: str) -> ModelState:
-    """The built-in encoder, and those of other packages: what they are stands in their spec."""
-    blank = ModelState(name, "", "unavailable", "", "", True, 0, 0, (), (), False, False, ())
-    try:
-        spec = make_encoder(EncoderContext(name, settings.models, settings.device)).spec
-    except SyntopyError as error:
-        return replace(blank, why=str(error))
-    return ModelState(
-        name=name,
-        title=spec.notice,
-        state="built in",
-        why="",
-        licence=spec.licence,
-        commercial=True,
-        bytes=0,
-        dim=spec.dim,
-        inputs=tuple(sorted(spec.inputs)),
-        modalities=tuple(sorted(spec.modalities)),
-        text=spec.has_text,
-        patches=spec.has_patches,
-        recipes=(),
-    )
-
-
-def require_extra(extra: str) -> None:
-    """Raise MissingExtraError where the packages of an extra are not installed."""
-    missing = [n for n in _NEEDED.get(extra, ()) if importlib.util.find_spec(n) is None]
-    if missing:
-        raise MissingExtraError(
-            f"{', '.join(missing)} not installed; run: pip install 'syntopy[{extra}]'"
-        )
+    place: str
+    revision: str
+    accepted: bool
 
 
 def explain(name: str) -> list[str]:
     """How to bring a model to a machine without internet: which files, from where, to where."""
     card = card_of(name)
-    pages = f"{_HUB}/{card.repo}/resolve/{card.revision}/"
-    lines = [f"on a machine with internet, fetch into an empty folder F ({card.licence}):"]
-    lines += [f"  {pages}{file.path}  ->  F/{file.path}" for file in card.files]
-    consent = "" if card.commercial else " --accept-licence"
+    licence = card.licence if card.name in CARDS else f"licence: see {_HUB}/{card.repo}"
+    lines = [f"on a machine with internet, fetch into an empty folder F ({licence}):"]
+    lines += [f"  {_HUB}/{card.address(file)}  ->  F/{file.path}" for file in card.files]
+    if card.name not in CARDS:
+        lines.append(f"  {_HUB}/{_readme(card)}  ->  F/{README}")
+    consent = "" if card.commercial or card.name not in CARDS else " --accept-licence"
     return [*lines, "bring F here, then run:", f"  syntopy models add {card.name} F{consent}"]
 
 
@@ -180,7 +82,8 @@ def pull(
     *,
     accept_licence: bool = False,
     on_progress: Callable[[str, int, int], None] | None = None,
-) -> Manifest:
+    on_check: Callable[[], None] | None = None,
+) -> Registered:
     """Fetch a model's files from its hub or mirror; repeated after a break it goes on.
 
     Args:
@@ -188,62 +91,114 @@ def pull(
         name: of the model.
         accept_licence: the user consents to a licence that does not allow every use.
         on_progress: called with a file's path, bytes that have arrived, and all its bytes.
+        on_check: called when all files are here and the network is tried out.
 
     Raises:
         LicenceError: consent is needed.
-        WeightsError: the hub cannot be reached, or a file has another digest than was published.
+        WeightsError: the hub cannot be reached, a file has another digest than was published, or
+            the files are not those of the network; they are kept, and not registered.
     """
     card = card_of(name)
-    _check_licence(card, accept_licence)
-    hub = settings.mirror.rstrip("/") or _HUB
     folder = model_folder(settings.models, card.name)
+    bring = partial(_bring, settings, card, on_progress)
+    if card.name not in CARDS:
+        require_extra(card.extra)  # without it nothing can be said of the network
+        (folder / README).unlink(missing_ok=True)
+        bring(README, _readme(card), required=False)
+        card = with_facts(card, {"licence": licence_in(folder / README)})
+    _check_licence(card, accept_licence)
     for file in card.files:
-        target = folder / file.path
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StorageFullError(f"{folder} cannot be written: {error.strerror}") from error
-        show = partial(on_progress, file.path) if on_progress else None
-        try:
-            fetch(f"{hub}/{card.repo}/resolve/{card.revision}/{file.path}", target, show)
-        except BROKEN as error:
-            raise WeightsError(
-                f"{hub} cannot be reached, breaks off, or does not have it ({_what(error)}); what "
-                "has arrived is kept, the same command goes on.\n" + "\n".join(explain(name))
-            ) from error
-    return _register(settings, card, card.repo, card.revision, accept_licence)
+        bring(file.path, card.address(file))
+    if on_check:
+        on_check()
+    origin = _Origin(card.repo, card.revision, accept_licence)
+    return _register(settings, settings.models, card, origin)
 
 
-def add(settings: Settings, name: str, folder: Path, *, accept_licence: bool = False) -> Manifest:
+def _bring(
+    settings: Settings,
+    card: ModelCard,
+    on_progress: Callable[[str, int, int], None] | None,
+    path: str,
+    address: str,
+    *,
+    required: bool = True,
+) -> None:
+    """Fetch one file; one that is not required may not exist at the hub."""
+    hub = settings.mirror.rstrip("/") or _HUB
+    target = model_folder(settings.models, card.name) / path
+    with _writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+    show = partial(on_progress, path) if on_progress else None
+    try:
+        fetch(f"{hub}/{address}", target, show)
+    except BROKEN as error:
+        absent = isinstance(error, urllib.error.HTTPError) and error.code == _NOT_FOUND
+        if absent and not required:
+            return
+        raise WeightsError(
+            f"{hub} cannot be reached, breaks off, or does not have it ({_what(error)}); what "
+            "has arrived is kept, the same command goes on.\n" + "\n".join(explain(card.name))
+        ) from error
+
+
+def add(
+    settings: Settings,
+    name: str,
+    folder: Path,
+    *,
+    accept_licence: bool = False,
+    on_check: Callable[[], None] | None = None,
+) -> Registered:
     """Register files that are on this machine, laid out as published; they are copied.
+
+    What was registered before stays until the new files have been found to be right.
 
     Raises:
         LicenceError: consent is needed.
         WeightsError: a file is not there, or the files are not those of this model.
     """
     card = card_of(name)
+    if card.name not in CARDS:
+        require_extra(card.extra)
+        card = with_facts(card, {"licence": licence_in(folder / README)})
     _check_licence(card, accept_licence)
     missing = [file.path for file in card.files if not (folder / file.path).is_file()]
     if missing:
         raise WeightsError(f"{folder} lacks {', '.join(missing)} of '{card.name}'")
+    origin = _Origin(str(folder), "", accept_licence)
     target = model_folder(settings.models, card.name)
+    if target.exists() and target.samefile(folder):
+        if on_check:
+            on_check()
+        return _register(settings, settings.models, card, origin)
+    with _writing(target):
+        settings.models.mkdir(parents=True, exist_ok=True)
+        stage = tempfile.TemporaryDirectory(prefix=".adding-", dir=settings.models)
+    with stage as beside:
+        staged = settings.model_copy(update={"models": Path(beside)})
+        new = model_folder(staged.models, card.name)
+        with _writing(target):
+            for path in _beside(folder, card):
+                (new / path).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(folder / path, new / path)
+        if on_check:
+            on_check()
+        registered = _register(staged, settings.models, card, origin)
+        with _writing(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if target.exists():
+                target.rename(Path(beside) / ".before")
+            new.rename(target)
+    return registered
+
+
+@contextmanager
+def _writing(target: Path) -> Iterator[None]:
     try:
-        target.mkdir(parents=True, exist_ok=True)
-        for extra in _beside(folder, card):
-            _copy(folder / extra, target / extra)
+        yield
     except OSError as error:
         raise StorageFullError(f"{target} cannot be written: {error.strerror or error}") from error
-    return _register(settings, card, str(folder), "", accept_licence)
-
-
-def _copy(file: Path, to: Path) -> None:
-    """Beside it and then in its place: a process that has the old one open keeps that."""
-    if to.exists() and to.samefile(file):
-        return
-    to.parent.mkdir(parents=True, exist_ok=True)
-    temporary = to.with_name(f"{to.name}.{os.getpid()}")
-    shutil.copyfile(file, temporary)
-    temporary.replace(to)
 
 
 def _beside(folder: Path, card: ModelCard) -> list[str]:
@@ -256,7 +211,11 @@ def _beside(folder: Path, card: ModelCard) -> list[str]:
         for path in parent.glob("*.json")
         if path.stat().st_size < 1 << 24
     }
-    return sorted(wanted | small)
+    return sorted((wanted | small) - {MANIFEST, EXPECTED})
+
+
+def _readme(card: ModelCard) -> str:
+    return f"{card.repo}/resolve/{card.revision}/{README}"
 
 
 def _what(error: Exception) -> str:
@@ -265,203 +224,91 @@ def _what(error: Exception) -> str:
     return f"{type(error).__name__}: {said}"[:120]
 
 
-def _register(
-    settings: Settings, card: ModelCard, origin: str, revision: str, accepted: bool
-) -> Manifest:
-    folder = model_folder(settings.models, card.name)
-    ours = {MANIFEST, _EXPECTED}
-    digests = {
-        path: file_sha256(folder / path) for path in _beside(folder, card) if path not in ours
-    }
+def _register(settings: Settings, before: Path, card: ModelCard, origin: _Origin) -> Registered:
+    """Write the manifest of files that lie in the models folder, unless they are wrong.
+
+    Args:
+        settings: name the models folder.
+        before: the models folder with what was registered until now; it may be the same.
+        card: of the model.
+        origin: of the files.
+    """
+    folder, known = model_folder(settings.models, card.name), _known(before, card.name)
+    digests = {path: file_sha256(folder / path) for path in _beside(folder, card)}
+    _check_digests(folder, card, digests, origin)
+    if known is None or known.files != digests:
+        for path in (MANIFEST, EXPECTED):  # of other weights
+            (folder / path).unlink(missing_ok=True)
+    elif before != settings.models and (expected := _expected(before, card.name)).is_file():
+        shutil.copyfile(expected, _expected(settings.models, card.name))
+    manifest = Manifest(
+        name=card.name,
+        origin=origin.place,
+        revision=origin.revision,
+        files=digests,
+        accepted=card.licence if origin.accepted else "",
+        facts=_facts(folder, card),
+    )
+    write_manifest(settings.models, manifest)
+    notes = [*_other_sizes(folder, card), *_left_out(manifest)]
+    try:
+        tried = try_out(settings, card.name)
+    except MissingExtraError as error:
+        return Registered(manifest, 0, (*notes, f"not checked: {error}"))
+    except SyntopyError:
+        (folder / MANIFEST).unlink()
+        raise
+    return Registered(manifest, tried.vectors, (*notes, *tried.findings))
+
+
+def _known(models: Path, name: str) -> Manifest | None:
+    """What was registered until now; a damaged manifest is about to be written anew."""
+    try:
+        return read_manifest(models, name)
+    except WeightsError:
+        return None
+
+
+def _expected(models: Path, name: str) -> Path:
+    return model_folder(models, name) / EXPECTED
+
+
+def _check_digests(folder: Path, card: ModelCard, digests: dict[str, str], origin: _Origin) -> None:
     for file in card.files:
-        if revision and file.sha256 and digests[file.path] != file.sha256:
+        if origin.revision and file.sha256 and digests[file.path] != file.sha256:
             (folder / file.path).unlink()
+            (folder / MANIFEST).unlink(missing_ok=True)
             raise WeightsError(
                 f"{file.path} of '{card.name}' is not what was published (its SHA-256 differs); "
                 "it was removed, fetch it again"
             )
-    manifest = Manifest(
-        card.name, origin, revision, digests, accepted=card.licence if accepted else ""
-    )
-    try:
-        known = read_manifest(settings.models, card.name)
-    except WeightsError:  # damaged, and about to be written anew
-        known = None
-    if known is None or known.digest != manifest.digest:
-        (folder / _EXPECTED).unlink(missing_ok=True)  # the vectors of other weights
-    write_manifest(settings.models, manifest)
-    return manifest
+
+
+def _facts(folder: Path, card: ModelCard) -> dict[str, object]:
+    """Of a model without a row in the table of cards, what its files and its network tell."""
+    if card.name in CARDS:
+        return {}
+    from indexer.encoders.backbone import facts_of  # noqa: PLC0415 - only for these
+
+    return facts_of(folder, card.name) | {"licence": card.licence}
+
+
+def _other_sizes(folder: Path, card: ModelCard) -> list[str]:
+    sizes = {file: (folder / file.path).stat().st_size for file in card.files}
+    return [
+        f"{file.path} has {size:,} bytes, and {file.size:,} were published"
+        for file, size in sizes.items()
+        if file.size and size != file.size
+    ]
+
+
+def _left_out(manifest: Manifest) -> list[str]:
+    names = manifest.facts.get("left_out")
+    return [f"left out, the head of a classifier: {', '.join(names)}"] if names else []
 
 
 def _check_licence(card: ModelCard, accepted: bool) -> None:
     if not card.commercial and not accepted:
         raise LicenceError(
-            f"'{card.name}' is under {card.licence}, which does not allow every use; read it at "
-            f"{_HUB}/{card.repo}, then repeat with --accept-licence"
+            f"{under(card)}; read it at {_HUB}/{card.repo}, then repeat with --accept-licence"
         )
-
-
-def check(settings: Settings, name: str) -> CheckReport:
-    """Compare a model's files with their digests, and its vectors with those recorded here first.
-
-    Raises:
-        WeightsError: it is not here.
-    """
-    card = card_of(name)
-    manifest = present(settings.models, card)
-    findings = [f"{path} has changed" for path in damaged_files(settings.models, manifest)]
-    context = EncoderContext(name, settings.models, settings.device)
-    vectors = _probe(context) if not findings else {}
-    path = model_folder(settings.models, card.name) / _EXPECTED
-    known = _read_expected(path)
-    mine = known.get(context.name)
-    recorded = bool(vectors) and mine is None
-    if recorded:
-        known[context.name] = {key: [round(float(v), 7) for v in vectors[key]] for key in vectors}
-        path.write_text(json.dumps(known), encoding="utf-8")
-    findings += [
-        f"the vector of probe '{key}' is not the one recorded here"
-        for key, row in vectors.items()
-        if mine is not None and _cosine(row, np.array(mine.get(key, ()))) < _AGREEMENT
-    ]
-    return CheckReport(name, len(manifest.files), len(vectors), findings, recorded)
-
-
-def _probe(context: EncoderContext) -> dict[str, np.ndarray]:
-    """Vectors of drawn images, of a volume for an encoder that takes no images, and of a phrase.
-
-    The first is embedded twice: a network left in training mode would give two answers.
-    """
-    encoder = make_encoder(context)
-    drawn: dict[str, Pixels] = {f"image {n}": image for n, image in enumerate(probe_images())}
-    drawn |= {} if "image" in encoder.spec.inputs else {"volume": probe_volume()}
-    probes = {
-        k: pixels for k, pixels in drawn.items() if not verdict_on(encoder.spec, pixels).refusal
-    }
-    prepared = [encoder.prepare(pixels) for pixels in probes.values()]
-    rows = encoder.embed(prepared)
-    if not np.allclose(encoder.embed(prepared[:1])[0], rows[0], rtol=1e-4, atol=1e-5):
-        raise WeightsError(f"'{context.name}' gives two vectors for one image")
-    found = dict(zip(probes, rows, strict=True))
-    if isinstance(encoder, TextEncoder):
-        found["text"] = encoder.embed_text(["x-ray chest anteroposterior pneumonia."])[0]
-    return found
-
-
-def _read_expected(path: Path) -> dict[str, dict[str, list[float]]]:
-    try:
-        known: dict[str, dict[str, list[float]]] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return known
-
-
-def _cosine(a: np.ndarray, b: np.ndarray) -> float:
-    if a.shape != b.shape:
-        return -1.0
-    return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
-
-
-def describe(settings: Settings, name: str) -> dict[str, object]:
-    """A model's card, and its preparation step by step in words.
-
-    Raises:
-        WeightsError: there is no such model.
-    """
-    card = card_of(name)
-    manifest = read_manifest(settings.models, card.name)
-    recipes = {recipe.name: recipe.says() for recipe in recipes_of(card.name).values()}
-    wanted = name.partition(":")[2]
-    if wanted and wanted not in recipes:
-        EncoderContext(name).choose(recipes)
-    return {
-        "name": card.name,
-        "title": card.title,
-        "source": card.source,
-        "licence": card.licence,
-        "commercial use": card.commercial,
-        "repository": f"{card.repo} @ {card.revision}",
-        "digest": manifest.digest if manifest else "not here",
-        "dim": card.dim,
-        "inputs": sorted(card.inputs),
-        "modalities": sorted(card.modalities) or ["any"],
-        "body parts": sorted(card.body_parts) or ["any"],
-        "text": card.text,
-        "regions": card.patches,
-        "preparation": {wanted: recipes[wanted]} if wanted else recipes,
-    }
-
-
-def preview(settings: Settings, name: str, file: Path, out: Path) -> tuple[int, int]:
-    """Write the exact picture that a network sees of a file; of a volume or cine its middle.
-
-    Returns:
-        Height and width of the picture.
-
-    Raises:
-        QueryError, FileRejectedError: the file cannot be used, or the encoder does not take it.
-    """
-    from indexer.reading.tasks import read_query  # noqa: PLC0415 - decoders, slow to load
-
-    options = ReadOptions((name,), key=b"", models=settings.models, device=settings.device)
-    _, items = read_query(file, options)
-    picture = _as_picture(items[len(items) // 2].tensors[name])
-    try:
-        Image.fromarray(picture).save(out)
-    except (OSError, ValueError) as error:
-        raise StorageFullError(f"{out} cannot be written: {error}") from error
-    return picture.shape[0], picture.shape[1]
-
-
-def route(
-    settings: Settings, names: Sequence[str], file: Path, rules: tuple[Rule, ...] = ()
-) -> list[Route]:
-    """For each encoder whether it gets a file, and why.
-
-    Raises:
-        QueryError, FileRejectedError: the file cannot be used at all.
-    """
-    from indexer.reading.tasks import read_query  # noqa: PLC0415 - decoders, slow to load
-
-    found = []
-    for name in names:
-        options = ReadOptions(
-            (name,), key=b"", models=settings.models, device=settings.device, rules=rules
-        )
-        try:
-            _, items = read_query(file, options)
-        except WeightsError as error:
-            found.append(Route(name, False, str(error)))
-        except FileRejectedError as error:
-            if error.reason is not Reason.ENCODER_FAILED:
-                raise
-            found.append(Route(name, False, error.detail.rpartition(f"{name}: ")[2]))
-        else:
-            spec = make_encoder(options.context(name)).spec
-            found.append(Route(name, True, _why(spec, items)))
-    return found
-
-
-def _why(spec: EncoderSpec, items: Sequence[ItemDraft]) -> str:
-    said = f"{len(items)} {items[0].kind}{'s' if len(items) > 1 else ''}"
-    made_for = ", ".join(sorted(spec.modalities | spec.body_parts))
-    if any(Flag.OUTSIDE_PURPOSE in item.flags for item in items):
-        return f"{said}; by a rule, though made for {made_for}"
-    if not spec.modalities:
-        return f"{said}; takes every modality"
-    made_for = ", ".join(sorted(spec.modalities))
-    if any(Flag.MODALITY_UNKNOWN in item.flags for item in items):
-        return f"{said}; made for {made_for}, and the modality of the file is not stated"
-    return f"{said}; made for {made_for}"
-
-
-def _as_picture(prepared: np.ndarray) -> np.ndarray:
-    """What `prepare` gave as uint8 grey or RGB; of several slices the middle one."""
-    while prepared.ndim > 3 or (prepared.ndim == 3 and prepared.shape[-1] != 3):
-        prepared = prepared[len(prepared) // 2]
-    if prepared.dtype == np.uint8:
-        return prepared
-    low, high = float(prepared.min()), float(prepared.max())
-    if prepared.dtype == np.int16:  # Hounsfield units, as far as the network tells them apart
-        low, high = -1024.0, 2048.0
-    return (np.clip((prepared - low) / max(high - low, 1e-6), 0, 1) * 255).astype(np.uint8)

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from indexer.config import Settings
+from indexer.encoders.contract import EncoderContext
 from indexer.library import Library
 from indexer.reading.drafts import ReadOptions
+
+
+def encoder_context(settings: Settings, name: str) -> EncoderContext:
+    """What an encoder of this name is made with."""
+    return EncoderContext(
+        name, settings.models, settings.device, settings.precision, settings.compile
+    )
 
 
 def read_options(library: Library, settings: Settings) -> ReadOptions:

@@ -10,17 +10,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class WeightFile:
-    """One file of a published model, by its path in the repository.
+    """One file of a published model.
 
     Attributes:
-        path: below the repository, and below the folder it is kept in.
+        path: below the folder it is kept in, and below the repository.
         size: bytes as published, or 0 where that is not known.
         sha256: as published, or "" where that is not known.
+        elsewhere: ``OWNER/NAME/resolve/REVISION/PATH`` of a file of another repository.
     """
 
     path: str
     size: int = 0
     sha256: str = ""
+    elsewhere: str = ""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,10 @@ class ModelCard:
         body_parts: words of BodyPartExamined it was made for; empty means any.
         text, patches: whether its space also holds words; whether it tells regions apart.
         extra: of Syntopy, that has to be installed.
-        tensors, bytes: of the weights as published, 0 where not known; a loaded file has to agree.
+        vision: whether it is built of transformers' vision classes, or of timm's.
+        tensors: of the weights as published, 0 where not known.
+        about: bytes of all files, as the hub rounds them or as such a network has them, where the
+            exact number is not known.
         source: paper.
     """
 
@@ -58,13 +63,19 @@ class ModelCard:
     text: bool = False
     patches: bool = False
     extra: str = "encoders"
+    vision: bool = True
     tensors: int = 0
+    about: int = 0
     source: str = ""
 
     @property
     def size(self) -> int:
         """Bytes of all files, as far as they are known."""
-        return sum(file.size for file in self.files)
+        return self.about or sum(file.size for file in self.files)
+
+    def address(self, file: WeightFile) -> str:
+        """Where a file is, below the address of the hub."""
+        return file.elsewhere or f"{self.repo}/resolve/{self.revision}/{file.path}"
 
 
 _RADIOGRAPHS = frozenset({"CR", "DX"})
@@ -74,6 +85,16 @@ _RAD_DINO_FILES = (
     WeightFile("preprocessor_config.json"),
     WeightFile("model.safetensors", 346_345_912),
 )
+_BIOMEDBERT = (
+    "microsoft/BiomedNLP-BiomedBERT-base-uncased-abstract/resolve/"
+    "d673b8835373c6fa116d6d8006b33d48734e305d"
+)
+"""A text tower's sizes and words, where the weights of the tower are in the model's own file."""
+_QUILTNET_FILES = (
+    WeightFile("open_clip_config.json", 469),
+    WeightFile("open_clip_pytorch_model.bin"),
+)
+_QUILT = "Ikezogwo et al., NeurIPS 2023, arXiv 2306.11207"
 
 CARDS: dict[str, ModelCard] = {
     card.name: card
@@ -140,8 +161,83 @@ CARDS: dict[str, ModelCard] = {
             dim=512,
             inputs=frozenset({"volume"}),
             modalities=frozenset({"CT"}),
+            vision=False,
             tensors=161,
             source="Pai et al. 2025, arXiv 2501.09001",
+        ),
+        ModelCard(
+            name="biomedclip",
+            title="BiomedCLIP, images and text of biomedical papers (ViT-B/16)",
+            repo="microsoft/BiomedCLIP-PubMedBERT_256-vit_base_patch16_224",
+            revision="9f341de24bfb00180f1b847274256e9b65a3a32e",
+            files=(
+                WeightFile("open_clip_config.json", 707),
+                WeightFile("open_clip_pytorch_model.bin"),
+                WeightFile("special_tokens_map.json", 125),
+                WeightFile("tokenizer.json"),
+                WeightFile("tokenizer_config.json", 394),
+                WeightFile("vocab.txt"),
+                WeightFile("text/config.json", elsewhere=f"{_BIOMEDBERT}/config.json"),
+            ),
+            licence="MIT",
+            dim=512,
+            inputs=frozenset({"image", "volume"}),
+            text=True,
+            extra="open-clip",
+            about=784_000_000,
+            source="Zhang et al., NEJM AI 2024, arXiv 2303.00915",
+        ),
+        ModelCard(
+            name="quiltnet-b-32",
+            title="QuiltNet, histopathology and text (ViT-B/32)",
+            repo="wisdomik/QuiltNet-B-32",
+            revision="main",
+            files=_QUILTNET_FILES,
+            licence="MIT",
+            dim=512,
+            inputs=frozenset({"image", "volume"}),
+            modalities=frozenset({"SM"}),
+            text=True,
+            extra="open-clip",
+            about=605_000_000,
+            source=_QUILT,
+        ),
+        ModelCard(
+            name="quiltnet-b-16",
+            title="QuiltNet, histopathology and text (ViT-B/16)",
+            repo="wisdomik/QuiltNet-B-16",
+            revision="fffebfd558bb2e8dcb9a6aea22caaf981115cdcd",
+            files=_QUILTNET_FILES,
+            licence="MIT",
+            dim=512,
+            inputs=frozenset({"image", "volume"}),
+            modalities=frozenset({"SM"}),
+            text=True,
+            extra="open-clip",
+            about=599_000_000,
+            source=_QUILT,
+        ),
+        ModelCard(
+            name="unimed-clip-b-16",
+            title="UniMed-CLIP, images and text of six modalities (ViT-B/16)",
+            repo="UzairK/unimed-clip-vit-b16",
+            revision="84a67cb0331b511b630136e4878beaa5a3fdc657",
+            files=(
+                WeightFile("unimed-clip-vit-b16.pt"),
+                WeightFile("text/config.json", elsewhere=f"{_BIOMEDBERT}/config.json"),
+                WeightFile(
+                    "text/tokenizer_config.json", elsewhere=f"{_BIOMEDBERT}/tokenizer_config.json"
+                ),
+                WeightFile("text/vocab.txt", elsewhere=f"{_BIOMEDBERT}/vocab.txt"),
+            ),
+            licence="CC-BY-NC-4.0",
+            commercial=False,
+            dim=512,
+            inputs=frozenset({"image", "volume"}),
+            modalities=frozenset({"CR", "CT", "DX", "MR", "OP", "SM", "US"}),
+            text=True,
+            extra="open-clip",
+            source="Khattak et al. 2024, arXiv 2412.10372",
         ),
     )
 }

@@ -9,7 +9,6 @@ vector is the mean of its slices' unit vectors.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,10 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from indexer.dicom.render import volume_slice
-from indexer.dicom.sampling import sample_indices
-from indexer.encoders.contract import EncoderContext, SliceVectors
-from indexer.encoders.recipe import Jpeg, Levels, Recipe, Resize, Rgb, network_input
+from indexer.encoders.contract import EncoderContext
+from indexer.encoders.recipe import Jpeg, Levels, Recipe, Resize, Rgb
+from indexer.encoders.slices import MAX_SLICES, SlicedEncoder
 from indexer.encoders.weights import (
     load_state,
     load_strictly,
@@ -28,15 +26,13 @@ from indexer.encoders.weights import (
     spec_of,
     tensor_shapes,
 )
-from indexer.errors import UnsupportedInputError, WeightsError
-from indexer.types import Embeddings, ImagePixels, Pixels, Prepared
+from indexer.errors import WeightsError
+from indexer.types import Embeddings
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 SIDE = 480
-MAX_SLICES = 24
-"""Slices of a volume that are embedded, evenly taken: each costs as much as a radiograph."""
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _LEVELS = Levels(1.0, 99.0, ct_window=(40.0, 400.0))
 RECIPES = {
@@ -72,7 +68,7 @@ class Sizes:
     vocabulary: int
 
 
-class MedImageInsight:
+class MedImageInsight(SlicedEncoder):
     """Images, volumes and words to 1024 numbers."""
 
     def __init__(self, context: EncoderContext) -> None:
@@ -85,52 +81,6 @@ class MedImageInsight:
             dim=self._sizes.joint,
             preprocessing=f"{self.recipe.version}-{MAX_SLICES}-slices",
         )
-
-    def prepare(self, pixels: Pixels) -> Prepared:
-        """Make the 8-bit pictures: uint8 ``(n, 480, 480, 3)``, one for an image.
-
-        Of a volume those of `sampled_slices`; black where a slice is empty, as at its ends.
-
-        Raises:
-            UnsupportedInputError: constant, or NaN.
-        """
-        if isinstance(pixels, ImagePixels):
-            return self.recipe.picture(pixels)[None]
-        if not np.isfinite(pixels.values).all():
-            raise UnsupportedInputError("the pixels hold NaN or infinity")
-        sampled = self.sampled_slices(len(pixels.values))
-        pictures = np.zeros((len(sampled), SIDE, SIDE, 3), np.uint8)
-        for place, index in enumerate(sampled):
-            with suppress(UnsupportedInputError):
-                pictures[place] = self.recipe.picture(volume_slice(pixels, index))
-        if not pictures.any():
-            raise UnsupportedInputError("constant image")
-        return pictures
-
-    def sampled_slices(self, slices: int) -> list[int]:
-        """At most 24, the centres of bins of equal width."""
-        return sample_indices(slices, MAX_SLICES)
-
-    def embed(self, batch: Sequence[Prepared]) -> Embeddings:
-        """Vectors of images, and of volumes the mean of their slices': float32 ``(n, 1024)``."""
-        if not batch:
-            return np.empty((0, self.spec.dim), np.float32)
-        return np.stack([slices.rows.mean(axis=0) for slices in self.embed_slices(batch)])
-
-    def embed_slices(self, batch: Sequence[Prepared]) -> list[SliceVectors]:
-        """Unit vectors of the slices of each input that are not empty."""
-        from indexer.encoders.engine import engine_of  # noqa: PLC0415 - torch
-
-        places = [tuple(np.flatnonzero(one.any(axis=(1, 2, 3))).tolist()) for one in batch]
-        inputs = (
-            network_input(one[place], self.recipe)
-            for one, own in zip(batch, places, strict=True)
-            for place in own
-        )
-        rows = engine_of(self._context).run(self._image_tower, inputs)
-        rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-        ends = np.cumsum([len(own) for own in places])[:-1]
-        return [SliceVectors(*each) for each in zip(places, np.split(rows, ends), strict=True)]
 
     def embed_text(self, texts: Sequence[str]) -> Embeddings:
         """Vectors of phrases, cut after 77 tokens: float32 ``(n, 1024)``, not normalised."""
@@ -168,7 +118,7 @@ class MedImageInsight:
         """What a cosine is multiplied by before a softmax over phrases; read from the file."""
         return float(self._network.logit_scale.detach().exp())
 
-    def _image_tower(self, pictures: Tensor) -> Tensor:
+    def _forward(self, pictures: Tensor) -> Tensor:
         return image_tower(self._network, pictures)
 
     @cached_property

@@ -66,7 +66,9 @@ class RadDino:
         self._context = context
         self.recipe = context.choose(RECIPES)
         self._folder = ready_folder(context)
-        dim = int(read_config(self._folder / "config.json").get("hidden_size", 0))
+        dim = read_config(self._folder / "config.json").get("hidden_size")
+        if not isinstance(dim, int) or dim < 1:
+            raise WeightsError(f"{self._folder / 'config.json'}: 'hidden_size' is no number")
         self.spec = spec_of(context, dim=dim, preprocessing=self.recipe.version)
 
     def prepare(self, pixels: Pixels) -> Prepared:

@@ -245,7 +245,7 @@ class CentreCrop:
         for axis, wanted in enumerate(self.size):
             have = values.shape[axis]
             if have >= wanted:
-                first = (have - wanted) // 2
+                first = self._first(have - wanted)
                 values = np.take(values, range(first, first + wanted), axis)
             else:
                 before = (wanted - have) // 2
@@ -253,6 +253,22 @@ class CentreCrop:
                 around[axis] = (before, wanted - have - before)
                 values = np.pad(values, around)
         return replace(picture, values=values, padding=None)
+
+    def _first(self, spare: int) -> int:
+        """Rows or columns that are left out before the middle; of an odd number the fewer."""
+        return spare // 2
+
+
+@dataclass(frozen=True)
+class RoundedCentreCrop(CentreCrop):
+    """As torchvision places it: half of an odd number is rounded to the even one."""
+
+    def says(self) -> str:
+        """What it does, in a sentence."""
+        return f"{super().says()}, half pixels to the even side"
+
+    def _first(self, spare: int) -> int:
+        return round(spare / 2)
 
 
 @dataclass(frozen=True)

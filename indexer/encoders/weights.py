@@ -7,6 +7,7 @@ are read as safetensors, or by ``torch.load(weights_only=True)``: a checkpoint n
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 import os
@@ -17,8 +18,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from indexer.encoders.cards import CARDS, ModelCard
 from indexer.encoders.contract import EncoderContext
+from indexer.encoders.open_ended import NOT_STATED, OPEN_NAMES, open_card, with_facts
 from indexer.errors import LicenceError, WeightsError
 from indexer.types import EncoderSpec
 
@@ -40,6 +44,7 @@ class Manifest:
         files: SHA-256 by path.
         accepted: the licence that the user consented to, where consent was needed.
         added: when, ISO 8601 in UTC.
+        facts: of a model without a row in the table of cards, found when it was registered.
     """
 
     name: str
@@ -48,6 +53,7 @@ class Manifest:
     files: Mapping[str, str]
     accepted: str = ""
     added: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:
@@ -108,22 +114,29 @@ def present(models: Path, card: ModelCard) -> Manifest:
             )
     if not card.commercial and manifest.accepted != card.licence:
         raise LicenceError(
-            f"'{card.name}' is under {card.licence}, which does not allow every use; read it, then "
-            f"consent once with: syntopy models pull {card.name} --accept-licence"
+            f"{under(card)}; read it, then consent once with: syntopy models pull {card.name} "
+            "--accept-licence"
         )
     return manifest
 
 
+def under(card: ModelCard) -> str:
+    """What is said of a licence that has to be consented to."""
+    if card.licence == NOT_STATED:
+        return f"'{card.name}' states no licence, so that no use is allowed for certain"
+    return f"'{card.name}' is under {card.licence}, which does not allow every use"
+
+
 def ready_folder(context: EncoderContext) -> Path:
     """The folder of a model that is ready for use; raises as `present` does."""
-    card = card_of(context.name)
+    card = card_here(context.models, context.name)
     present(context.models, card)
     return model_folder(context.models, card.name)
 
 
 def spec_of(context: EncoderContext, *, dim: int, preprocessing: str) -> EncoderSpec:
     """What a model is, by its card and by the digest of the weights that are here."""
-    card = card_of(context.name)
+    card = card_here(context.models, context.name)
     return EncoderSpec(
         name=context.name,
         dim=dim,
@@ -158,7 +171,8 @@ def load_state(path: Path) -> dict[str, Tensor]:
             from safetensors.torch import load_file  # noqa: PLC0415
 
             return load_file(path)
-        with path.open("rb") as handle:  # given a path, torch goes by its name
+        # Given a path, torch goes by its name.
+        with path.open("rb") as handle, torch.serialization.safe_globals(_numpy_scalars()):
             loaded: Any = torch.load(handle, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever the readers raise on damaged files
         raise WeightsError(
@@ -169,6 +183,19 @@ def load_state(path: Path) -> dict[str, Tensor]:
     if not isinstance(state, dict) or not all(hasattr(v, "shape") for v in state.values()):
         raise WeightsError(f"{path.name} holds something else than named tensors")
     return state
+
+
+def _numpy_scalars() -> list[Any]:
+    """What a number of numpy is made of in a pickle: training checkpoints keep scores so."""
+    scalar = np.float64().__reduce__()[0]
+    return [
+        scalar,
+        (scalar, "numpy.core.multiarray.scalar"),
+        np.dtype,
+        np.dtypes.Float32DType,
+        np.dtypes.Float64DType,
+        codecs.encode,
+    ]
 
 
 def is_safetensors(path: Path) -> bool:
@@ -196,6 +223,11 @@ def load_strictly(module: nn.Module, state: Mapping[str, Tensor], where: str) ->
     )
     module.load_state_dict(dict(state), strict=True, assign=True)
     return module.eval()
+
+
+def in_full_precision(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights that were published in half precision; whole numbers stay what they are."""
+    return {k: t.float() if t.is_floating_point() else t for k, t in state.items()}
 
 
 def refuse_other_network(
@@ -255,9 +287,24 @@ def card_of(name: str) -> ModelCard:
         WeightsError: no such model; the message lists those there are.
     """
     base = name.partition(":")[0]
-    if base not in CARDS:
-        raise WeightsError(f"there is no model '{base}'; there are: {', '.join(sorted(CARDS))}")
-    return CARDS[base]
+    card = CARDS.get(base) or open_card(base)
+    if card is None:
+        known = ", ".join([*sorted(CARDS), *OPEN_NAMES])
+        raise WeightsError(f"there is no model '{base}'; there are: {known}")
+    return card
+
+
+def card_here(models: Path, name: str) -> ModelCard:
+    """The card of a model, with what was found when it was registered here.
+
+    Raises:
+        WeightsError: no such model, or its manifest cannot be read.
+    """
+    card = card_of(name)
+    if card.name in CARDS:
+        return card
+    manifest = read_manifest(models, card.name)
+    return card if manifest is None else with_facts(card, manifest.facts)
 
 
 def damaged_files(models: Path, manifest: Manifest) -> Iterator[str]:
