@@ -20,8 +20,8 @@ from indexer.registry import build_encoder
 from indexer.types import Pixels
 
 EXPECTED = "expected.json"
-_AGREEMENT = {"float32": 0.9999, "bfloat16": 0.999}
-"""Least cosine between a vector of a probe image and the one that was recorded, by precision."""
+_AGREEMENT = 0.9999
+"""Least cosine between a vector of a probe image and the one that was recorded, in float32."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,11 @@ def try_out(settings: Settings, name: str) -> Tried:
     """
     card = card_of(name)
     require_extra(card.extra, vision=card.vision)
+    from indexer.encoders.engine import TOLERANCE, engine_of  # noqa: PLC0415 - torch
+
+    context = encoder_context(settings, name)
     # One that nobody keeps: the files may be moved or replaced right after.
-    vectors = _probe(build_encoder(encoder_context(settings, name)))
+    vectors = _probe(build_encoder(context))
     path = model_folder(settings.models, card.name) / EXPECTED
     known = _read_expected(path)
     mine = known.get(name)
@@ -77,8 +80,7 @@ def try_out(settings: Settings, name: str) -> Tried:
         known[name] = {key: [round(float(v), 7) for v in row] for key, row in vectors.items()}
         path.write_text(json.dumps(known), encoding="utf-8")
         return Tried(len(vectors), [], True)
-    half = settings.precision != "float32" and settings.device != "cpu"
-    least = _AGREEMENT["bfloat16" if half or settings.precision == "bfloat16" else "float32"]
+    least = TOLERANCE if engine_of(context).half else _AGREEMENT
     findings = [
         f"the vector of probe '{key}' is not the one recorded here"
         for key, row in vectors.items()

@@ -54,6 +54,12 @@ class Engine:
         except RuntimeError as error:
             raise ConfigError(f"'{name}' is no device; use cpu, cuda or auto") from error
 
+    @property
+    def half(self) -> bool:
+        """Whether arithmetic is in half precision."""
+        on_gpu = self.place.type == "cuda"
+        return self.precision == "bfloat16" or (self.precision == "auto" and on_gpu)
+
     def settle(self, network: nn.Module, *, busy: nn.Module | None = None) -> nn.Module:
         """Put a network where it runs, in evaluation mode; ``busy`` is the part worth compiling."""
         network.eval().to(self.place)
@@ -103,9 +109,8 @@ class Engine:
 
     def _forward(self, forward: Callable[[Tensor], Tensor], batch: Tensor) -> Array:
         place = self.place
-        on_gpu = place.type == "cuda"
-        half = self.precision == "bfloat16" or (self.precision == "auto" and on_gpu)
-        with torch.inference_mode(), torch.autocast(place.type, torch.bfloat16, enabled=half):
+        half = torch.autocast(place.type, torch.bfloat16, enabled=self.half)
+        with torch.inference_mode(), half:
             found: Array = forward(batch.to(place, non_blocking=True)).float().cpu().numpy()
             return found
 
