@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, insert, select, update
+from threadpoolctl import threadpool_limits
 
 from indexer.catalog.database import reading, transaction
 from indexer.catalog.tables import Instance, Job, LedgerRow, Series, now
@@ -434,7 +435,10 @@ class _Ingest:
         for name, encoder in self._encoders.items():
             mine = [i for i, item in enumerate(items) if name in item.tensors]
             for part in _batches(mine, _FLUSH_ITEMS):
-                found = embed_each(encoder, [items[i].tensors[name] for i in part])
+                # Linear algebra of NumPy: its threads would take the cores from the workers. Torch
+                # has threads of its own, and a network needs all cores.
+                with threadpool_limits(1, user_api="blas"):
+                    found = embed_each(encoder, [items[i].tensors[name] for i in part])
                 for i, one in zip(part, found, strict=True):
                     if isinstance(one, str):
                         failed[i] = f"{name}: {one}"

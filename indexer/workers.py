@@ -24,6 +24,8 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
+from threadpoolctl import threadpool_limits
+
 from indexer.types import Reason
 
 Task = TypeVar("Task")
@@ -231,6 +233,7 @@ def _serve(pipe: Connection, handler: Handler, context: Any, memory: int) -> Non
     """The worker process: one task after the other until the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
     _limit_memory(memory)
+    threadpool_limits(1)  # there is a process a core already
     _silence()
     while True:
         try:
