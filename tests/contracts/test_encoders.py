@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import re
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -329,6 +331,34 @@ def test_a_third_party_encoder_and_store_serve_a_library(install: Install, tmp_p
         texture = SearchRequest(image=bright, encoder="texture")
         assert search.search(library, texture, Settings()).encoder == "texture"
         assert search.search(library, SearchRequest(image=other), Settings()).hits
+
+
+def test_the_package_of_the_documentation_can_be_installed_and_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "encoders.md").read_text("utf-8")
+    example = text[text.index("## An encoder of your own") :]
+    project, module = re.findall(r"```(?:toml|python)\n(.*?)```", example, re.DOTALL)
+    package, site = tmp_path / "package", tmp_path / "site"
+    package.mkdir()
+    (package / "pyproject.toml").write_text(project, "utf-8")
+    (package / "syntopy_quarters.py").write_text(module, "utf-8")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    alone = ["--no-deps", "--no-index", "--no-build-isolation", "--target", str(site)]
+    subprocess.run([*pip, *alone, str(package)], check=True, timeout=120)
+    monkeypatch.syspath_prepend(str(site))
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    dark = quarters(pictures / "dark.png", 10, 0, 0, 200)
+    quarters(pictures / "bright.png", 0, 0, 0, 250)
+    quarters(pictures / "other.png", 250, 200, 0, 0)
+    with Library.create(tmp_path / "library", encoders=("quarters",)) as library:
+        assert (
+            ingest.index(library, ingest.IndexRequest([pictures]), Settings(workers=1)).items == 3
+        )
+        answer = search.search(library, SearchRequest(image=dark), Settings())
+        assert (answer.encoder, answer.notice) == ("quarters", "five numbers, an example")
+        assert answer.hits[0].score > 0.99 > answer.hits[1].score
 
 
 def test_what_the_first_encoder_cannot_take_goes_to_the_next(
