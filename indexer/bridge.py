@@ -166,9 +166,7 @@ class Bridge:
             if not about.tower:
                 features = TfidfFeatures.of(stored)
             elif towers is None:
-                raise ConfigError(
-                    f"the bridge {path.name} needs the text tower of '{about.tower}'"
-                )
+                raise ConfigError(f"the bridge {path.name} needs the text tower of '{about.tower}'")
             else:
                 features = TowerFeatures(towers(about), stored["tower_middle"])
             return cls(
@@ -250,8 +248,8 @@ def fit_bridge(
     folds = np.array([fold_of[p] for p in patients], np.int64)
     ranks = np.zeros((len(_PENALTIES), 2, len(texts)), np.int64)
     for fold in range(_FOLDS):
-        held = np.flatnonzero(folds == fold)
-        ranks[:, :, held] = _held_out(texts, vectors, folds == fold, learn, seed)
+        held: Mask = np.equal(folds, fold)
+        ranks[:, :, held] = _held_out(texts, vectors, held, learn, seed)
     best = max(range(len(_PENALTIES)), key=lambda i: (float(np.mean(ranks[i, 0] < 10)), i))
     to_image, to_report = ranks[best]
     sizes = np.bincount(folds)[folds]
@@ -286,7 +284,7 @@ def _held_out(
     ranks = []
     for projection in projections:
         said = unit(asked @ projection)
-        silent = ~said.any(axis=1)
+        silent: Mask = np.logical_not(said.any(axis=1))
         to_image = _ranks(said, images, np.zeros(len(inside), bool))
         to_image[silent] = len(inside)
         ranks.append((to_image, _ranks(images, said, silent)))

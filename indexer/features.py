@@ -46,6 +46,9 @@ class Features(Protocol):
     def rows(self, texts: Sequence[str]) -> Matrix:
         """A row for each text; zeros for one of which nothing is known."""
 
+    def note(self, text: str) -> str:
+        """What of a text is not looked at, in a sentence; "" if all of it is."""
+
     def arrays(self) -> Arrays:
         """What a file has to hold of it."""
 
@@ -67,6 +70,9 @@ class Tower(Protocol):
 
     def rows(self, texts: Sequence[str]) -> Matrix:
         """Unit rows, one for each text."""
+
+    def note(self, text: str) -> str:
+        """What is done with a text that is longer than the tower takes; "" for one that is not."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +140,16 @@ class TfidfFeatures:
         rows: Matrix = np.divide(turned, lengths, out=np.zeros_like(turned), where=lengths > 0)
         return rows
 
+    def note(self, text: str) -> str:
+        """Which words are unknown; the first five of them."""
+        known = set(self.vocabulary)
+        words = dict.fromkeys(re.findall(_WORDS, text.lower()))
+        unknown = [word[:30] for word in words if word not in known]
+        if not unknown:
+            return ""
+        more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
+        return f"not known from the reports: {', '.join(unknown[:5])}{more}"
+
 
 @dataclass(frozen=True)
 class TowerFeatures:
@@ -179,6 +195,10 @@ class TowerFeatures:
         """Rows of unit length; zeros for the text that is the mean itself."""
         rows: Matrix = unit(self.source.rows(texts) - self.middle)
         return rows
+
+    def note(self, text: str) -> str:
+        """What is done with a long text."""
+        return self.source.note(text)
 
 
 def sentences(text: str) -> list[str]:
