@@ -9,6 +9,7 @@ deletes.
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -166,7 +167,8 @@ def open_tower(
 
 def _read(file: Path, dim: int) -> dict[bytes, np.ndarray]:
     try:
-        with np.load(file, allow_pickle=False) as stored:
+        # From memory: of a damaged file numpy leaves the handle open.
+        with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as stored:
             keys, rows = stored["keys"], stored["rows"]
     except (OSError, ValueError, KeyError, EOFError, BadZipFile):
         return {}
