@@ -32,8 +32,6 @@ from indexer.search import MAX_K, SearchRequest, search
 from indexer.towers import Progress, TextTower, open_tower
 from indexer.types import Embeddings, Hit
 
-MOST_STUDIES = 20_000
-"""Of a library with more studies that have reports, the newest so many are compared in words."""
 _LOOK = 10
 """So many times k studies are looked at for reports: not every study has one."""
 _BATCH = 200
@@ -51,12 +49,14 @@ class ReportsRequest:
         uid: a study, series, SOP instance UID or item id of the library.
         k: how many of each kind are wanted.
         encoder: which space; None takes the library's first that can take the query.
+        studies: of more studies with reports, the newest so many are compared in words.
     """
 
     image: Path | None = None
     uid: str | None = None
     k: int = 10
     encoder: str | None = None
+    studies: int = 20_000
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ def find_reports(
         )
     else:
         notes.append(voice.note)
-        reports, said = _by_words(library, answer.asked, voice, request.k, notes)
+        reports, said = _by_words(library, answer.asked, voice, request, notes)
     return ReportsAnswer(
         query=answer.query,
         neighbours=neighbours,
@@ -242,7 +242,7 @@ def _voice(
 
 
 def _by_words(
-    library: Library, query: Query, voice: _Voice, k: int, notes: list[str]
+    library: Library, query: Query, voice: _Voice, request: ReportsRequest, notes: list[str]
 ) -> tuple[list[FoundText], list[FoundText]]:
     """Reports and sentences nearest to the image, each once."""
     image = unit(query.vectors - voice.middle)
@@ -250,12 +250,14 @@ def _by_words(
     said: dict[str, _Heard] = {}
     spaces = library.spaces()
     with reading(library.engine) as db:
-        studies, more = _studies(db, query)
-    if more:
+        studies = _studies(db, query)
+    more = len(studies) - request.studies
+    if more > 0:
         notes.append(
-            f"the words of the newest {MOST_STUDIES} studies with reports were compared, {more} "
-            "older ones were not"
+            f"the words of the newest {request.studies} studies with reports were compared, those "
+            f"of {more} older ones were not"
         )
+        studies = studies[: request.studies]
     for start in range(0, len(studies), _BATCH):
         # A view of its own for each part: a text tower may take minutes, and writers go on.
         with reading(library.engine) as db:
@@ -265,11 +267,11 @@ def _by_words(
         _hear(said, parts, voice, image)
     if voice.tower is not None and voice.tower.has_new:
         _keep(library, voice.tower, spaces, notes)
-    return _best(reports, k), _best(said, k)
+    return _best(reports, request.k), _best(said, request.k)
 
 
-def _studies(db: Connection, query: Query) -> tuple[list[str], int]:
-    """Studies with reports whose words may be told, newest first, and how many are too many.
+def _studies(db: Connection, query: Query) -> list[str]:
+    """Studies with reports whose words may be told, newest first.
 
     Left out are the query's own study, its patient, and studies that hold a copy of it.
     """
@@ -292,10 +294,7 @@ def _studies(db: Connection, query: Query) -> tuple[list[str], int]:
         .order_by(Study.id.desc())
     )
     own = query.patient if query.patient_known else None
-    found = [
-        row.study_instance_uid for row in rows if row.id not in copies and row.pseudonym != own
-    ]
-    return found[:MOST_STUDIES], max(len(found) - MOST_STUDIES, 0)
+    return [row.study_instance_uid for row in rows if row.id not in copies and row.pseudonym != own]
 
 
 def _hear(

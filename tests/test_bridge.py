@@ -72,7 +72,9 @@ def test_images_find_their_reports_too() -> None:
     quality = fit_bridge(texts, vectors, patients).quality
     assert quality.report_hit_rate_at_10 > 0.9
     assert (
-        quality.report_hit_rate_at_1 <= quality.report_hit_rate_at_5 <= quality.report_hit_rate_at_10
+        quality.report_hit_rate_at_1
+        <= quality.report_hit_rate_at_5
+        <= quality.report_hit_rate_at_10
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from sqlalchemy import select
+from told_library import make_told, plan
 from typer.testing import CliRunner
 
 from api.cli.main import app
@@ -18,7 +19,7 @@ from api.service import bridge as service
 from api.service import library as describing
 from api.service import search as searching
 from api.service.options import read_options
-from indexer.bridges import bridge_versions, load_bridge
+from indexer.bridges import bridge_versions, load_bridge, make_bridge
 from indexer.catalog.database import reading, transaction
 from indexer.catalog.tables import Label, Report, Study
 from indexer.config import Settings
@@ -26,7 +27,6 @@ from indexer.errors import ConfigError, QueryError
 from indexer.library import Library
 from indexer.pairs import label_words, read_pairs
 from indexer.search import SearchRequest
-from told_library import make_told, plan
 
 STUDIES = 96
 
@@ -37,9 +37,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def library(
-    told: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Library]:
+def library(told: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Library]:
     monkeypatch.setenv("SYNTOPY_MODELS", str(tmp_path / "models"))
     shutil.copytree(told, tmp_path / "library", ignore=shutil.ignore_patterns("*-wal", "*-shm"))
     with Library.open(tmp_path / "library") as opened:
@@ -70,7 +68,9 @@ def test_labels_are_words_beside_reports_and_without(library: Library) -> None:
     lines = {told.lines for told in plan(STUDIES)}
     assert lines == {"lying", "standing"}
     for text in pairs.texts:
-        assert text.endswith(("finding: lying lines.\nview: PA.", "finding: standing lines.\nview: PA."))
+        assert text.endswith(
+            ("finding: lying lines.\nview: PA.", "finding: standing lines.\nview: PA.")
+        )
     with_report = [text for text in pairs.texts if "No other abnormality." in text]
     assert len(with_report) == sum(bool(told.report) for told in plan(STUDIES)) == 64
     assert len(set(pairs.patients)) == STUDIES // 2
@@ -101,7 +101,9 @@ def test_all_reports_of_a_study_and_the_labels_of_its_item_count(library: Librar
     with transaction(library.engine) as db:
         study = db.execute(select(Study.id).where(Study.id.in_(select(Report.study_id)))).scalar()
         db.execute(
-            Report.__table__.insert().values(study_id=study, source="second", text="Addendum: as before.")
+            Report.__table__.insert().values(
+                study_id=study, source="second", text="Addendum: as before."
+            )
         )
         db.execute(
             Label.__table__.insert().values(study_id=study, item_id=None, name="grade", value="two")
@@ -123,7 +125,7 @@ def test_words_find_what_they_name(library: Library) -> None:
 
 def test_too_few_pairs_are_refused(tmp_path: Path) -> None:
     with Library.open(make_told(tmp_path, 20)) as few:
-        with pytest.raises(QueryError, match="20 pairs .* of 10 patients; a bridge needs 60 pairs"):
+        with pytest.raises(QueryError, match="of 10 patients; a bridge needs 60 pairs"):
             service.fit(few, service.FitRequest(features="tfidf"), Settings())
         assert bridge_versions(few) == []
 
@@ -213,8 +215,6 @@ def test_what_is_taken_out_meanwhile_is_not_in_a_bridge(library: Library) -> Non
     with reading(library.engine) as db:
         uid = db.execute(select(Study.study_instance_uid).limit(1)).scalar_one()
     describing.remove(library, "study", uid, actor="test")
-    from indexer.bridges import make_bridge  # noqa: PLC0415
-
     with pytest.raises(QueryError, match="removed from the library while"):
         make_bridge(library, stale)
     assert bridge_versions(library) == []
