@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from indexer.bridge import Bridge, BridgeAbout, fit_bridge, read_about
+from indexer.bridge import Bridge, BridgeAbout, read_about
 from indexer.errors import ConfigError, QueryError
 from indexer.features import TfidfFeatures, Tower, TowerFeatures
+from indexer.fitting import fit_bridge
 from indexer.library import Library, SpaceInfo
 from indexer.pairs import Pairs, read_pairs
 from indexer.reading.drafts import ReadOptions

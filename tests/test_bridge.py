@@ -16,12 +16,13 @@ from api.service import bridge as service
 from api.service import library as pruning
 from api.service import search as searching
 from api.service.options import read_options
-from indexer.bridge import Bridge, fit_bridge
+from indexer.bridge import Bridge
 from indexer.bridges import load_bridge
 from indexer.catalog.database import reading
 from indexer.catalog.tables import EmbeddingRow, Item, Report, Series
 from indexer.config import Settings
 from indexer.errors import ConfigError, QueryError
+from indexer.fitting import fit_bridge
 from indexer.library import Library
 from indexer.search import SearchRequest
 from indexer.types import Embeddings

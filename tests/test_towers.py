@@ -16,11 +16,11 @@ from api.service import bridge as service
 from api.service import library as pruning
 from api.service import models as modelling
 from api.service import search as searching
-from indexer.bridge import fit_bridge
 from indexer.config import Settings
 from indexer.encoders.contract import EncoderContext
 from indexer.errors import ConfigError, QueryError, WeightsError
 from indexer.features import TowerFeatures, sentences
+from indexer.fitting import fit_bridge
 from indexer.library import Library
 from indexer.search import SearchRequest
 from indexer.towers import TextTower, open_tower
@@ -117,6 +117,23 @@ def test_a_text_is_embedded_once_and_kept_without_its_words(library: Library, mo
     np.testing.assert_array_equal(again.rows(["lung", LONG, "lung"]), rows)
     assert heard == [(0, 0)], "nothing is embedded a second time"
     assert not again.has_new
+
+
+def test_of_too_many_texts_those_asked_for_last_are_kept(
+    library: Library, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("indexer.towers.MOST_KEPT", 3)
+    for texts in (["lung", "ray"], ["chest", "ray"]):
+        tower = tower_of(library, models)
+        tower.rows(texts)
+        tower.save()
+    heard: list[tuple[int, int]] = [(0, 0)]
+    again = tower_of(library, models, heard)
+    again.rows(["chest", "ray", "heart"])
+    assert heard[-1] == (1, 1), "three fit"
+    again.save()
+    with np.load(kept(library)[0]) as stored:
+        assert len(stored["keys"]) == 3, "the lung was not asked for"
 
 
 def test_a_damaged_file_of_kept_rows_costs_time_only(library: Library, models: Path) -> None:

@@ -13,7 +13,7 @@ from api.cli.options import JsonOption, LibraryOption
 from api.cli.output import err, errors_on_one_line, out, print_json, print_note, settings_with
 
 if TYPE_CHECKING:
-    from indexer.reports import FoundText
+    from indexer.hearing import FoundText
 
 
 def reports(
