@@ -124,7 +124,9 @@ def find_reports(
         )
     else:
         notes.append(voice.note)
-        reports, said = hear(library, answer.asked, voice, request.k, request.studies, notes)
+        reports, said = hear(
+            library, answer.asked, voice, k=request.k, most=request.studies, notes=notes
+        )
     return ReportsAnswer(
         query=answer.query,
         neighbours=neighbours,
