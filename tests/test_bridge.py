@@ -68,6 +68,21 @@ def test_its_quality_is_measured_on_other_patients_than_it_was_fitted_on() -> No
         assert rate == pytest.approx(bad.chance_at_10, abs=0.12)
 
 
+def test_no_patient_is_fitted_on_and_measured_with() -> None:
+    """Each patient has a word and a direction of his own: known from his other reports only."""
+    rng = np.random.default_rng(0)
+    own = np.repeat(rng.normal(0, 1, (40, 32)), 5, axis=0)
+    vectors = (own + rng.normal(0, 0.2, own.shape)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    words = [f"mark{chr(97 + i // 26)}{chr(97 + i % 26)}" for i in range(40)]
+    texts, patients = [words[i // 5] for i in range(200)], [f"patient {i // 5}" for i in range(200)]
+    quality = fit_bridge(texts, vectors, patients).quality
+    assert quality.hit_rate_at_10 == quality.report_hit_rate_at_10 == 0
+    leaked = fit_bridge(texts, vectors, [str(i) for i in range(200)]).quality
+    # Not nearer to 1, as a word of which a fold leaves fewer than three reports is not known.
+    assert leaked.hit_rate_at_10 > 0.75
+
+
 def test_images_find_their_reports_too() -> None:
     texts, vectors, patients = pairs(200, noise=0.1)
     quality = fit_bridge(texts, vectors, patients).quality

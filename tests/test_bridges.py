@@ -21,7 +21,7 @@ from api.service import search as searching
 from api.service.options import read_options
 from indexer.bridges import bridge_versions, load_bridge, make_bridge
 from indexer.catalog.database import reading, transaction
-from indexer.catalog.tables import Label, Report, Study
+from indexer.catalog.tables import Item, Label, Report, Series, Study
 from indexer.config import Settings
 from indexer.errors import ConfigError, QueryError
 from indexer.library import Library
@@ -108,9 +108,14 @@ def test_all_reports_of_a_study_and_the_labels_of_its_item_count(library: Librar
         db.execute(
             Label.__table__.insert().values(study_id=study, item_id=None, name="grade", value="two")
         )
+        item = db.execute(select(Item.id).join(Series).where(Series.study_id == study)).scalar()
+        db.execute(
+            Label.__table__.insert().values(study_id=study, item_id=item, name="side", value="one")
+        )
     pairs = read_pairs(library, library.spaces()[0])
     assert len(pairs.texts) == STUDIES, "a study is one pair, however many reports it has"
     (text,) = [text for text in pairs.texts if "grade: two." in text]
+    assert "side: one." in text
     assert text.index("No other abnormality.") < text.index("Addendum") < text.index("finding:")
 
 

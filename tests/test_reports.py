@@ -20,6 +20,8 @@ from api.service import bridge as bridging
 from api.service import library as pruning
 from api.service import reports as service
 from api.service import search as searching
+from api.service.options import read_options
+from indexer.bridges import load_bridge
 from indexer.catalog.database import reading, transaction
 from indexer.catalog.tables import EmbeddingRow, Instance, Item, Report, Series, Study
 from indexer.config import Settings
@@ -175,6 +177,20 @@ def test_the_measured_quality_of_the_bridge_is_told(library: Library) -> None:
     assert answer.notice == "built-in encoder, not clinical"
 
 
+def test_texts_are_compared_with_the_image_less_the_mean_of_all(library: Library) -> None:
+    uid = uid_of(library, plan(STUDIES)[4])
+    bridge = load_bridge(library, library.spaces()[0], read_options(library, Settings()))
+    assert bridge is not None
+    with reading(library.engine) as db:
+        query = select(EmbeddingRow.vector).join(Item, Item.id == EmbeddingRow.item_id)
+        query = query.join(Series).join(Study).where(Study.study_instance_uid == uid)
+        image = np.frombuffer(db.execute(query).scalar_one(), "<f2").astype(np.float32)
+    apart = image - bridge.middle
+    said = ask(library, uid).sentences
+    cosines = bridge.embed([one.text for one in said]) @ apart / np.linalg.norm(apart)
+    np.testing.assert_allclose([one.score for one in said], cosines, atol=1e-3)
+
+
 def test_without_words_only_neighbours_speak(library: Library) -> None:
     bridging.remove(library, 1)
     answer = ask(library, uid_of(library, plan(STUDIES)[4]), k=3)
@@ -308,6 +324,23 @@ def test_changed_and_removed_reports_are_heard_no_more(tall: Library, settings: 
     assert sum(one.studies for one in answer.reports) == sum(
         1 for t in plan(9) if t.report and t.number not in (4, 5, 7)
     )
+
+
+def test_what_is_removed_while_texts_are_read_is_not_kept(
+    tall: Library, settings: Settings
+) -> None:
+    removed = uid_of(tall, plan(9)[7])
+    heard: list[int] = []
+
+    def remove_once(done: int, _total: int) -> None:
+        if not heard:
+            pruning.remove(tall, "study", removed, actor="test")
+        heard.append(done)
+
+    request = ReportsRequest(uid=uid_of(tall, plan(9)[4]))
+    service.reports(tall, request, settings, remove_once)
+    assert heard
+    assert not list(tall.index_folder.glob("words-*"))
 
 
 def test_beside_a_writer_the_answer_comes_and_nothing_is_kept(
