@@ -1,17 +1,18 @@
 """A bridge of words: from the words of a report to where its image lies in a space.
 
-A ridge regression from text features (TF-IDF, then truncated singular values) to the image vectors
-of one space, fitted on a library's own reports. It lets spaces without a text tower be asked in
-words, as far as the reports of this library speak of what the vectors show; how far that is, is
-measured on patients that were not fitted on, and stored with it.
+A ridge regression from text features (`indexer.features`) to the image vectors of one space, fitted
+on a library's own reports and labels. It lets spaces without a text tower be asked in words, and
+images be answered with reports, as far as the reports of this library speak of what the vectors
+show; how far that is, is measured on patients that were not fitted on, and stored with it.
 """
 
 from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -19,17 +20,11 @@ from zipfile import BadZipFile
 import numpy as np
 from jaxtyping import Float32
 
-from indexer.errors import ConfigError, MissingExtraError, QueryError
+from indexer.errors import ConfigError, QueryError
+from indexer.features import Features, TfidfFeatures, Tower, TowerFeatures, unit
 from indexer.types import Embeddings
 
-MIN_PAIRS = 60
-"""Fewer pairs of report and image than this are refused: folds would be too small to measure."""
-_FOLDS = 5
-_DIMENSIONS = 128
-_PENALTIES = (0.1, 1.0, 10.0)
-_WORDS = r"(?u)\b[^\W\d][\w-]+\b"
-_FEWEST_REPORTS = 3
-"""A word of fewer reports is left out: it may be a name, and says little about images."""
+FORMAT = 2
 
 Matrix = Float32[np.ndarray, "rows columns"]
 Row = Float32[np.ndarray, " columns"]
@@ -37,14 +32,16 @@ Row = Float32[np.ndarray, " columns"]
 
 @dataclass(frozen=True)
 class BridgeQuality:
-    """How often a report finds its own image, among the images of its fold.
+    """How often a report finds its own image among those of its fold, and an image its report.
 
     Attributes:
         pairs, patients: that it was fitted on.
         hit_rate_at_1, hit_rate_at_5, hit_rate_at_10: share of held-out reports whose image is among
             the nearest k of the held-out images.
-        chance_at_10: what a random order gives at 10.
-        penalty: of the ridge, chosen by hit rate at 10.
+        report_hit_rate_at_1, report_hit_rate_at_5, report_hit_rate_at_10: the other way: share of
+            images whose report is among the nearest k.
+        chance_at_10: what a random order gives at 10, either way.
+        penalty: of the ridge, the one of four with the best hit rate at 10, of equals at 5, at 1.
     """
 
     pairs: int
@@ -52,8 +49,35 @@ class BridgeQuality:
     hit_rate_at_1: float
     hit_rate_at_5: float
     hit_rate_at_10: float
+    report_hit_rate_at_1: float
+    report_hit_rate_at_5: float
+    report_hit_rate_at_10: float
     chance_at_10: float
     penalty: float
+
+
+@dataclass(frozen=True)
+class BridgeAbout:
+    """What a file says of its bridge before it is read whole.
+
+    Attributes:
+        made: when, ISO 8601 in UTC.
+        tower: encoder whose text tower gives the features, "" for TF-IDF.
+        weights: digest of the tower's weights.
+        with_labels: pairs whose text was made from labels, wholly or in part.
+        quality: measured on held-out patients.
+    """
+
+    made: str
+    tower: str
+    weights: str
+    with_labels: int
+    quality: BridgeQuality
+
+    @property
+    def features(self) -> str:
+        """What the texts' features are, in a word."""
+        return self.tower or "tfidf"
 
 
 @dataclass(frozen=True)
@@ -61,18 +85,24 @@ class Bridge:
     """A fitted map from words to vectors.
 
     Attributes:
-        vocabulary: words, in the order of the columns of the text features.
-        weights: inverse document frequency of each word.
-        projection: text features to image space, ``(words, dim)``.
+        features: of texts.
+        projection: text features to image space, ``(features, dim)``.
         middle: mean of the image vectors, which words are told apart from.
         quality: measured on held-out patients.
+        with_labels: pairs whose text was made from labels, wholly or in part.
+        made: when, ISO 8601 in UTC.
     """
 
-    vocabulary: tuple[str, ...]
-    weights: Row
+    features: Features
     projection: Matrix
     middle: Row
     quality: BridgeQuality
+    with_labels: int
+    made: str
+
+    def rows(self, texts: Sequence[str]) -> Embeddings:
+        """Unit vectors of texts, float32 ``(n, dim)``; zeros for one without a known word."""
+        return unit(self.features.rows(texts) @ self.projection)
 
     def embed(self, texts: Sequence[str]) -> Embeddings:
         """Unit vectors of phrases: float32 ``(n, dim)``.
@@ -80,162 +110,96 @@ class Bridge:
         Raises:
             QueryError: a phrase has no word that the reports know.
         """
-        features = self.features(texts)
-        for text, row in zip(texts, features, strict=True):
+        rows = self.rows(texts)
+        for text, row in zip(texts, rows, strict=True):
             if not row.any():
                 raise QueryError(
                     f"no word of '{text[:60]}' occurs in the reports that the bridge was fitted on"
                 )
-        rows = features @ self.projection
-        found: Embeddings = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-        return found.astype(np.float32)
+        return rows
 
-    def features(self, texts: Sequence[str]) -> Matrix:
-        """TF-IDF of texts, unit rows; zeros for a text without any word of the vocabulary."""
-        learn = _sklearn()
-        counts = learn.CountVectorizer(vocabulary=list(self.vocabulary), token_pattern=_WORDS)
-        raw = np.asarray(counts.transform(texts).todense(), np.float32)
-        raw = np.where(raw > 0, 1 + np.log(np.maximum(raw, 1)), 0) * self.weights
-        lengths = np.linalg.norm(raw, axis=1, keepdims=True)
-        features: Matrix = np.divide(raw, lengths, out=np.zeros_like(raw), where=lengths > 0)
-        return features
+    @property
+    def about(self) -> BridgeAbout:
+        """What is told of it in a list."""
+        return BridgeAbout(
+            self.made, self.features.tower, self.features.weights, self.with_labels, self.quality
+        )
 
     def save(self, path: Path) -> None:
         """Write to an ``.npz`` file, by rename."""
-        temporary = path.with_suffix(".tmp.npz")
-        np.savez(
-            temporary,
-            vocabulary=np.array(json.dumps(self.vocabulary)),
-            quality=np.array(json.dumps(vars(self.quality))),
-            weights=self.weights,
-            projection=self.projection,
-            middle=self.middle,
-        )
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        with temporary.open("wb") as handle:
+            np.savez(
+                handle,
+                about=np.array(json.dumps({"format": FORMAT} | asdict(self.about))),
+                projection=self.projection,
+                middle=self.middle,
+                **self.features.arrays(),  # type: ignore[arg-type]
+            )
         temporary.replace(path)
 
     @classmethod
-    def load(cls, path: Path) -> Bridge:
+    def load(cls, path: Path, towers: Callable[[BridgeAbout], Tower] | None = None) -> Bridge:
         """Read what `save` wrote.
 
+        Args:
+            path: the file.
+            towers: gives the tower that a bridge was fitted with, or raises.
+
         Raises:
-            ConfigError: the file is damaged.
+            ConfigError: the file is damaged, or its tower is not at hand.
         """
+        stored = _read(path)
         try:
-            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
-                return cls(
-                    vocabulary=tuple(json.loads(str(stored["vocabulary"]))),
-                    weights=stored["weights"],
-                    projection=stored["projection"],
-                    middle=stored["middle"],
-                    quality=BridgeQuality(**json.loads(str(stored["quality"]))),
-                )
-        except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
-            raise ConfigError(
-                f"the bridge {path.name} is damaged; fit it again with: syntopy bridge fit"
-            ) from error
+            about = _about(stored)
+            features: Features
+            if not about.tower:
+                features = TfidfFeatures.of(stored)
+            elif towers is None:
+                raise ConfigError(f"the bridge {path.name} needs the text tower of '{about.tower}'")
+            else:
+                features = TowerFeatures(towers(about), stored["tower_middle"])
+            return cls(
+                features=features,
+                projection=stored["projection"],
+                middle=stored["middle"],
+                quality=about.quality,
+                with_labels=about.with_labels,
+                made=about.made,
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise _damaged(path) from error
 
 
-def fit_bridge(
-    texts: Sequence[str], vectors: Embeddings, patients: Sequence[str], *, seed: int = 0
-) -> Bridge:
-    """Fit a bridge on pairs of report and image, and measure it on patients it has not seen.
-
-    Args:
-        texts: a report for each image.
-        vectors: L2-normalised image vectors, float32 ``(n, dim)``.
-        patients: of each pair; folds are disjoint by patient.
-        seed: of the folds and the singular values.
+def read_about(path: Path) -> BridgeAbout:
+    """What a bridge's file says of it.
 
     Raises:
-        QueryError: fewer than `MIN_PAIRS` pairs, or of fewer than five patients.
+        ConfigError: the file is damaged.
     """
-    names = sorted(set(patients))
-    if len(texts) < MIN_PAIRS or len(names) < _FOLDS:
-        raise QueryError(
-            f"{len(texts)} pairs of report and image of {len(names)} patients; a bridge needs "
-            f"{MIN_PAIRS} pairs of {_FOLDS} patients at least"
-        )
-    order = np.random.default_rng(seed).permutation(len(names))
-    fold_of = {names[i]: place % _FOLDS for place, i in enumerate(order)}
-    folds = np.array([fold_of[p] for p in patients])
-    ranks = {
-        penalty: _held_out_ranks(texts, vectors, folds, penalty, seed) for penalty in _PENALTIES
-    }
-    penalty = max(_PENALTIES, key=lambda p: (float(np.mean(ranks[p] < 10)), p))
-    sizes = np.bincount(folds)[folds]
-    quality = BridgeQuality(
-        pairs=len(texts),
-        patients=len(names),
-        hit_rate_at_1=float(np.mean(ranks[penalty] < 1)),
-        hit_rate_at_5=float(np.mean(ranks[penalty] < 5)),
-        hit_rate_at_10=float(np.mean(ranks[penalty] < 10)),
-        chance_at_10=float(np.mean(np.minimum(10 / sizes, 1))),
-        penalty=penalty,
-    )
-    return _fitted(texts, vectors, penalty, seed, quality)
-
-
-def _held_out_ranks(
-    texts: Sequence[str], vectors: Embeddings, folds: np.ndarray, penalty: float, seed: int
-) -> np.ndarray:
-    """For each report, how many images of its fold lie nearer to it than its own."""
-    ranks = np.zeros(len(texts), np.int64)
-    blank = BridgeQuality(0, 0, 0, 0, 0, 0, penalty)
-    for fold in range(_FOLDS):
-        held: list[int] = np.flatnonzero(folds == fold).tolist()
-        rest: list[int] = np.flatnonzero(folds != fold).tolist()
-        bridge = _fitted([texts[i] for i in rest], vectors[rest], penalty, seed, blank)
-        said = bridge.features([texts[i] for i in held]) @ bridge.projection
-        scores = said @ (vectors[held] - bridge.middle).T
-        own = np.diag(scores)
-        # Of equal scores the own image counts last: reports alike must not look like hits.
-        ranks[held] = (scores >= own[:, None]).sum(axis=1) - 1
-    return ranks
-
-
-def _fitted(
-    texts: Sequence[str], vectors: Embeddings, penalty: float, seed: int, quality: BridgeQuality
-) -> Bridge:
-    learn = _sklearn()
-    words = learn.TfidfVectorizer(sublinear_tf=True, token_pattern=_WORDS, min_df=_FEWEST_REPORTS)
     try:
-        features = words.fit_transform(texts)
-    except ValueError as error:  # no word is left
-        raise QueryError("the reports have no words in common to tell them apart") from error
-    size = min(_DIMENSIONS, *(length - 1 for length in features.shape))
-    if size < 1:
-        raise QueryError("the reports have no words in common to tell them apart")
-    narrow = learn.TruncatedSVD(size, random_state=seed)
-    middle = vectors.mean(axis=0)
-    ridge = learn.Ridge(alpha=penalty, fit_intercept=False)
-    ridge.fit(narrow.fit_transform(features), vectors - middle)
-    return Bridge(
-        vocabulary=tuple(str(word) for word in words.get_feature_names_out()),
-        weights=words.idf_.astype(np.float32),
-        projection=(narrow.components_.T @ ridge.coef_.T).astype(np.float32),
-        middle=middle.astype(np.float32),
-        quality=quality,
+        return _about(_read(path, ("about",)))
+    except (ValueError, KeyError, TypeError) as error:
+        raise _damaged(path) from error
+
+
+def _read(path: Path, names: Sequence[str] = ()) -> dict[str, np.ndarray]:
+    try:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
+            return {name: stored[name] for name in names or stored.files}
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        raise _damaged(path) from error
+
+
+def _about(stored: dict[str, np.ndarray]) -> BridgeAbout:
+    said: dict[str, Any] = json.loads(str(stored["about"]))
+    if said.pop("format") != FORMAT:
+        raise ValueError("another format")
+    return BridgeAbout(**(said | {"quality": BridgeQuality(**said["quality"])}))
+
+
+def _damaged(path: Path) -> ConfigError:
+    return ConfigError(
+        f"the bridge {path.name} is damaged, or of another version of Syntopy; fit it again with: "
+        "syntopy bridge fit"
     )
-
-
-class _Learn:
-    """The parts of scikit-learn that are used here, loaded together."""
-
-    def __init__(self) -> None:
-        try:
-            from sklearn.decomposition import TruncatedSVD  # noqa: PLC0415 - optional
-            from sklearn.feature_extraction.text import (  # noqa: PLC0415
-                CountVectorizer,
-                TfidfVectorizer,
-            )
-            from sklearn.linear_model import Ridge  # noqa: PLC0415
-        except ImportError as error:
-            raise MissingExtraError(
-                "a bridge of words needs an extra: pip install 'syntopy[words]'"
-            ) from error
-        self.TruncatedSVD, self.Ridge = TruncatedSVD, Ridge
-        self.CountVectorizer, self.TfidfVectorizer = CountVectorizer, TfidfVectorizer
-
-
-def _sklearn() -> Any:
-    return _Learn()

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from sqlalchemy import CompoundSelect, select, union
 
-from indexer.bridges import load_bridge
+from indexer.bridges import bridge_note, load_bridge
 from indexer.catalog.database import reading
 from indexer.catalog.tables import (
     EmbeddingRow,
@@ -149,15 +149,11 @@ def query_by_text(
             if tokens > encoder.token_limit:
                 note += f"; of {tokens} tokens the first {encoder.token_limit} count"
         else:
-            bridge = load_bridge(library, space)
+            bridge = load_bridge(library, space, options)
             if bridge is None:
                 continue
-            rows, quality = bridge.embed([text]), bridge.quality
-            note = (
-                f"words by a bridge fitted on {quality.pairs} reports of this library: of reports "
-                f"not fitted on, {quality.hit_rate_at_10:.0%} find their image among ten (by "
-                f"chance {quality.chance_at_10:.0%})"
-            )
+            rows = bridge.embed([text])
+            note = "; ".join(filter(None, (bridge_note(bridge), bridge.features.note(text))))
         return Query(
             space=space,
             vectors=rows / np.linalg.norm(rows, axis=1, keepdims=True),

@@ -80,6 +80,7 @@ class SearchAnswer:
         encoder, notice: what made the vectors, and what must be said about it.
         notes: plain sentences: exclusions that could not be made, copies left out, short lists.
         seconds: wall time.
+        asked: the query as it was made ready, for who asks on with it.
     """
 
     query: dict[str, object]
@@ -90,6 +91,7 @@ class SearchAnswer:
     notice: str
     notes: list[str]
     seconds: float
+    asked: Query = field(repr=False, compare=False)
     query_thumbnail: bytes = field(default=b"", repr=False)
 
 
@@ -140,6 +142,7 @@ def search(library: Library, request: SearchRequest, options: ReadOptions) -> Se
         notice=space.notice,
         notes=notes,
         seconds=time.monotonic() - start,
+        asked=query,
         query_thumbnail=query.thumbnail,
     )
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, func, select, union
 
-from indexer.bridges import drop_bridges
+from indexer.bridges import BridgeVersion, bridge_versions, drop_bridges
 from indexer.catalog.database import reading, transaction
 from indexer.catalog.removal import Removed, remove_matching
 from indexer.catalog.tables import (
@@ -41,6 +41,7 @@ class LibraryInfo:
     phi: str
     store: str
     spaces: list[dict[str, object]]
+    bridges: list[dict[str, object]]
     patients: int
     studies: int
     series: int
@@ -83,6 +84,7 @@ def info(library: Library) -> LibraryInfo:
                 {"encoder": name, "dim": dim, "vectors": count}
                 for name, dim, count in space_counts(library)
             ],
+            bridges=[_bridge(each) for each in bridge_versions(library) if each.in_use],
             patients=number(Patient),
             studies=number(Study),
             series=number(Series),
@@ -98,6 +100,21 @@ def info(library: Library) -> LibraryInfo:
             bytes=_bytes(library.path),
             notices=sorted({s.notice for s in library.spaces() if s.notice}),
         )
+
+
+def _bridge(found: BridgeVersion) -> dict[str, object]:
+    """The bridge in use of a space, shortly."""
+    described: dict[str, object] = {"encoder": found.encoder, "version": found.version}
+    if found.about is None:
+        return described | {"features": "damaged"}
+    rates = found.about.quality
+    return described | {
+        "features": found.about.features,
+        "pairs": rates.pairs,
+        "hit_rate_at_10": round(rates.hit_rate_at_10, 3),
+        "report_hit_rate_at_10": round(rates.report_hit_rate_at_10, 3),
+        "chance_at_10": round(rates.chance_at_10, 3),
+    }
 
 
 def _bytes(folder: Path) -> int:
