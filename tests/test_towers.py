@@ -190,11 +190,13 @@ def test_a_space_without_words_is_asked_through_the_tower_of_another(
     assert fitted.about.features == "medimageinsight"
     assert fitted.why == "the library's encoders have no text tower, and this model is ready"
     assert fitted.about.quality.hit_rate_at_10 > fitted.about.quality.chance_at_10 + 0.2
-    truth = {told.report: told.lines for told in plan(96)}
-    report = next(text for text, lines in truth.items() if lines == "lying" and text)
-    answer = searching.search(library, SearchRequest(text=report, k=5), settings)
-    assert {hit.labels["finding"] for hit in answer.hits} == {("lying_lines",)}
-    assert any("(medimageinsight)" in note for note in answer.notes)
+    right = 0
+    for report, lines in {told.report: told.lines for told in plan(96) if told.report}.items():
+        answer = searching.search(library, SearchRequest(text=report, k=5), settings)
+        right += sum(hit.labels["finding"] == (f"{lines}_lines",) for hit in answer.hits)
+        assert any("(medimageinsight)" in note for note in answer.notes)
+    # Of four reports; the folds go by pseudonyms, which differ from library to library.
+    assert right >= 16
     long = searching.search(library, SearchRequest(text="lung ray. " * 1_000, k=1), settings)
     assert any("mean of 1000 sentences" in note for note in long.notes)
 
@@ -236,5 +238,5 @@ def test_auto_says_what_it_took_and_why(library: Library, models: Path, tmp_path
     with pytest.raises(ConfigError, match="cannot be used: the weights of 'medimageinsight'"):
         service.choose_features(library, "medimageinsight", none)
     for wrong in ("texture", "nosuch"):
-        with pytest.raises(ConfigError, match=f"text tower \\(medimageinsight\\), not '{wrong}'"):
+        with pytest.raises(ConfigError, match=f"text tower .*medimageinsight.*, not '{wrong}'"):
             service.choose_features(library, wrong, states)
