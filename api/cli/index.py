@@ -269,7 +269,7 @@ def print_outcomes(summary: IngestSummary) -> None:
     table.add_row(str(summary.items), "new items with vectors")
     out.print(table, soft_wrap=False)
     rate = summary.files / max(summary.seconds, 1e-3)
-    out.print(f"{summary.seconds:.1f} s, {rate:.3g} files/s")
+    out.print(f"{summary.seconds:.1f} s, {rate:.{1 if rate >= 1 else 3}f} files/s")
     for note in summary.notes:
         print_note(note)
 
