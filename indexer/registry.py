@@ -18,7 +18,10 @@ from indexer.stores.contract import VectorStore
 
 ENCODERS = {
     "ct-fm": "indexer.encoders.ct_fm:CtFm",
+    "flair": "indexer.encoders.flair:Flair",
+    "m3d-clip": "indexer.encoders.m3d_clip:M3dClip",
     "medimageinsight": "indexer.encoders.medimageinsight:MedImageInsight",
+    "merlin": "indexer.encoders.merlin:Merlin",
     "rad-dino": "indexer.encoders.rad_dino:RadDino",
     "rad-dino-maira-2": "indexer.encoders.rad_dino:RadDino",
     "texture": "indexer.encoders.texture:TextureEncoder",

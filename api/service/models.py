@@ -167,9 +167,8 @@ def require_extra(extra: str) -> None:
 def explain(name: str) -> list[str]:
     """How to bring a model to a machine without internet: which files, from where, to where."""
     card = card_of(name)
-    pages = f"{_HUB}/{card.repo}/resolve/{card.revision}/"
     lines = [f"on a machine with internet, fetch into an empty folder F ({card.licence}):"]
-    lines += [f"  {pages}{file.path}  ->  F/{file.path}" for file in card.files]
+    lines += [f"  {_HUB}/{card.address(file)}  ->  F/{file.path}" for file in card.files]
     consent = "" if card.commercial else " --accept-licence"
     return [*lines, "bring F here, then run:", f"  syntopy models add {card.name} F{consent}"]
 
@@ -205,7 +204,7 @@ def pull(
             raise StorageFullError(f"{folder} cannot be written: {error.strerror}") from error
         show = partial(on_progress, file.path) if on_progress else None
         try:
-            fetch(f"{hub}/{card.repo}/resolve/{card.revision}/{file.path}", target, show)
+            fetch(f"{hub}/{card.address(file)}", target, show)
         except BROKEN as error:
             raise WeightsError(
                 f"{hub} cannot be reached, breaks off, or does not have it ({_what(error)}); what "

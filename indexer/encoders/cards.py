@@ -16,11 +16,13 @@ class WeightFile:
         path: below the repository, and below the folder it is kept in.
         size: bytes as published, or 0 where that is not known.
         sha256: as published, or "" where that is not known.
+        repo: where it is, if in another repository than the model's; of that its newest version.
     """
 
     path: str
     size: int = 0
     sha256: str = ""
+    repo: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,12 @@ class ModelCard:
         """Bytes of all files, as far as they are known."""
         return sum(file.size for file in self.files)
 
+    def address(self, file: WeightFile) -> str:
+        """Where a file is, below the address of the hub."""
+        if file.repo:
+            return f"{file.repo}/resolve/main/{file.path}"
+        return f"{self.repo}/resolve/{self.revision}/{file.path}"
+
 
 _RADIOGRAPHS = frozenset({"CR", "DX"})
 _CHEST = frozenset({"CHEST", "THORAX", "LUNG"})
@@ -74,6 +82,9 @@ _RAD_DINO_FILES = (
     WeightFile("preprocessor_config.json"),
     WeightFile("model.safetensors", 346_345_912),
 )
+
+_ABDOMEN = frozenset({"ABD", "KIDNEY", "LIVER", "PANCREAS", "PELVIS", "SPLEEN"})
+_LONGFORMER = "yikuan8/Clinical-Longformer"
 
 CARDS: dict[str, ModelCard] = {
     card.name: card
@@ -142,6 +153,64 @@ CARDS: dict[str, ModelCard] = {
             modalities=frozenset({"CT"}),
             tensors=161,
             source="Pai et al. 2025, arXiv 2501.09001",
+        ),
+        ModelCard(
+            name="m3d-clip",
+            title="M3D-CLIP, computed tomography volumes and text (3-D ViT-B)",
+            repo="GoodBaiBai88/M3D-CLIP",
+            revision="main",
+            files=(
+                WeightFile("config.json"),
+                WeightFile("vocab.txt"),
+                WeightFile("model.safetensors"),
+            ),
+            licence="Apache-2.0",
+            dim=768,
+            inputs=frozenset({"volume"}),
+            modalities=frozenset({"CT"}),
+            text=True,
+            tensors=0,
+            source="Bai et al. 2024, arXiv 2404.00578",
+        ),
+        ModelCard(
+            name="merlin",
+            title="Merlin, abdominal computed tomography and text (inflated ResNet-152)",
+            repo="stanfordmimi/Merlin",
+            revision="main",
+            files=(
+                WeightFile(
+                    "i3_resnet_clinical_longformer_best_clip_04-02-2024_23-21-36_epoch_99.pt"
+                ),
+                WeightFile("config.json", repo=_LONGFORMER),
+                WeightFile("vocab.json", repo=_LONGFORMER),
+                WeightFile("merges.txt", repo=_LONGFORMER),
+            ),
+            licence="MIT",
+            dim=512,
+            inputs=frozenset({"volume"}),
+            modalities=frozenset({"CT"}),
+            body_parts=_ABDOMEN,
+            text=True,
+            source="Blankemeier et al., Nature 2026, arXiv 2406.06512",
+        ),
+        ModelCard(
+            name="flair",
+            title="FLAIR, colour photographs of the fundus and text (ResNet-50)",
+            repo="jusiro2/FLAIR",
+            revision="main",
+            files=(
+                WeightFile(
+                    "model.safetensors",
+                    sha256="050334cd934fa3126435c202c41f493ca222fc3fe3ea9c50cf21f67c792a1440",
+                ),
+                WeightFile("vocab.txt", repo="emilyalsentzer/Bio_ClinicalBERT"),
+            ),
+            licence="Apache-2.0",
+            dim=512,
+            inputs=frozenset({"image"}),
+            modalities=frozenset({"OP"}),
+            text=True,
+            source="Silva-Rodríguez et al., Medical Image Analysis 2025, arXiv 2308.07898",
         ),
     )
 }

@@ -1,4 +1,4 @@
-"""What encoders of volumes share: what they refuse, turning, resampling, the box that is not air."""
+"""What encoders of volumes share: refusing, turning, resampling, the box that is not air."""
 
 from __future__ import annotations
 
