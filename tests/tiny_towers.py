@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import plain_davit
+import plain_towers
 import torch
+from plain_davit import Weights
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
@@ -194,7 +196,11 @@ def write_m3d_clip(folder: Path) -> None:
     """Files of an M3D-CLIP of two layers."""
     (folder / "config.json").write_text(json.dumps(M3D_CLIP), encoding="utf-8")
     write_words(folder / "vocab.txt")
-    save_file(drawn(m3d_clip_shapes(), 5), folder / "model.safetensors", {"format": "pt"})
+    state = drawn(m3d_clip_shapes(), 5)
+    for name in state:
+        if name.endswith(("qkv.weight", "patch_embeddings.1.weight")):
+            state[name] *= 4  # else all of 2048 tokens weigh the same, and the sum is one for all
+    save_file(state, folder / "model.safetensors", {"format": "pt"})
 
 
 # -- Merlin ----------------------------------------------------------------------------------------
@@ -263,7 +269,15 @@ def write_merlin(folder: Path) -> None:
     """Files of a Merlin whose image tower has five blocks; the checkpoint is a pickle."""
     (folder / "config.json").write_text(json.dumps(LONGFORMER), encoding="utf-8")
     write_bytes_as_words(folder)
-    torch.save(settled(drawn(merlin_shapes(), 6), "encode_image.i3_resnet."), folder / MERLIN)
+    images = "encode_image.i3_resnet."
+    state = settled(drawn(merlin_shapes(), 6), images)
+    # As training leaves it: a scan's vector is what sets it apart from any other box within air.
+    scan = torch.zeros(3, 160, 224, 224)
+    scan[:, 68:92, 50:174, 30:194] = 0.6
+    common = plain_towers.resnet_features(Weights(state), images, scan).float()
+    head = state[f"{images}contrastive_head.weight"].flatten(1)
+    state[f"{images}contrastive_head.bias"] = -head @ common
+    torch.save(state, folder / MERLIN)
 
 
 def write_bytes_as_words(folder: Path) -> None:

@@ -37,7 +37,7 @@ from indexer.errors import (
     SyntopyError,
     WeightsError,
 )
-from indexer.phantoms import probe_images, probe_volume
+from indexer.phantoms import probe_fundus, probe_images, probe_volume
 from indexer.reading.drafts import ItemDraft, ReadOptions
 from indexer.reading.preparing import not_made_for
 from indexer.registry import encoder_names, make_encoder, recipes_of
@@ -327,7 +327,7 @@ def check(settings: Settings, name: str) -> CheckReport:
 
 
 def _probe(context: EncoderContext) -> dict[str, np.ndarray]:
-    """Vectors of drawn images, of a volume for an encoder that takes no images, and of a phrase.
+    """Vectors of drawn images or of a volume, as far as the encoder is for them, and of a phrase.
 
     The first is embedded twice: a network left in training mode would give two answers.
     """
@@ -335,6 +335,7 @@ def _probe(context: EncoderContext) -> dict[str, np.ndarray]:
     drawn: dict[str, Pixels] = {f"image {n}": image for n, image in enumerate(probe_images())}
     drawn |= {} if "image" in encoder.spec.inputs else {"volume": probe_volume()}
     probes = {k: pixels for k, pixels in drawn.items() if not not_made_for(encoder.spec, pixels)}
+    probes = probes or {"fundus": probe_fundus()}
     prepared = [encoder.prepare(pixels) for pixels in probes.values()]
     rows = encoder.embed(prepared)
     if not np.allclose(encoder.embed(prepared[:1])[0], rows[0], rtol=1e-4, atol=1e-5):

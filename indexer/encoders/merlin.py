@@ -102,10 +102,10 @@ class Merlin:
         values = np.flip(np.swapaxes(values, 1, 2), (1, 2))
         values = resampled(values, (up, left, back), recipe.spacing)
         values = np.rint(np.clip(values, recipe.low, recipe.high)).astype(np.int16)
-        values = middle(values, recipe.shape, recipe.low)
+        values = middle(values, recipe.shape)
         if np.ptp(values) == 0:
             raise UnsupportedInputError("constant volume, or nothing in the middle of it")
-        return values
+        return filled_up(values, recipe.shape, recipe.low)
 
     def embed(self, batch: Sequence[Prepared]) -> Embeddings:
         """What the contrastive head gives: float32 ``(n, 512)``, not normalised.
@@ -185,16 +185,18 @@ class Merlin:
         )
 
 
-def middle(values: Hounsfield, shape: Sequence[int], padding: int) -> Hounsfield:
-    """The middle of a volume, with as much padding around as it lacks."""
-    around, box = [], []
-    for have, want in zip(values.shape, shape, strict=True):
-        before = max(want - have, 0) // 2
-        around.append((before, max(want - have, 0) - before))
-        # As MONAI finds the middle: of two voxels the latter, in the volume and in the box.
-        first = max(have // 2 - want // 2, 0)
-        box.append(slice(first, first + want))
-    return np.pad(values[tuple(box)], around, constant_values=padding)
+def middle(values: Hounsfield, shape: Sequence[int]) -> Hounsfield:
+    """The middle of a volume, of what is longer; MONAI takes the latter of two voxels for it."""
+    firsts = [max(have // 2 - want // 2, 0) for have, want in zip(values.shape, shape, strict=True)]
+    box = tuple(slice(first, first + want) for first, want in zip(firsts, shape, strict=True))
+    return values[box]
+
+
+def filled_up(values: Hounsfield, shape: Sequence[int], padding: int) -> Hounsfield:
+    """A volume with as much around it as it lacks, of an odd number the more behind."""
+    lacking = [want - have for have, want in zip(values.shape, shape, strict=True)]
+    around = [(count // 2, count - count // 2) for count in lacking]
+    return np.pad(values, around, constant_values=padding)
 
 
 def network_input(values: Hounsfield, recipe: BoxRecipe) -> Shades:
