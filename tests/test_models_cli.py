@@ -157,7 +157,7 @@ def added(name: str, folder: Path) -> None:
     assert run("add", name, published).exit_code == 0
 
 
-@pytest.mark.parametrize("name", ["rad-dino", "medimageinsight"])
+@pytest.mark.parametrize("name", ["rad-dino", "medimageinsight", "m3d-clip", "merlin", "flair"])
 def test_check_records_vectors_and_compares_them_later(
     name: str, tmp_path: Path, models: Path
 ) -> None:

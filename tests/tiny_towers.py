@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -265,19 +266,25 @@ def merlin_shapes(
     yield "logit_scale", ()
 
 
-def write_merlin(folder: Path) -> None:
-    """Files of a Merlin whose image tower has five blocks; the checkpoint is a pickle."""
-    (folder / "config.json").write_text(json.dumps(LONGFORMER), encoding="utf-8")
-    write_bytes_as_words(folder)
+@cache
+def merlin_state() -> dict[str, Tensor]:
+    """Of an image tower of five blocks and a text tower of two layers."""
     images = "encode_image.i3_resnet."
     state = settled(drawn(merlin_shapes(), 6), images)
     # As training leaves it: a scan's vector is what sets it apart from any other box within air.
-    scan = torch.zeros(3, 160, 224, 224)
-    scan[:, 68:92, 50:174, 30:194] = 0.6
+    scan = torch.zeros(3, 80, 112, 112)
+    scan[:, 34:46, 25:87, 15:97] = 0.6
     common = plain_towers.resnet_features(Weights(state), images, scan).float()
     head = state[f"{images}contrastive_head.weight"].flatten(1)
     state[f"{images}contrastive_head.bias"] = -head @ common
-    torch.save(state, folder / MERLIN)
+    return state
+
+
+def write_merlin(folder: Path) -> None:
+    """Files of a small Merlin; the checkpoint is a pickle."""
+    (folder / "config.json").write_text(json.dumps(LONGFORMER), encoding="utf-8")
+    write_bytes_as_words(folder)
+    torch.save(merlin_state(), folder / MERLIN)
 
 
 def write_bytes_as_words(folder: Path) -> None:
