@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import plain_davit
-import plain_towers
 import torch
-from plain_davit import Weights
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
@@ -110,15 +108,21 @@ def resnet_shapes(
             width = 4 * plane
 
 
+def resnet_of(state: dict[str, Tensor], prefix: str) -> Any:
+    """MONAI's network with these tensors."""
+    network = empty_resnet(state, prefix)
+    mine = {name: state[prefix + name] for name in network.state_dict()}
+    network.load_state_dict(mine, assign=True)
+    return network.eval()
+
+
 def settled(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """The same, with batch norm's statistics those of drawn inputs, as after training.
 
     With random ones a deep network gives nearly one vector for all inputs.
     """
-    network: Any = empty_resnet(state, prefix)
-    mine = {n.removeprefix(prefix): t for n, t in state.items() if n.startswith(prefix)}
-    network.load_state_dict({n: mine[n] for n in network.state_dict()}, assign=True)
-    generator, sides = torch.Generator().manual_seed(8), mine["conv1.weight"].ndim - 2
+    network = resnet_of(state, prefix)
+    generator, sides = torch.Generator().manual_seed(8), network.conv1.weight.ndim - 2
     coarse = torch.rand((6, 3, *(5,) * sides), generator=generator)
     coarse *= torch.linspace(0.1, 1, 6).reshape(6, *(1,) * (sides + 1))
     for module in network.train().modules():
@@ -272,9 +276,10 @@ def merlin_state() -> dict[str, Tensor]:
     images = "encode_image.i3_resnet."
     state = settled(drawn(merlin_shapes(), 6), images)
     # As training leaves it: a scan's vector is what sets it apart from any other box within air.
-    scan = torch.zeros(3, 80, 112, 112)
-    scan[:, 34:46, 25:87, 15:97] = 0.6
-    common = plain_towers.resnet_features(Weights(state), images, scan).float()
+    scan = torch.zeros(1, 3, 160, 224, 224)
+    scan[:, :, 68:92, 50:174, 30:194] = 0.6
+    with torch.no_grad():
+        (common,) = resnet_of(state, images)(scan)
     head = state[f"{images}contrastive_head.weight"].flatten(1)
     state[f"{images}contrastive_head.bias"] = -head @ common
     return state
