@@ -169,7 +169,7 @@ CARDS: dict[str, ModelCard] = {
             inputs=frozenset({"volume"}),
             modalities=frozenset({"CT"}),
             text=True,
-            tensors=0,
+            tensors=342,
             source="Bai et al. 2024, arXiv 2404.00578",
         ),
         ModelCard(
@@ -191,6 +191,7 @@ CARDS: dict[str, ModelCard] = {
             modalities=frozenset({"CT"}),
             body_parts=_ABDOMEN,
             text=True,
+            tensors=1208,
             source="Blankemeier et al., Nature 2026, arXiv 2406.06512",
         ),
         ModelCard(
@@ -210,6 +211,7 @@ CARDS: dict[str, ModelCard] = {
             inputs=frozenset({"image"}),
             modalities=frozenset({"OP"}),
             text=True,
+            tensors=520,
             source="Silva-Rodríguez et al., Medical Image Analysis 2025, arXiv 2308.07898",
         ),
     )

@@ -141,7 +141,7 @@ class Flair:
 
         state = load_state(self._folder / _WEIGHTS)
         where = f"{_WEIGHTS} of '{self.spec.name}'"
-        network = load_strictly(_empty_network(state, self.spec.dim), state, where)
+        network = load_strictly(empty_network(state, self.spec.dim), state, where)
         return Engine(self._context.device).settle(network)
 
     @cached_property
@@ -151,7 +151,7 @@ class Flair:
         return bert_tokenizer(self._folder / "vocab.txt", self._known_words)
 
 
-def _empty_network(state: Mapping[str, Tensor], dim: int) -> nn.Module:
+def empty_network(state: Mapping[str, Tensor], dim: int) -> nn.Module:
     """Both towers, whose names are the published ones."""
     import torch  # noqa: PLC0415 - heavy
     from torch import nn  # noqa: PLC0415

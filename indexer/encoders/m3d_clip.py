@@ -183,7 +183,7 @@ class M3dClip:
 
         state = load_state(self._folder / _WEIGHTS)
         where = f"{_WEIGHTS} of '{self.spec.name}'"
-        network = load_strictly(_empty_network(state, self._sizes), state, where)
+        network = load_strictly(empty_network(state, self._sizes), state, where)
         return Engine(self._context.device).settle(network)
 
     @cached_property
@@ -205,7 +205,7 @@ def without_padding(pixels: VolumePixels) -> VolumePixels:
     return replace(pixels, values=values)
 
 
-def _empty_network(state: Mapping[str, Tensor], sizes: Sizes) -> nn.Module:
+def empty_network(state: Mapping[str, Tensor], sizes: Sizes) -> nn.Module:
     """Both towers, whose names are the published ones."""
     import torch  # noqa: PLC0415 - heavy
     from torch import nn  # noqa: PLC0415

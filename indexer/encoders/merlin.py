@@ -165,7 +165,7 @@ class Merlin:
 
         state = load_state(self._folder / _WEIGHTS)
         network = load_strictly(
-            _empty_network(state, self._config, self.spec.dim),
+            empty_network(state, self._config, self.spec.dim),
             state,
             f"the weights of '{self.spec.name}'",
         )
@@ -210,7 +210,7 @@ def in_plain_words(text: str) -> str:
     return " ".join(_WORD.findall(text.lower()))
 
 
-def _empty_network(state: Mapping[str, Tensor], config: Mapping[str, Any], dim: int) -> nn.Module:
+def empty_network(state: Mapping[str, Tensor], config: Mapping[str, Any], dim: int) -> nn.Module:
     """Both towers, whose names are the published ones.
 
     Raises:
