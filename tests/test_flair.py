@@ -220,6 +220,10 @@ CHANGES: dict[str, tuple[Change, str]] = {
         lambda s: s.update({f"{TEXT}projection_head_text.projection.weight": torch.zeros(3, 3)}),
         r"1 of another shape \(text_model\.projection",
     ),
+    "flat": (
+        lambda s: s.update({f"{IMAGES}model.conv1.weight": torch.zeros(4, 147)}),
+        r"conv1\.weight has the shape \(4, 147\)",
+    ),
     "no head": (
         lambda s: s.pop(f"{IMAGES}projection_head_vision.projection.weight"),
         r"projection_head_vision\.projection\.weight is missing",
@@ -242,6 +246,15 @@ def test_weights_of_another_network_are_refused_by_name(
     save_file(changed, copied(models, tmp_path) / "model.safetensors")
     with pytest.raises(WeightsError, match=said):
         Flair(EncoderContext("flair", tmp_path, "cpu")).embed_text(["lung"])
+
+
+def test_places_that_an_old_transformers_wrote_into_the_file_are_taken(
+    encoder: Flair, models: Path, state: dict[str, Tensor], tmp_path: Path
+) -> None:
+    places = {f"{TEXT}model.embeddings.position_ids": torch.arange(512)[None]}
+    save_file(state | places, copied(models, tmp_path) / "model.safetensors")
+    older = Flair(EncoderContext("flair", tmp_path, "cpu"))
+    np.testing.assert_array_equal(older.embed_text(TEXTS), encoder.embed_text(TEXTS))
 
 
 def test_another_list_of_words_is_refused(models: Path, tmp_path: Path) -> None:

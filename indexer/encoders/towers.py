@@ -49,9 +49,12 @@ def empty_bert(state: Mapping[str, Tensor], prefix: str) -> nn.Module:
     )
     with torch.device("meta"):
         bert: Any = BertModel(config)
-    # Counted up, not learned: no file has them.
-    bert.embeddings.position_ids = torch.arange(places)[None]
-    bert.embeddings.token_type_ids = torch.zeros((1, places), dtype=torch.long)
+    # Counted up, not learned: only old versions of transformers wrote the places into the file.
+    written = f"{prefix}embeddings.position_ids" in state
+    bert.embeddings.position_ids = nn.Buffer(torch.arange(places)[None], persistent=written)
+    bert.embeddings.token_type_ids = nn.Buffer(
+        torch.zeros((1, places), dtype=torch.long), persistent=False
+    )
     network: nn.Module = bert
     return network
 
@@ -67,13 +70,13 @@ def empty_resnet(state: Mapping[str, Tensor], prefix: str) -> nn.Module:
     """
     from monai.networks.nets.resnet import ResNet  # noqa: PLC0415 - optional
 
-    _, channels, *kernel = _shape(state, f"{prefix}conv1.weight")
-    stages = range(1, 5)
+    _, channels, *kernel = _shape(state, f"{prefix}conv1.weight", 4, 5)
+    planes = [_shape(state, f"{prefix}layer{i}.0.conv1.weight", 4, 5)[0] for i in range(1, 5)]
     with torch.device("meta"):
         network: nn.Module = ResNet(
             block="bottleneck",
-            layers=[_count(state, f"{prefix}layer{i}.") for i in stages],
-            block_inplanes=[_shape(state, f"{prefix}layer{i}.0.conv1.weight")[0] for i in stages],
+            layers=[_count(state, f"{prefix}layer{i}.") for i in range(1, 5)],
+            block_inplanes=planes,
             spatial_dims=len(kernel),
             n_input_channels=channels,
             conv1_t_size=tuple(kernel),
@@ -84,10 +87,14 @@ def empty_resnet(state: Mapping[str, Tensor], prefix: str) -> nn.Module:
     return network
 
 
-def _shape(state: Mapping[str, Tensor], name: str) -> tuple[int, ...]:
+def _shape(state: Mapping[str, Tensor], name: str, *axes: int) -> tuple[int, ...]:
+    """Of a tensor that has so many axes, 2 unless told otherwise."""
     if name not in state:
         raise WeightsError(f"the weights are of another network: {name} is missing")
-    return tuple(state[name].shape)
+    shape = tuple(state[name].shape)
+    if len(shape) not in (axes or (2,)):
+        raise WeightsError(f"the weights are of another network: {name} has the shape {shape}")
+    return shape
 
 
 def _count(state: Mapping[str, Tensor], prefix: str) -> int:
