@@ -23,7 +23,10 @@ from indexer.stores.contract import VectorStore
 ENCODERS = {
     "biomedclip": "indexer.encoders.open_clip:OpenClip",
     "ct-fm": "indexer.encoders.ct_fm:CtFm",
+    "flair": "indexer.encoders.flair:Flair",
+    "m3d-clip": "indexer.encoders.m3d_clip:M3dClip",
     "medimageinsight": "indexer.encoders.medimageinsight:MedImageInsight",
+    "merlin": "indexer.encoders.merlin:Merlin",
     "quiltnet-b-16": "indexer.encoders.open_clip:OpenClip",
     "quiltnet-b-32": "indexer.encoders.open_clip:OpenClip",
     "rad-dino": "indexer.encoders.rad_dino:RadDino",

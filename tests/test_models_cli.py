@@ -175,7 +175,7 @@ def added(name: str, folder: Path) -> None:
     assert run("add", name, published).exit_code == 0
 
 
-@pytest.mark.parametrize("name", ["rad-dino", "medimageinsight"])
+@pytest.mark.parametrize("name", ["rad-dino", "medimageinsight", "m3d-clip", "merlin", "flair"])
 def test_vectors_are_recorded_when_a_model_is_added_and_compared_later(
     name: str, tmp_path: Path, models: Path
 ) -> None:

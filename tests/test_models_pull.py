@@ -14,7 +14,7 @@ from hub_server import Hub, serve
 from models_command import answer, run
 from tiny_models import MEDIMAGEINSIGHT, TOKENIZER, WRITERS, write_published
 
-from indexer.encoders.cards import CARDS
+from indexer.encoders.cards import CARDS, ModelCard, WeightFile
 from indexer.encoders.weights import damaged_files, file_sha256, read_manifest
 
 WEIGHTS = "model.safetensors"
@@ -34,9 +34,20 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def hub(tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     folders = {CARDS[n].repo: write_published(n, tmp_path / "hub" / n) for n in WRITERS}
+    for card in (CARDS[name] for name in WRITERS):
+        for file in card.files:
+            repo = repository(card, file)
+            if repo != card.repo:
+                folder = folders.setdefault(repo, tmp_path / "hub" / repo)
+                folder.mkdir(parents=True, exist_ok=True)
+                (folders[card.repo] / file.path).rename(folder / file.path)
     with serve(Hub(folders)) as found:
         monkeypatch.setenv("SYNTOPY_MIRROR", found.url)
         yield found
+
+
+def repository(card: ModelCard, file: WeightFile) -> str:
+    return card.address(file).partition("/resolve/")[0]
 
 
 def refusal(*arguments: object) -> str:
@@ -47,14 +58,14 @@ def refusal(*arguments: object) -> str:
     return re.sub(r"\s+", " ", said)
 
 
-@pytest.mark.parametrize("name", ["ct-fm", "rad-dino"])
+@pytest.mark.parametrize("name", ["ct-fm", "merlin", "rad-dino"])
 def test_pull_fetches_registers_and_says_what_is_next(name: str, hub: Hub, models: Path) -> None:
     result = run("pull", name)
     assert result.exit_code == 0, result.output
     assert f"'{name}' is ready; next: syntopy init LIBRARY --encoder {name}" in result.stdout
     for file in CARDS[name].files:
         assert f"fetching {file.path}" in result.stderr
-        theirs = hub.folders[CARDS[name].repo] / file.path
+        theirs = hub.folders[repository(CARDS[name], file)] / file.path
         assert file_sha256(models / name / file.path) == file_sha256(theirs)
     manifest = read_manifest(models, name)
     assert manifest is not None
@@ -202,7 +213,9 @@ def test_the_explanation_is_enough_to_bring_a_model_here(
     published = write_published(name, tmp_path / "hub")
     card, folder = CARDS[name], tmp_path / "F"
     for url, path in re.findall(r"(https://\S+)\s+->\s+F/(\S+)", result.stdout):
-        assert url == f"https://huggingface.co/{card.repo}/resolve/{card.revision}/{path}"
+        (file,) = (file for file in card.files if file.path == path)
+        assert url == f"https://huggingface.co/{card.address(file)}"
+        assert card.address(file).endswith(f"/{path}")
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(published / path, folder / path)
     (command,) = re.findall(r"syntopy models (add .*)", result.stdout)

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from indexer.encoders import ct_fm, medimageinsight, rad_dino
+from indexer.encoders import ct_fm, flair, m3d_clip, medimageinsight, merlin, rad_dino
 from indexer.encoders.recipe import (
     CentreCrop,
     Grey,
@@ -61,12 +61,16 @@ VERSIONS = {
     "rad-dino": ["card-9d68334df6", "pad-2acd1751db"],
     "medimageinsight": ["service-50b554b046", "mirror-5bd22b6d56"],
     "ct-fm": ["3d-mir-91f1c8fa88", "pretraining-774660ccf7", "card-c968eaf58e"],
+    "flair": ["package-c9578d2977"],
+    "m3d-clip": ["m3d-cap-d3e91d8416"],
+    "merlin": ["package-5250839f34"],
 }
 """Vectors in libraries carry these: whoever changes one makes those libraries index again."""
 
 
 def versions() -> dict[str, list[str]]:
     modules = {"rad-dino": rad_dino, "medimageinsight": medimageinsight, "ct-fm": ct_fm}
+    modules |= {"flair": flair, "m3d-clip": m3d_clip, "merlin": merlin}
     return {name: [r.version for r in m.RECIPES.values()] for name, m in modules.items()}
 
 
@@ -89,6 +93,7 @@ OTHER: list[tuple[Step, dict[str, object]]] = [
     (Resize(518), {"size": (518, 518), "filter": "bilinear"}),
     (CentreCrop((518, 518)), {"size": (518, 517)}),
     (Jpeg(75), {"quality": 76}),
+    (flair.Canvas(512), {"side": 256}),
 ]
 
 
@@ -129,6 +134,18 @@ def test_any_field_of_a_volume_recipe_changes_the_version() -> None:
     assert len({recipe.version for recipe in [first, *changed]}) == len(others) + 1
 
 
+def test_any_field_of_a_box_or_grid_changes_the_version() -> None:
+    box, grid = merlin.RECIPES["package"], m3d_clip.RECIPES["m3d-cap"]
+    others: list[dict[str, Any]] = [
+        {"name": "mine", "spacing": (3.0, 1.0, 1.0), "low": -999, "high": 999, "shape": (9, 9, 9)},
+        {"name": "mine", "shape": (32, 256, 128)},
+    ]
+    for recipe, changes in zip((box, grid), others, strict=True):
+        assert {field.name for field in fields(recipe)} == set(changes)
+        changed = [replace(recipe, **{name: value}) for name, value in changes.items()]
+        assert len({each.version for each in [recipe, *changed]}) == len(changes) + 1
+
+
 def test_every_recipe_says_each_of_its_steps() -> None:
     for recipe in [*rad_dino.RECIPES.values(), *medimageinsight.RECIPES.values()]:
         said = recipe.says()
@@ -136,6 +153,9 @@ def test_every_recipe_says_each_of_its_steps() -> None:
         assert all(said)
     assert "JPEG of quality 75" in " ".join(medimageinsight.RECIPES["service"].says())
     assert "0.5307" in rad_dino.RECIPES["card"].says()[-1]
+    assert flair.RECIPES["package"].says()[-1] == "divide by 255"
+    assert "-1000 to 1000 HU" in " ".join(merlin.RECIPES["package"].says())
+    assert "32 x 256 x 256 voxels" in " ".join(m3d_clip.RECIPES["m3d-cap"].says())
     assert "overlapping by 62.5%" in " ".join(ct_fm.RECIPES["3d-mir"].says())
 
 

@@ -229,7 +229,10 @@ def test_auto_says_what_it_took_and_why(library: Library, models: Path, tmp_path
     none = {state.name: state for state in encoding.list_models(Settings(models=tmp_path / "no"))}
     assert service.choose_features(library, "auto", states)[0] == "medimageinsight"
     name, why = service.choose_features(library, "auto", none)
-    assert (name, why) == ("tfidf", "no model with a text tower is ready (syntopy models list)")
+    assert (name, why) == (
+        "tfidf",
+        "neither the library's encoders nor 'medimageinsight' have a text tower ready",
+    )
     assert service.choose_features(library, "tfidf", states) == ("tfidf", "as asked for")
     own = ("texture", "medimageinsight:mirror")
     with Library.create(tmp_path / "own", encoders=own) as both:

@@ -37,11 +37,15 @@ from indexer.registry import make_encoder
 
 FILES = {
     "ct-fm": "model.safetensors",
+    "flair": "model.safetensors",
+    "m3d-clip": "model.safetensors",
     "rad-dino": "model.safetensors",
     "medimageinsight": MEDIMAGEINSIGHT,
 }
 PREPARED = {
     "ct-fm": np.zeros((16, 16, 16), np.int16),
+    "flair": np.zeros((512, 512, 3), np.uint8),
+    "m3d-clip": np.zeros((32, 256, 256), np.float32),
     "rad-dino": np.zeros((518, 518, 3), np.uint8),
     "medimageinsight": np.zeros((1, 480, 480, 3), np.uint8),
 }

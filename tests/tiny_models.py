@@ -14,6 +14,7 @@ import torch
 from monai.networks.nets.segresnet_ds import SegResEncoder
 from safetensors.torch import save_file
 from tiny_backbones import BACKBONES
+from tiny_towers import bytes_as_letters, write_flair, write_m3d_clip, write_merlin
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -143,7 +144,7 @@ def write_medimageinsight(folder: Path) -> None:
 
 def write_tokenizer(folder: Path) -> int:
     """CLIP's byte-pair encoding with ten merges; returns the number of tokens."""
-    letters = list(_bytes_as_letters())
+    letters = list(bytes_as_letters())
     merged = [merge.replace(" ", "") for merge in MERGES]
     ng = ["ng</w>"]  # in the vocabulary, as the merge that asks for it has to be
     tokens = [*letters, *(letter + "</w>" for letter in letters), *ng, *merged]
@@ -157,15 +158,6 @@ def write_tokenizer(folder: Path) -> int:
     settings = {"tokenizer_class": "CLIPTokenizer", "model_max_length": 77, "do_lower_case": True}
     write_json(folder / "tokenizer_config.json", special | settings)
     return len(tokens)
-
-
-def _bytes_as_letters() -> Iterator[str]:
-    """A visible letter for each byte, as byte-level encodings have it since GPT-2."""
-    visible = {*range(33, 127), *range(161, 173), *range(174, 256)}
-    hidden = 0
-    for byte in range(256):
-        yield chr(byte if byte in visible else 256 + hidden)
-        hidden += byte not in visible
 
 
 # -- CT-FM -----------------------------------------------------------------------------------------
@@ -209,7 +201,10 @@ def write_ct_fm(folder: Path) -> None:
 
 WRITERS: dict[str, Callable[[Path], None]] = {
     "ct-fm": write_ct_fm,
+    "flair": write_flair,
+    "m3d-clip": write_m3d_clip,
     "medimageinsight": write_medimageinsight,
+    "merlin": write_merlin,
     "rad-dino": write_rad_dino,
     "rad-dino-maira-2": write_rad_dino_maira_2,
 }

@@ -21,6 +21,8 @@ from indexer.library import Library, SpaceInfo
 from indexer.towers import open_tower
 
 TFIDF, AUTO = "tfidf", "auto"
+_GENERAL = "medimageinsight"
+"""Its text tower knows words of all modalities; those of others know one field."""
 _READY = ("ready", "built in")
 
 
@@ -122,10 +124,9 @@ def choose_features(
     for name in library.config.encoders:
         if _can_read(states.get(_base(name))):
             return name, "the text tower of one of the library's encoders"
-    for name, state in states.items():
-        if _can_read(state):
-            return name, "the library's encoders have no text tower, and this model is ready"
-    return TFIDF, "no model with a text tower is ready (syntopy models list)"
+    if _can_read(states.get(_GENERAL)):
+        return _GENERAL, "the library's encoders have no text tower, and this model is ready"
+    return TFIDF, f"neither the library's encoders nor '{_GENERAL}' have a text tower ready"
 
 
 def _can_read(state: ModelState | None) -> bool:

@@ -14,7 +14,7 @@ from indexer.encoders.contract import Encoder, TextEncoder
 from indexer.encoders.extras import require_extra
 from indexer.encoders.weights import card_here, card_of, damaged_files, model_folder, present
 from indexer.errors import WeightsError
-from indexer.phantoms import probe_images, probe_volume
+from indexer.phantoms import probe_fundus, probe_images, probe_volume
 from indexer.reading.routing import verdict_on
 from indexer.registry import build_encoder
 from indexer.types import Pixels
@@ -96,6 +96,7 @@ def _probe(encoder: Encoder) -> dict[str, np.ndarray]:
     """
     drawn: dict[str, Pixels] = {f"image {n}": image for n, image in enumerate(probe_images())}
     drawn |= {} if "image" in encoder.spec.inputs else {"volume": probe_volume()}
+    drawn |= {"fundus": probe_fundus()} if "OP" in encoder.spec.modalities else {}
     probes = {
         k: pixels for k, pixels in drawn.items() if not verdict_on(encoder.spec, pixels).refusal
     }

@@ -96,6 +96,10 @@ _QUILTNET_FILES = (
 )
 _QUILT = "Ikezogwo et al., NeurIPS 2023, arXiv 2306.11207"
 
+_ABDOMEN = frozenset({"ABD", "KIDNEY", "LIVER", "PANCREAS", "PELVIS", "SPLEEN"})
+_LONGFORMER = "yikuan8/Clinical-Longformer/resolve/main"
+_CLINICALBERT = "emilyalsentzer/Bio_ClinicalBERT/resolve/main"
+
 CARDS: dict[str, ModelCard] = {
     card.name: card
     for card in (
@@ -238,6 +242,69 @@ CARDS: dict[str, ModelCard] = {
             text=True,
             extra="open-clip",
             source="Khattak et al. 2024, arXiv 2412.10372",
+        ),
+        ModelCard(
+            name="m3d-clip",
+            title="M3D-CLIP, computed tomography volumes and text (3-D ViT-B)",
+            repo="GoodBaiBai88/M3D-CLIP",
+            revision="main",
+            files=(
+                WeightFile("config.json"),
+                WeightFile("vocab.txt"),
+                WeightFile("model.safetensors"),
+            ),
+            licence="Apache-2.0",
+            dim=768,
+            inputs=frozenset({"volume"}),
+            modalities=frozenset({"CT"}),
+            text=True,
+            tensors=342,
+            about=792_000_000,
+            source="Bai et al. 2024, arXiv 2404.00578",
+        ),
+        ModelCard(
+            name="merlin",
+            title="Merlin, abdominal computed tomography and text (inflated ResNet-152)",
+            repo="stanfordmimi/Merlin",
+            revision="main",
+            files=(
+                WeightFile(
+                    "i3_resnet_clinical_longformer_best_clip_04-02-2024_23-21-36_epoch_99.pt"
+                ),
+                WeightFile("config.json", elsewhere=f"{_LONGFORMER}/config.json"),
+                WeightFile("vocab.json", elsewhere=f"{_LONGFORMER}/vocab.json"),
+                WeightFile("merges.txt", elsewhere=f"{_LONGFORMER}/merges.txt"),
+            ),
+            licence="MIT",
+            dim=512,
+            inputs=frozenset({"volume"}),
+            modalities=frozenset({"CT"}),
+            body_parts=_ABDOMEN,
+            text=True,
+            tensors=1208,
+            about=1_085_000_000,
+            source="Blankemeier et al., Nature 2026, arXiv 2406.06512",
+        ),
+        ModelCard(
+            name="flair",
+            title="FLAIR, colour photographs of the fundus and text (ResNet-50)",
+            repo="jusiro2/FLAIR",
+            revision="main",
+            files=(
+                WeightFile(
+                    "model.safetensors",
+                    sha256="050334cd934fa3126435c202c41f493ca222fc3fe3ea9c50cf21f67c792a1440",
+                ),
+                WeightFile("vocab.txt", elsewhere=f"{_CLINICALBERT}/vocab.txt"),
+            ),
+            licence="Apache-2.0",
+            dim=512,
+            inputs=frozenset({"image"}),
+            modalities=frozenset({"OP"}),
+            text=True,
+            tensors=520,
+            about=533_000_000,
+            source="Silva-Rodríguez et al., Medical Image Analysis 2025, arXiv 2308.07898",
         ),
     )
 }

@@ -14,11 +14,12 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float32, Int16, Shaped
+from jaxtyping import Float32, Int16
 
 from indexer.dicom.sampling import sample_indices
 from indexer.encoders.contract import EncoderContext
 from indexer.encoders.recipe import digest_of
+from indexer.encoders.volume import foreground, resampled, straight_ct, turned
 from indexer.encoders.weights import (
     load_state,
     load_strictly,
@@ -27,14 +28,12 @@ from indexer.encoders.weights import (
     spec_of,
 )
 from indexer.errors import UnsupportedInputError, WeightsError
-from indexer.types import Embeddings, Pixels, Prepared, VolumePixels
+from indexer.types import Embeddings, Pixels, Prepared
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 Hounsfield = Int16[np.ndarray, "depth height width"]
-Volume = Shaped[np.ndarray, "depth height width"]
-Resampled = Float32[np.ndarray, "depth height width"]
 Patch = Float32[np.ndarray, "1 depth height width"]
 AIR, TOP = -1024, 2048
 """HU that become 0 and 1; what lies beyond is cut."""
@@ -42,7 +41,6 @@ LEAST = 16
 """Voxels an axis is padded to: the network halves four times."""
 BUDGET = 64
 """Patches of a scan that are embedded at most, evenly taken; each costs seconds on a CPU."""
-MIN_SLICES = 3
 _LEAST_HU, _MOST_HU = -32_000, 32_000
 
 
@@ -124,17 +122,7 @@ class CtFm:
         Raises:
             UnsupportedInputError: no CT volume, too few slices, sheared, or nothing in it.
         """
-        if not isinstance(pixels, VolumePixels):
-            raise UnsupportedInputError("an image, and it takes volumes")
-        if pixels.modality not in ("CT", ""):
-            raise UnsupportedInputError(f"modality {pixels.modality[:16]}, and it takes CT")
-        if len(pixels.values) < MIN_SLICES:
-            raise UnsupportedInputError(f"{len(pixels.values)} slices, and it takes {MIN_SLICES}")
-        if pixels.sheared:
-            raise UnsupportedInputError("a tilted gantry, and it takes straight volumes")
-        if not np.isfinite(pixels.values).all():
-            raise UnsupportedInputError("the pixels hold NaN or infinity")
-        values, spacing = turned(pixels)
+        values, spacing = turned(straight_ct(pixels))
         if np.ptp(values) == 0:
             raise UnsupportedInputError("constant volume")
         if self.recipe.spacing is not None:
@@ -180,53 +168,6 @@ class CtFm:
         state = load_state(self._folder / "model.safetensors")
         where = f"model.safetensors of '{self.spec.name}'"
         return engine_of(self._context).settle(load_strictly(network, state, where))
-
-
-def turned(pixels: VolumePixels) -> tuple[Volume, tuple[float, float, float]]:
-    """The volume with axes towards superior, posterior and left, and its spacing so.
-
-    Axes are exchanged and flipped, nothing is interpolated: an oblique scan keeps its obliqueness.
-    """
-    directions = np.array(pixels.orientation, np.float64).reshape(3, 3)
-    # Rows: axes of the array; columns: left, posterior, superior. Wanted is the other order.
-    towards = directions[:, ::-1]
-    strength, order = np.abs(towards), [0, 0, 0]
-    for _ in range(3):
-        axis, wanted = np.unravel_index(np.argmax(strength), (3, 3))
-        order[wanted] = int(axis)
-        strength[axis, :] = strength[:, wanted] = -1
-    values = np.transpose(pixels.values, order)
-    back = [wanted for wanted, axis in enumerate(order) if towards[axis, wanted] < 0]
-    spacing = tuple(float(pixels.spacing[axis]) for axis in order)
-    return np.flip(values, tuple(back)), (spacing[0], spacing[1], spacing[2])
-
-
-def resampled(values: Volume, spacing: Sequence[float], wanted: Sequence[float]) -> Resampled:
-    """Linear interpolation to another spacing, axis by axis; the first voxel stays where it is."""
-    for axis, (have, want) in enumerate(zip(spacing, wanted, strict=True)):
-        count = values.shape[axis]
-        # As many voxels as fit between the first centre and the last, rounded as MONAI does.
-        places = np.arange(round((count - 1) * have / want + 1)) * (want / have)
-        places = np.clip(places, 0, count - 1)
-        lower = np.floor(places).astype(np.intp)
-        upper = np.minimum(lower + 1, count - 1)
-        shape = [1, 1, 1]
-        shape[axis] = -1
-        part = (places - lower).astype(np.float32).reshape(shape)
-        low = np.take(values, lower, axis).astype(np.float32)
-        values = low + part * (np.take(values, upper, axis).astype(np.float32) - low)
-    return np.asarray(values, np.float32)
-
-
-def foreground(values: Hounsfield, above: int) -> Hounsfield:
-    """The smallest box that holds all voxels above a value; empty where there are none."""
-    inside = values > above
-    box = []
-    for axis in range(3):
-        others = tuple(a for a in range(3) if a != axis)
-        found = np.flatnonzero(inside.any(axis=others))
-        box.append(slice(found[0], found[-1] + 1) if len(found) else slice(0, 0))
-    return np.ascontiguousarray(values[tuple(box)])
 
 
 def patches_of(values: Hounsfield, recipe: VolumeRecipe) -> Iterator[Patch]:

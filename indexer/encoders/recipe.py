@@ -84,7 +84,9 @@ class Recipe:
 
     def says(self) -> list[str]:
         """Each step in a sentence."""
-        last = f"divide by 255, then subtract {_list(self.mean)} and divide by {_list(self.std)}"
+        last = "divide by 255"
+        if (*self.mean, *self.std) != (0.0, 1.0):
+            last += f", then subtract {_list(self.mean)} and divide by {_list(self.std)}"
         return [*(step.says() for step in self.steps), last]
 
     def picture(self, pixels: ImagePixels) -> np.ndarray:

@@ -20,7 +20,7 @@ from indexer.phantoms.draw_3d import (
     brain_mr,
     head_ct,
 )
-from indexer.phantoms.probe import probe_images, probe_volume
+from indexer.phantoms.probe import probe_fundus, probe_images, probe_volume
 from indexer.phantoms.write import write_cohort, write_study
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "brain_mr",
     "head_ct",
     "plan_cohort",
+    "probe_fundus",
     "probe_images",
     "probe_volume",
     "radiograph",

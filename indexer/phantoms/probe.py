@@ -23,6 +23,15 @@ def probe_images() -> list[ImagePixels]:
     ]
 
 
+def probe_fundus() -> ImagePixels:
+    """A colour photograph of an eye's ground: a red disc, the optic disc, and vessels from it."""
+    y, x = np.mgrid[:_SIZE, :_SIZE] / (_SIZE / 2) - 1
+    far = np.hypot(x + 0.4, y)
+    red = 190 * (np.hypot(x, y) < 0.95) - 70 * (np.abs(np.sin(7 * np.arctan2(y, x + 0.4))) < 0.06)
+    colour = np.stack([red, red * 0.45 + 120 * (far < 0.15), red * 0.2 + 60 * (far < 0.15)], -1)
+    return ImagePixels(colour.clip(0, 255).astype(np.uint8), modality="OP")
+
+
 def probe_volume() -> VolumePixels:
     """An abdomen of eight slices, small, as each patch of it costs seconds on a CPU."""
     values = abdomen_ct(np.random.default_rng(4), shape=(8, 48, 48))

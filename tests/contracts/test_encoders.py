@@ -90,6 +90,9 @@ INPUTS: dict[str, Pixels] = {
     "inverted": replace(GREY, inverted=True),
     "colour": COLOUR,
     "slide": replace(COLOUR, modality="SM"),
+    "fundus": ImagePixels(
+        np.stack([scene(seed=s) / 5 for s in (5, 6, 7)], -1).clip(0, 255).astype(np.uint8), "OP"
+    ),
     "padded": replace(GREY, padding=scene(seed=4) < 10, spacing=(0.2, 0.1), aspect=2.0),
     "tiny": ImagePixels(scene(8, 8), modality="US"),
     "slice": ImagePixels(scene(64, 64) - 500, modality="CT", spacing=(0.8, 0.8)),
@@ -115,8 +118,11 @@ def taken_by(encoder: Encoder) -> dict[str, Pixels]:
 
 def two_taken_by(encoder: Encoder) -> tuple[Pixels, Pixels]:
     """Two different pictures, or two different volumes, that it takes."""
-    if "image" in encoder.spec.inputs:
+    if "DX" in encoder.spec.modalities or not encoder.spec.modalities:
         return GREY, replace(GREY, values=scene(seed=9))
+    if "image" in encoder.spec.inputs:
+        fundus = INPUTS["fundus"]
+        return fundus, replace(fundus, values=fundus.values[..., ::-1])
     large = [replace(volume(12, seed=seed), spacing=(6.0, 1.5, 1.1)) for seed in (0, 20)]
     return large[0], large[1]
 
