@@ -382,7 +382,7 @@ def digest(library: Path) -> dict[str, str]:
         (["search", "--uid", "1.2.3", "-k", "10001"], "not 10001"),
         (["search", "--uid", "1.2.3", "--filter", "colour=red"], "unknown field 'colour'"),
         (["search", "--uid", "1.2.3", "--role", "boss"], "--role is one of primary, localizer"),
-        (["search", "--uid", "1.2.3", "--group", "x"], "'study' or 'item', not 'x'"),
+        (["search", "--uid", "1.2.3", "--group", "x"], "group is one of study, item, not 'x'"),
         (["search", "--uid", "1.2.3", "--encoder", "x"], "no space of 'x'"),
         (["search", "--uid", "\udcff"], "not valid Unicode"),
         (["show", "1.2.3"], "'1.2.3'"),
