@@ -8,6 +8,7 @@ next one, because the ledger knows what is done.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import Counter
@@ -176,7 +177,8 @@ class _Ingest:
         self._guard = threading.Lock()  # for the two above and _found: both threads use them
         self._found, self._discovering = 0, True
         self._batch: list[FileResult] = []
-        self._last_flush = self._last_report = self._start = time.monotonic()
+        self._last_report = self._start = time.monotonic()
+        self._last_flush = -math.inf  # the first item is encoded at once, while others are read
 
     def run(self, found: Iterable[SourceFile | Problem]) -> IngestSummary:
         job = self._begin_job()

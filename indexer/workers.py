@@ -35,6 +35,9 @@ Progress = Callable[[int], None]
 Handler = Callable[[Any, Any, Progress], Any]
 
 
+_NICE = 5
+
+
 @dataclass(frozen=True)
 class Failure:
     """A task that came to nothing: ``reason``, and the last step it had begun, if it told."""
@@ -234,6 +237,9 @@ def _serve(pipe: Connection, handler: Handler, context: Any, memory: int) -> Non
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
     _limit_memory(memory)
     threadpool_limits(1)  # there is a process a core already
+    # What the results wait for goes first: a network whose threads wait for each other loses more
+    # than the time that a worker takes from one of them.
+    os.nice(_NICE)
     _silence()
     while True:
         try:
