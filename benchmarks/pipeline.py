@@ -21,11 +21,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-import torch
-from ingest import make_files
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-from full_size import published_models
 
 from api.service import ingest
 from indexer.config import Settings
@@ -64,16 +59,24 @@ def index(files: Path, name: str, settings: Settings) -> float:
 
 
 def main() -> None:
+    # Here, since worker processes load this file too, and have no use for torch.
+    import torch  # noqa: PLC0415
+    from ingest import make_files  # noqa: PLC0415
+
+    sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+    from full_size import published_models  # noqa: PLC0415
+
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "full-size")
     parser.add_argument("--encoder", default="rad-dino")
     parser.add_argument("--files", type=int, default=48)
+    parser.add_argument("--codec", default="none", choices=("none", "jpeg-lossless", "jpeg2000"))
     parser.add_argument("--rounds", type=int, default=2)
     options = parser.parse_args()
     models = published_models(options.folder)
     torch.set_num_threads(len(os.sched_getaffinity(0)))  # the tests' helpers had set it to one
-    folder = options.folder / f"films-{options.files}"
-    make_files(folder, options.files, "jpeg-lossless")
+    folder = options.folder / f"films-{options.files}-{options.codec}"
+    make_files(folder, options.files, options.codec)
     settings = Settings(models=models)
     encoder = make_encoder(EncoderContext(options.encoder, models, settings.device))
     inputs = prepared(sorted(folder.glob("*.dcm")), options.encoder, models)
@@ -90,6 +93,7 @@ def main() -> None:
                 "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
                 "threads": torch.get_num_threads(),
                 "files": len(inputs),
+                "codec": options.codec,
                 "forward_per_second": round(len(inputs) / float(np.mean(pure)), 3),
                 "index_per_second": round(len(inputs) / float(np.mean(whole)), 3),
                 "efficiency": round(float(np.sum(pure) / np.sum(whole)), 3),

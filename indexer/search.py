@@ -27,7 +27,7 @@ from indexer.library import Library
 from indexer.projection import has_slices, open_projection
 from indexer.queries import Query, query_by_file, query_by_text, query_by_uid, spaces_for
 from indexer.reading.drafts import ReadOptions
-from indexer.slices import POOLINGS, RANKINGS, SliceRanker, matches, pooled_store
+from indexer.slices import POOLINGS, RANKINGS, SAID, SliceRanker, matches, pooled_store
 from indexer.stores.contract import VectorStore
 from indexer.types import Embeddings, Hit, ItemIds, Role
 
@@ -119,6 +119,8 @@ def search(library: Library, request: SearchRequest, options: ReadOptions) -> Se
     if not projection.store.count():
         raise QueryError(f"{library.path} holds no items yet; index something first")
     notes = [note for note in (projection.note, query.note) if note]
+    if request.rank in SAID:
+        notes.append(SAID[request.rank])
     if (request.rank, request.pooling) != ("pooled", "mean") and not has_slices(library, space):
         notes.append(f"'{space.encoder}' keeps no vectors of slices: each item counts as one")
     with reading(library.engine) as db:

@@ -47,6 +47,12 @@ RANKINGS: Mapping[str, Callable[[Sequence[float]], float]] = {
     "sum": sum,
 }
 """Scores of an item's slices that were brought to the item's score."""
+SAID = {
+    "frequency": "scores count the slices of a volume that the query's slices brought",
+    "max": "scores are cosines of the best slice",
+    "sum": "scores are sums of the cosines of slices",
+}
+"""What the scores of each ranking are."""
 BROUGHT = 20
 """Slices that each slice of the query brings, as in 3D-MIR; more where they make too few hits."""
 _PART = 500

@@ -32,7 +32,7 @@ from indexer.library import Library
 from indexer.projection import SLICES, open_projection
 from indexer.registry import make_encoder
 from indexer.search import SearchAnswer, SearchRequest
-from indexer.slices import POOLINGS, slices_of
+from indexer.slices import POOLINGS, SAID, slices_of
 from indexer.types import ImagePixels
 from indexer.verify import verify
 
@@ -280,6 +280,7 @@ def test_filters_and_exclusions_hold_for_slices_too(
 ) -> None:
     only = search(indexed, models, image=archive.alone, rank=how, filter="modality=MR")
     assert [archive.name_of(h.study_instance_uid) for h in only.hits] == ["mr"]
+    assert SAID[how] in only.notes
     assert only.candidates == 1
     films = search(indexed, models, image=archive.alone, rank=how, filter="modality=CR")
     assert [archive.name_of(h.study_instance_uid) for h in films.hits] == ["film"]
