@@ -84,8 +84,8 @@ def measure(name: str, models: Path, count: int, variants: Sequence[str]) -> dic
     found: dict[str, object] = {}
     reference = np.empty(0)
     for variant in variants:
-        fresh = type(encoder)(EncoderContext(name, models))  # type: ignore[call-arg]
-        fresh._network = changed(fresh._network, variant)  # type: ignore[attr-defined]
+        fresh = type(encoder)(EncoderContext(name, models))  # type: ignore[call-arg]  # a protocol says nothing of it
+        fresh._network = changed(fresh._network, variant)  # type: ignore[attr-defined]  # its own
         kind = torch.bfloat16 if variant == "bfloat16" else torch.float32
         with torch.autocast("cpu", kind, enabled=kind != torch.float32):
             rows, seconds, cpu = timed(fresh, batch)

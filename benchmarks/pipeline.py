@@ -60,11 +60,11 @@ def index(files: Path, name: str, settings: Settings) -> float:
 
 def main() -> None:
     # Here, since worker processes load this file too, and have no use for torch.
-    import torch  # noqa: PLC0415
-    from ingest import make_files  # noqa: PLC0415
+    import torch  # noqa: PLC0415 - see above
+    from ingest import make_files  # noqa: PLC0415 - see above
 
     sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-    from full_size import published_models  # noqa: PLC0415
+    from full_size import published_models  # noqa: PLC0415 - see above
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "full-size")

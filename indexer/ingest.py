@@ -32,8 +32,7 @@ from indexer.catalog.writer import (
     Written,
     uids_above,
 )
-from indexer.embedding import Embedded, embed_each, places_in_volume
-from indexer.encoders.contract import Encoder, SliceEncoder
+from indexer.embedding import embed_each
 from indexer.errors import StorageFullError
 from indexer.library import Library
 from indexer.projection import save_projection
@@ -51,6 +50,7 @@ from indexer.reading.drafts import (
 )
 from indexer.reading.tasks import earlier_slice, file_tasks, known_uids, read_task
 from indexer.registry import usable_encoder
+from indexer.slices import SliceSet, volume_slices
 from indexer.sources.discover import Problem, SourceFile, discover
 from indexer.sources.tables import MetadataTable
 from indexer.types import Attributes, Embedding, Outcome, Reason
@@ -445,8 +445,10 @@ class _Ingest:
                     if isinstance(one, str):
                         failed[i] = f"{name}: {one}"
                     else:
-                        slices = _slices(encoder, items[i], one)
-                        vectors[i][name] = StoredVector(_stored(one.unit), one.norm, slices)
+                        slices = volume_slices(encoder, items[i], one)
+                        vectors[i][name] = StoredVector(
+                            _stored(one.unit), one.norm, _stored_slices(slices)
+                        )
         return list(vectors), failed
 
     def _count(self, written: Sequence[Written], items: int) -> None:
@@ -499,12 +501,10 @@ class _Ingest:
                 raise
 
 
-def _slices(encoder: Encoder, item: ItemDraft, found: Embedded) -> tuple[tuple[int, bytes], ...]:
-    """Of a volume that was taken slice by slice, each vector with its place in the volume."""
-    if found.slices is None or item.kind != "volume" or not isinstance(encoder, SliceEncoder):
+def _stored_slices(slices: SliceSet | None) -> tuple[tuple[int, bytes], ...]:
+    if slices is None:
         return ()
-    places = places_in_volume(encoder, found.slices, item.used_slices)
-    return tuple(zip(places, map(_stored, found.slices.rows), strict=True))
+    return tuple(zip(slices.places.tolist(), map(_stored, slices.rows), strict=True))
 
 
 def _stored(unit: Embedding) -> bytes:

@@ -98,9 +98,9 @@ class Library:
             StorageFullError: the folder cannot be written.
         """
         _check_choices(phi, encoders, store)
-        if rules is not None and not rules.is_file():
-            raise ConfigError(f"{rules} is not a file")
         if rules is not None:
+            if not rules.is_file():
+                raise ConfigError(f"{rules} is not a file")
             read_rules(rules, encoders)
         path = path.absolute()
         # Built beside its place and renamed, so that a half-made library is never found.

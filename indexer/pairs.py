@@ -12,9 +12,8 @@ from sqlalchemy import Connection, select, union
 
 from indexer.catalog.database import reading
 from indexer.catalog.tables import EmbeddingRow, Item, Label, Patient, Report, Series, Study
-from indexer.errors import LibraryCorruptError
 from indexer.library import Library, SpaceInfo
-from indexer.projection import renormalised, stored_vectors
+from indexer.projection import sound_vectors
 from indexer.types import Embeddings, Role
 
 MOST_PAIRS = 20_000
@@ -145,13 +144,7 @@ def _vectors(db: Connection, space: SpaceInfo, items: Sequence[int]) -> Embeddin
             EmbeddingRow.space_id == space.id, EmbeddingRow.item_id.in_(part)
         )
         blobs = {int(item): blob for item, blob in db.execute(query)}
-        vectors, sound = stored_vectors([blobs[item] for item in part], space.dim)
-        if not sound.all():
-            raise LibraryCorruptError(
-                f"{(~sound).sum()} vectors of '{space.encoder}' are damaged; run: syntopy verify "
-                "--repair"
-            )
-        rows[start : start + len(part)] = renormalised(vectors)
+        rows[start : start + len(part)] = sound_vectors([blobs[item] for item in part], space)
     return rows
 
 

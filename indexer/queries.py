@@ -21,15 +21,15 @@ from indexer.catalog.tables import (
     Study,
     Thumbnail,
 )
-from indexer.embedding import Embedded, embed_each, places_in_volume
-from indexer.encoders.contract import Encoder, SliceEncoder, TextEncoder
+from indexer.embedding import Embedded, embed_each
+from indexer.encoders.contract import TextEncoder
 from indexer.errors import ConfigError, ItemNotFoundError, QueryError
 from indexer.hits import describe_items
 from indexer.library import Library, SpaceInfo
 from indexer.projection import renormalised
 from indexer.reading.drafts import InstanceDraft, ItemDraft, ReadOptions
 from indexer.registry import make_encoder, usable_encoder
-from indexer.slices import SliceSet, slices_of
+from indexer.slices import SliceSet, slices_of, volume_slices
 from indexer.types import Embeddings, EncoderSpec, Flag, Hit, Role
 
 
@@ -230,7 +230,12 @@ def query_by_file(
     query = Query(
         space=space,
         vectors=np.stack([embedded.unit for _, embedded in made]),
-        slices=SliceSet.joined([_pictures(encoder, item, embedded) for item, embedded in made]),
+        slices=SliceSet.joined(
+            [
+                volume_slices(encoder, item, embedded) or SliceSet.whole(embedded.unit[None])
+                for item, embedded in made
+            ]
+        ),
         description=_described_file(draft, len(usable)),
         thumbnail=usable[len(usable) // 2].thumbnail,
         study=draft.study_instance_uid,
@@ -242,13 +247,6 @@ def query_by_file(
         note=_doubt(encoder.spec, usable),
     )
     return _as_known(library, query, [item.uid for item in usable])
-
-
-def _pictures(encoder: Encoder, item: ItemDraft, found: Embedded) -> SliceSet:
-    if found.slices is None or item.kind != "volume" or not isinstance(encoder, SliceEncoder):
-        return SliceSet.whole(found.unit[None])
-    places = places_in_volume(encoder, found.slices, item.used_slices)
-    return SliceSet(found.slices.rows, np.zeros(len(places), np.int64), np.array(places))
 
 
 def _doubt(spec: EncoderSpec, items: Sequence[ItemDraft]) -> str:

@@ -15,10 +15,12 @@ from itertools import groupby
 
 import numpy as np
 from jaxtyping import Int64
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, tuple_
 
 from indexer.catalog.database import reading
 from indexer.catalog.tables import Instance, Item, ItemInstance, SliceRow
+from indexer.embedding import Embedded, places_in_volume
+from indexer.encoders.contract import Encoder, SliceEncoder
 from indexer.library import Library, SpaceInfo
 from indexer.projection import (
     SLICES,
@@ -27,6 +29,7 @@ from indexer.projection import (
     renormalised,
     sound_vectors,
 )
+from indexer.reading.drafts import ItemDraft
 from indexer.registry import make_store
 from indexer.stores.contract import VectorStore
 from indexer.types import Embedding, Embeddings, ItemIds, SliceMatch
@@ -93,6 +96,14 @@ class SliceSet:
         owners = dict.fromkeys(self.owners.tolist())
         rows = [POOLINGS[how](self.rows[self.owners == owner]) for owner in owners]
         return renormalised(np.stack(rows))
+
+
+def volume_slices(encoder: Encoder, item: ItemDraft, found: Embedded) -> SliceSet | None:
+    """What an encoder that takes volumes slice by slice made of one; None of anything else."""
+    if found.slices is None or item.kind != "volume" or not isinstance(encoder, SliceEncoder):
+        return None
+    places = places_in_volume(encoder, found.slices, item.used_slices)
+    return SliceSet(found.slices.rows, np.zeros(len(places), np.int64), np.array(places, np.int64))
 
 
 def slices_of(db: Connection, space: SpaceInfo, items: Sequence[int]) -> dict[int, SliceSet]:
@@ -241,44 +252,45 @@ def matches(
     db: Connection, space: SpaceInfo, query: SliceSet, items: Sequence[int]
 ) -> dict[int, SliceMatch]:
     """Of each volume among some items, the slice that is most like a slice of the query."""
-    found = {}
+    found: dict[int, SliceMatch] = {}
     for start in range(0, len(items), _PART):
         own = slices_of(db, space, items[start : start + _PART])
-        described = {
-            row.id: row
-            for row in db.execute(
-                select(Item.id, Item.slices, Item.details).where(Item.id.in_(list(own)))
-            )
-        }
-        for item, slices in own.items():
-            scores = query.rows @ slices.rows.T
-            asked, best = np.unravel_index(int(np.argmax(scores)), scores.shape)
-            place, row = int(slices.places[best]), described[item]
-            uid, frame = _instance(db, item, place, row.details)
-            found[item] = SliceMatch(
+        best = {item: _best_pair(query, slices) for item, slices in own.items()}
+        uids = _instances(db, {item: place for item, (place, _, _) in best.items()})
+        rows = db.execute(select(Item.id, Item.slices, Item.details).where(Item.id.in_(list(own))))
+        for row in rows:
+            place, score, asked = best[row.id]
+            frames = row.details.get("frames")
+            found[row.id] = SliceMatch(
                 number=place + 1,
                 of=row.slices,
-                sop_instance_uid=uid,
-                frame_number=frame,
-                score=round(float(scores[asked, best]), 6),
-                query_slice=int(query.places[asked]) + 1 or None,
+                sop_instance_uid=uids[row.id],
+                frame_number=frames[place] + 1 if frames else None,
+                score=score,
+                query_slice=asked + 1 or None,
             )
     return found
 
 
-def _instance(
-    db: Connection, item: int, place: int, details: Mapping[str, object]
-) -> tuple[str, int | None]:
-    """Where a slice of a volume is: its instance, and in a multi-frame one its frame, from one."""
-    uids = list(
-        db.execute(
-            select(Instance.sop_instance_uid)
-            .join(ItemInstance)
-            .where(ItemInstance.item_id == item)
-            .order_by(ItemInstance.position)
-        ).scalars()
+def _best_pair(query: SliceSet, slices: SliceSet) -> tuple[int, float, int]:
+    """Place of the slice that fits best, its cosine, and place of the query's slice."""
+    scores = query.rows @ slices.rows.T
+    asked, best = np.unravel_index(int(np.argmax(scores)), scores.shape)
+    return (
+        int(slices.places[best]),
+        round(float(scores[asked, best]), 6),
+        int(query.places[asked]),
     )
-    frames = details.get("frames")
-    if isinstance(frames, list) and len(uids) == 1:
-        return uids[0], int(frames[place]) + 1
-    return (uids[place] if place < len(uids) and len(uids) > 1 else uids[0]), None
+
+
+def _instances(db: Connection, places: Mapping[int, int]) -> dict[int, str]:
+    """The instance of one slice of each item: its own, or the only one that all slices are in."""
+    wanted = [(item, place) for item, place in places.items()] + [(item, 0) for item in places]
+    rows = db.execute(
+        select(ItemInstance.item_id, Instance.sop_instance_uid)
+        .join(Instance, Instance.id == ItemInstance.instance_id)
+        .where(tuple_(ItemInstance.item_id, ItemInstance.position).in_(wanted))
+        .order_by(ItemInstance.position)
+    )
+    # Of two rows the later one counts: it is that of the slice.
+    return {row.item_id: row.sop_instance_uid for row in rows}

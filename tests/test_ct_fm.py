@@ -339,13 +339,17 @@ def with_nan(pixels: VolumePixels) -> VolumePixels:
     return replace(pixels, values=values)
 
 
-REFUSED: dict[str, tuple[Callable[[VolumePixels], VolumePixels], str]] = {
+Refusal = tuple[Callable[[VolumePixels], VolumePixels], str]
+NO_CT_VOLUME: dict[str, Refusal] = {
     "magnetic resonance": (lambda p: replace(p, modality="MR"), "modality MR, and it takes CT"),
     "two slices": (lambda p: replace(p, values=p.values[:2]), "2 slices, and it takes 3"),
     "tilted": (lambda p: replace(p, sheared=True), "a tilted gantry"),
     "constant": (lambda p: replace(p, values=np.full_like(p.values, 40)), "constant volume"),
-    "air": (lambda p: replace(p, values=np.minimum(p.values, 0)), "no voxel above 0 HU"),
     "nan": (with_nan, "NaN or infinity"),
+}
+"""What every encoder of CT volumes refuses."""
+REFUSED: dict[str, Refusal] = NO_CT_VOLUME | {
+    "air": (lambda p: replace(p, values=np.minimum(p.values, 0)), "no voxel above 0 HU"),
 }
 
 

@@ -17,7 +17,7 @@ from monai.data import MetaTensor
 from monai.transforms import CropForeground, Orientation, Resize
 from plain_davit import Weights
 from safetensors.torch import load_file, save_file
-from test_ct_fm import AXIAL, ORDERS, affine, scan
+from test_ct_fm import AXIAL, NO_CT_VOLUME, ORDERS, Refusal, affine, scan
 from tiny_models import shared_models
 from tiny_towers import M3D_CLIP, M3D_CLIP_PUBLISHED, WORDS, m3d_clip_shapes
 from torch import Tensor
@@ -168,19 +168,8 @@ def test_padding_is_as_dark_as_air(encoder: M3dClip) -> None:
 # -- what it does not take -------------------------------------------------------------------------
 
 
-def with_nan(pixels: VolumePixels) -> VolumePixels:
-    values = pixels.values.astype(np.float32)
-    values[2, 3, 4] = np.nan
-    return replace(pixels, values=values)
-
-
-REFUSED: dict[str, tuple[Callable[[VolumePixels], VolumePixels], str]] = {
-    "magnetic resonance": (lambda p: replace(p, modality="MR"), "modality MR, and it takes CT"),
-    "two slices": (lambda p: replace(p, values=p.values[:2]), "2 slices, and it takes 3"),
-    "tilted": (lambda p: replace(p, sheared=True), "a tilted gantry"),
-    "constant": (lambda p: replace(p, values=np.full_like(p.values, 40)), "constant volume"),
+REFUSED: dict[str, Refusal] = NO_CT_VOLUME | {
     "padding": (lambda p: replace(p, padding_value=4000.0, values=p.values * 0), "constant volume"),
-    "nan": (with_nan, "NaN or infinity"),
 }
 
 

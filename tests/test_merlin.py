@@ -23,7 +23,7 @@ from monai.transforms import (
     SpatialPadd,
 )
 from plain_davit import Weights
-from test_ct_fm import ORDERS, affine, scan
+from test_ct_fm import NO_CT_VOLUME, ORDERS, Refusal, affine, scan
 from tiny_models import shared_models
 from tiny_towers import LONGFORMER, LONGFORMER_PUBLISHED, MERLIN, merlin_shapes
 from torch import Tensor
@@ -226,19 +226,8 @@ def test_left_and_right_are_told_apart(encoder: Merlin) -> None:
 # -- what it does not take -------------------------------------------------------------------------
 
 
-def with_nan(pixels: VolumePixels) -> VolumePixels:
-    values = pixels.values.astype(np.float32)
-    values[2, 3, 4] = np.nan
-    return replace(pixels, values=values)
-
-
-REFUSED: dict[str, tuple[Callable[[VolumePixels], VolumePixels], str]] = {
-    "magnetic resonance": (lambda p: replace(p, modality="MR"), "modality MR, and it takes CT"),
-    "two slices": (lambda p: replace(p, values=p.values[:2]), "2 slices, and it takes 3"),
-    "tilted": (lambda p: replace(p, sheared=True), "a tilted gantry"),
-    "constant": (lambda p: replace(p, values=np.full_like(p.values, 40)), "constant volume"),
+REFUSED: dict[str, Refusal] = NO_CT_VOLUME | {
     "air": (lambda p: replace(p, values=p.values // 20 - 2000), "constant volume, or nothing"),
-    "nan": (with_nan, "NaN or infinity"),
 }
 
 

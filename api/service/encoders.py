@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from api.service.options import encoder_context
 from indexer.config import Settings
 from indexer.encoders.cards import CARDS
 from indexer.encoders.contract import EncoderContext
@@ -123,7 +124,7 @@ def _state_without_card(settings: Settings, name: str) -> ModelState:
     """The built-in encoder, and those of other packages: what they are stands in their spec."""
     blank = ModelState(name, "", "unavailable", "", "", True, 0, 0, (), (), False, False, ())
     try:
-        spec = make_encoder(EncoderContext(name, settings.models, settings.device)).spec
+        spec = make_encoder(encoder_context(settings, name)).spec
     except SyntopyError as error:
         return replace(blank, why=str(error))
     return ModelState(

@@ -102,7 +102,7 @@ class Flair:
 
         if not batch:
             return np.empty((0, self.spec.dim), np.float32)
-        pictures = [network_input(picture, self.recipe) for picture in batch]
+        pictures = (network_input(picture, self.recipe) for picture in batch)
         return engine_of(self._context).run(self._image_tower, pictures)
 
     def embed_text(self, texts: Sequence[str]) -> Embeddings:

@@ -17,11 +17,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from indexer.encoders.contract import EncoderContext
-from indexer.encoders.recipe import Jpeg, Levels, Recipe, Resize, Rgb
+from indexer.encoders.published import LEVELS
+from indexer.encoders.recipe import Jpeg, Recipe, Resize, Rgb
 from indexer.encoders.slices import MAX_SLICES, SlicedEncoder
 from indexer.encoders.weights import (
+    in_full_precision,
     load_state,
     load_strictly,
+    numbered_parts,
     ready_folder,
     spec_of,
     tensor_shapes,
@@ -34,17 +37,16 @@ if TYPE_CHECKING:
 
 SIDE = 480
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-_LEVELS = Levels(1.0, 99.0, ct_window=(40.0, 400.0))
 RECIPES = {
     # Microsoft's service takes 8-bit pictures and passes them through 512 x 512 and JPEG.
     "service": Recipe(
         "service",
-        (_LEVELS, Resize((512, 512)), Rgb(), Jpeg(75), Resize((SIDE, SIDE))),
+        (LEVELS, Resize((512, 512)), Rgb(), Jpeg(75), Resize((SIDE, SIDE))),
         mean=_MEAN,
         std=_STD,
     ),
     # The mirror's own code goes straight to 480 x 480.
-    "mirror": Recipe("mirror", (_LEVELS, Rgb(), Resize((SIDE, SIDE))), mean=_MEAN, std=_STD),
+    "mirror": Recipe("mirror", (LEVELS, Rgb(), Resize((SIDE, SIDE))), mean=_MEAN, std=_STD),
 }
 _WEIGHTS = "2024.09.27/vision_model/medimageinsigt-v1.0.0.pt"
 _TOKENIZER = "2024.09.27/language_model/clip_tokenizer_4.16.2"
@@ -145,20 +147,18 @@ def sizes_of(shapes: Mapping[str, tuple[int, ...]]) -> Sizes:
         stems = [shapes[f"image_encoder.convs.{i}.proj.weight"] for i in range(len(_STRIDES))]
         return Sizes(
             dims=tuple(stem[0] for stem in stems),
-            depths=tuple(_count(shapes, f"image_encoder.blocks.{i}.") for i in range(len(stems))),
+            depths=tuple(
+                numbered_parts(shapes, f"image_encoder.blocks.{i}.") for i in range(len(stems))
+            ),
             patches=tuple(stem[2] for stem in stems),
             joint=shapes["image_projection"][1],
             text_width=shapes["lang_projection"][0],
-            text_layers=_count(shapes, "lang_encoder.resblocks."),
+            text_layers=numbered_parts(shapes, "lang_encoder.resblocks."),
             tokens=shapes["lang_encoder.positional_embedding"][0],
             vocabulary=shapes["lang_encoder.token_embedding.weight"][0],
         )
     except (KeyError, IndexError) as error:
         raise WeightsError(f"not the weights of MedImageInsight: {error} is missing") from error
-
-
-def _count(names: Mapping[str, object], prefix: str) -> int:
-    return len({n.removeprefix(prefix).split(".")[0] for n in names if n.startswith(prefix)})
 
 
 def current_name(name: str) -> str:
@@ -212,8 +212,8 @@ def load_network(state: Mapping[str, Tensor], sizes: Sizes, where: str) -> nn.Mo
 
     with torch.device("meta"):
         network = _empty_network(sizes)
-    renamed = {our_name(name): tensor.float() for name, tensor in state.items()}
-    return load_strictly(network, renamed, where)
+    renamed = {our_name(name): tensor for name, tensor in state.items()}
+    return load_strictly(network, in_full_precision(renamed), where)
 
 
 def _empty_network(sizes: Sizes) -> nn.Module:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from indexer.encoders.engine import Engine
+from indexer.encoders.weights import numbered_parts
 from indexer.errors import WeightsError
 from indexer.types import Embeddings
 
@@ -41,7 +42,7 @@ def empty_bert(state: Mapping[str, Tensor], prefix: str) -> nn.Module:
     config = BertConfig(
         vocab_size=words,
         hidden_size=width,
-        num_hidden_layers=_count(state, f"{prefix}encoder.layer."),
+        num_hidden_layers=numbered_parts(state, f"{prefix}encoder.layer."),
         num_attention_heads=max(1, width // _HEAD_WIDTH),
         intermediate_size=inner,
         max_position_embeddings=places,
@@ -75,7 +76,7 @@ def empty_resnet(state: Mapping[str, Tensor], prefix: str) -> nn.Module:
     with torch.device("meta"):
         network: nn.Module = ResNet(
             block="bottleneck",
-            layers=[_count(state, f"{prefix}layer{i}.") for i in range(1, 5)],
+            layers=[numbered_parts(state, f"{prefix}layer{i}.") for i in range(1, 5)],
             block_inplanes=planes,
             spatial_dims=len(kernel),
             n_input_channels=channels,
@@ -95,10 +96,6 @@ def _shape(state: Mapping[str, Tensor], name: str, *axes: int) -> tuple[int, ...
     if len(shape) not in (axes or (2,)):
         raise WeightsError(f"the weights are of another network: {name} has the shape {shape}")
     return shape
-
-
-def _count(state: Mapping[str, Tensor], prefix: str) -> int:
-    return len({n.removeprefix(prefix).split(".")[0] for n in state if n.startswith(prefix)})
 
 
 def bert_tokenizer(vocabulary: Path, words: int) -> Any:

@@ -230,6 +230,11 @@ def in_full_precision(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {k: t.float() if t.is_floating_point() else t for k, t in state.items()}
 
 
+def numbered_parts(names: Collection[str], prefix: str) -> int:
+    """How many different parts follow a prefix: the blocks or layers of a network."""
+    return len({n.removeprefix(prefix).split(".")[0] for n in names if n.startswith(prefix)})
+
+
 def refuse_other_network(
     where: str, *, missing: Collection[str], unexpected: Collection[str], wrong: Collection[str]
 ) -> None:
