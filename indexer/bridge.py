@@ -41,7 +41,8 @@ class BridgeQuality:
         report_hit_rate_at_1, report_hit_rate_at_5, report_hit_rate_at_10: the other way: share of
             images whose report is among the nearest k.
         chance_at_10: what a random order gives at 10, either way.
-        penalty: of the ridge, the one of four with the best hit rate at 10, of equals at 5, at 1.
+        penalty: of the ridge, the greatest of four whose mean reciprocal rank of the own image is
+            within a standard error of the best.
     """
 
     pairs: int
@@ -134,7 +135,7 @@ class Bridge:
                 about=np.array(json.dumps({"format": FORMAT} | asdict(self.about))),
                 projection=self.projection,
                 middle=self.middle,
-                **self.features.arrays(),  # type: ignore[arg-type]
+                **self.features.arrays(),  # type: ignore[arg-type]  # an option of savez has a type
             )
         temporary.replace(path)
 

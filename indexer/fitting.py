@@ -63,7 +63,7 @@ def fit_bridge(
     for fold in range(_FOLDS):
         held: Mask = np.equal(folds, fold)
         ranks[:, :, held] = _held_out(texts, vectors, held, learn, seed)
-    best = max(range(len(_PENALTIES)), key=lambda i: (*_rates(ranks[i, 0]), i))
+    best = _strongest_of_the_best(ranks[:, 0])
     image_at_10, image_at_5, image_at_1 = _rates(ranks[best, 0])
     report_at_10, report_at_5, report_at_1 = _rates(ranks[best, 1])
     sizes = np.bincount(folds)[folds]
@@ -83,6 +83,22 @@ def fit_bridge(
     (projection,), middle = _maps(features.rows(texts), vectors, [quality.penalty])
     made = datetime.now(UTC).isoformat(timespec="seconds")
     return Bridge(features, projection, middle, quality, with_labels, made)
+
+
+def _strongest_of_the_best(ranks: Numbers) -> int:
+    """The greatest penalty whose mean reciprocal rank is within a standard error of the best one.
+
+    Between penalties that differ by less than chance the weakest would win as often as not, and
+    phrases unlike the texts that were fitted on then end up anywhere.
+
+    Args:
+        ranks: of the own image, ``(penalties, pairs)``, penalties ascending.
+    """
+    scores = 1 / (1 + ranks.astype(np.float64))
+    means = scores.mean(axis=1)
+    best = int(np.argmax(means))
+    least = means[best] - scores[best].std() / np.sqrt(scores.shape[1])
+    return int(np.flatnonzero(means >= least)[-1])
 
 
 def _rates(ranks: Numbers) -> tuple[float, float, float]:

@@ -218,3 +218,15 @@ def test_what_is_removed_is_forgotten_by_the_bridge_too(bridged: Library, indexe
     options = read_options(bridged, Settings())
     assert load_bridge(bridged, bridged.spaces()[0], options) is None
     assert not list((bridged.path / "bridges").iterdir())
+
+
+def test_between_penalties_that_differ_by_less_than_chance_the_strongest_is_taken() -> None:
+    """Texts that say little of images: no penalty is better than another for certain."""
+    rng = np.random.default_rng(3)
+    vectors = rng.normal(size=(200, 16)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    words = ("heart", "lung", "clear", "large", "small", "left", "right", "fluid")
+    texts = [" ".join(rng.choice(words, 4)) for _ in range(200)]
+    for seed in range(5):
+        patients = [f"patient {(number * 7 + seed) % 200}" for number in range(200)]
+        assert fit_bridge(texts, vectors, patients, seed=seed).quality.penalty == 100.0
