@@ -290,3 +290,79 @@ class Hit:
     labels: Mapping[str, tuple[str, ...]]
     more_in_study: int = 0
     match: SliceMatch | None = None
+
+
+@dataclass(frozen=True)
+class VoiceRank:
+    """One of the voices that found a hit.
+
+    Attributes:
+        voice: name of the encoder whose space found it, or ``keywords``.
+        how: ``image``, ``region``, ``text tower``, ``bridge`` or ``words``.
+        rank: place in that voice's own list, from one.
+        score: cosine; of keywords BM25, higher is better.
+        exact: whether the voice compared every candidate.
+    """
+
+    voice: str
+    how: str
+    rank: int
+    score: float
+    exact: bool
+
+
+@dataclass(frozen=True)
+class PairMatch:
+    """A part of the query and the part of a study that is most like it (late interaction).
+
+    Attributes:
+        query_series, query_slice: series of the query's part, and its slice from one; None of an
+            image.
+        item: public id of the item that fits best.
+        slice_number: its slice from one; None of an image.
+        score: cosine of the two.
+    """
+
+    query_series: str
+    query_slice: int | None
+    item: str
+    slice_number: int | None
+    score: float
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What speaks for a hit, beside its score.
+
+    Attributes:
+        percentile: share of random pairs of other patients, of the same space and modality, that
+            are less alike than query and hit, 0 to 100; None where there are too few pairs.
+        pairs: how many random pairs that rests on.
+        shared, differing: tags of query and hit by field: the value, or (the query's, the hit's).
+    """
+
+    percentile: float | None
+    pairs: int
+    shared: Mapping[str, str]
+    differing: Mapping[str, tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class LabelVote:
+    """What the nearest patients say of a label.
+
+    Attributes:
+        name, value: the label.
+        share: weighted share of the votes.
+        probability: calibrated on the library, leaving each patient out in turn; None where there
+            are too few labelled patients for that.
+        voters: studies that voted.
+        note: why there is no probability, else "".
+    """
+
+    name: str
+    value: str
+    share: float
+    probability: float | None
+    voters: int
+    note: str = ""
