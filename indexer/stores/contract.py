@@ -1,9 +1,14 @@
-"""The contract of a vector store. tests/contracts/test_stores.py holds every store to it."""
+"""The contract of a vector store. tests/contracts/test_stores.py holds every store to it.
+
+All stores hold vectors as the catalog does, as float16, and compare the same numbers: rows brought
+back to length one in float32, products summed in float64. So all give the same scores.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -13,6 +18,8 @@ from indexer.types import Embeddings, ItemIds, Scores
 
 NO_ID = -1
 """Pads a row of results where fewer than k were found; its score is -inf."""
+_BLOCK = 16_384
+"""Vectors compared at a time, so that the wide copies stay small."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +49,11 @@ class StoreStats:
 
 
 class VectorStore(Protocol):
-    """L2-normalised float32 vectors by item id, searched by inner product (cosine).
+    """Unit vectors by item id, searched by inner product (cosine).
 
     Contract:
+        - vectors are handed in L2-normalised, kept as float16 and given back as `renormalised`
+          float32; scores are those of `cosines`, the same numbers in every store.
         - ids are int64 and not negative; the same id replaces the vector it had.
         - `search` returns ids and scores ``(queries, min(k, candidates))``, nearest first, equal
           scores by ascending id; ``allowed`` restricts the candidates, and is always honoured.
@@ -77,6 +86,105 @@ class VectorStore(Protocol):
 
     def stats(self) -> StoreStats:
         """Kind, size and recall."""
+
+
+@dataclass(frozen=True)
+class SyncMark:
+    """How far into the catalog reaches what a file or a server holds.
+
+    Attributes:
+        high_water: highest ``seq`` of the layer's table that was seen.
+        generation: deletions the space had seen.
+        revision: of what is told of the studies; 0 where nothing is.
+        count: vectors held.
+    """
+
+    high_water: int
+    generation: int
+    count: int
+    revision: int = 0
+
+
+Identity = Mapping[str, str | int]
+"""Whose vectors these are: library, space, store. What is of another identity is foreign."""
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What a writer brings to the files of a store.
+
+    Attributes:
+        identity, mark: what the files hold afterwards.
+        added: batches of ids and vectors; an id that is held is replaced.
+        keep: all ids that shall be held afterwards, ascending; None if none went.
+        anew: whether what the files held before counts for nothing.
+        erase: whether what went may not stay in any file, not even unreachably.
+    """
+
+    identity: Identity
+    mark: SyncMark
+    added: Iterable[tuple[ItemIds, Embeddings]]
+    keep: ItemIds | None = None
+    anew: bool = False
+    erase: bool = False
+
+
+def no_progress(_what: str, _done: int, _total: int) -> None:
+    """Nobody is told."""
+
+
+@dataclass(frozen=True)
+class IndexOptions:
+    """How an index is built and searched.
+
+    Attributes:
+        recall: recall@10 aimed for.
+        device: ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"auto"``.
+        on_progress: is told what is being done, how much of it is done, and of how much. What it
+            raises stops the work; the files stay as they were.
+        required: whether an approximate structure that cannot be built is an error; otherwise the
+            index is written without it, and says so.
+    """
+
+    recall: float = 0.98
+    device: str = "cpu"
+    on_progress: Callable[[str, int, int], None] = no_progress
+    required: bool = False
+
+
+@runtime_checkable
+class PersistedStore(VectorStore, Protocol):
+    """A store with files: a writer changes them without loading them, readers open them.
+
+    Contract, beyond that of a vector store:
+        - ``path`` is the one file that names all others; these lie beside it, and their names
+          begin with its own name without the extension and a dot. It is replaced by renaming, last
+          of all: a writer that is killed leaves what was there before.
+        - an open store goes on answering while a writer replaces its files.
+    """
+
+    @classmethod
+    def read_mark(cls, path: Path) -> tuple[Identity, SyncMark] | None:
+        """What the files hold; None if there are none, or ``path`` cannot be read."""
+
+    @classmethod
+    def load(cls, path: Path, dim: int, kind: str = "", device: str = "cpu") -> Self:
+        """Open the files; IndexCorruptError if they are damaged or of another kind or dimension.
+
+        ``kind`` is what stands after the colon in the library's choice of a store.
+        """
+
+    @classmethod
+    def update(
+        cls, path: Path, dim: int, changes: Changes, options: IndexOptions, kind: str = ""
+    ) -> None:
+        """Change the files, or make them.
+
+        Raises:
+            IndexCorruptError: there are files that cannot be built upon; bring all anew.
+            StorageFullError: they cannot be written.
+            IndexMemoryError: too little memory, where a structure is required.
+        """
 
 
 @dataclass(frozen=True)
@@ -128,11 +236,48 @@ class RemoteStore(VectorStore, Protocol):
         """Let go of connections."""
 
 
-def checked(ids: ItemIds, vectors: Embeddings, dim: int) -> tuple[ItemIds, Embeddings]:
-    """Validate a batch for `upsert`; of an id given twice the last vector counts.
+def renormalised(rows: np.ndarray) -> Embeddings:
+    """Stored float16 rows as float32 unit rows: the rounding is taken back out of the length."""
+    return unit_length(rows.astype(np.float32))
+
+
+def unit_length(rows: Embeddings) -> Embeddings:
+    """Rows of float32, brought to length one where they lie."""
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows
+
+
+def cosines(queries: Embeddings, rows: Embeddings) -> Scores:
+    """Inner products ``(queries, rows)`` of float32 rows, summed in double precision.
+
+    In single precision BLAS gives equal vectors scores that differ in the last bit, depending on
+    their place in the array: ties would not be ties.
+    """
+    wide = queries.astype(np.float64)
+    scores = np.empty((len(queries), len(rows)), np.float32)
+    for start in range(0, len(rows), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        scores[:, part] = wide @ rows[part].astype(np.float64).T
+    return scores
+
+
+def ranked(ids: ItemIds, scores: Scores, k: int) -> tuple[ItemIds, Scores]:
+    """The best k of each row ``(queries, n)``, equal scores by ascending id.
+
+    Places without an id have NO_ID and -inf and come last; what no row has any more is cut.
+    """
+    order = np.lexsort((ids, -scores), axis=1)[:, : max(k, 0)]
+    ids, scores = np.take_along_axis(ids, order, 1), np.take_along_axis(scores, order, 1)
+    found = int((ids != NO_ID).sum(axis=1).max(initial=0))
+    return ids[:, :found], scores[:, :found]
+
+
+def checked(ids: ItemIds, vectors: Embeddings, dim: int) -> tuple[ItemIds, np.ndarray]:
+    """A batch for `upsert`, validated, as float16; of an id given twice the last vector counts.
 
     Raises:
-        VectorError: wrong shape, NaN or infinite values, a zero vector, a negative id.
+        VectorError: wrong shape, NaN or infinite values, a zero vector, a negative id, a vector
+            so far from length one that float16 cannot hold it.
     """
     ids = np.ascontiguousarray(ids, np.int64)
     vectors = checked_queries(vectors, dim)
@@ -142,7 +287,12 @@ def checked(ids: ItemIds, vectors: Embeddings, dim: int) -> tuple[ItemIds, Embed
         raise VectorError("ids must not be negative")
     _, last = np.unique(ids[::-1], return_index=True)
     keep = len(ids) - 1 - last
-    return ids[keep], vectors[keep]
+    with np.errstate(over="ignore"):
+        rows = vectors[keep].astype(np.float16)
+    largest = np.abs(rows).max(axis=1, initial=0)
+    if not (np.isfinite(largest) & (largest > 0)).all():
+        raise VectorError("a vector is far from length one: normalise it")
+    return ids[keep], rows
 
 
 def checked_queries(vectors: Embeddings, dim: int) -> Embeddings:
