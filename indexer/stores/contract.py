@@ -34,6 +34,7 @@ class StoreStats:
         exact: whether every candidate is compared, so that nothing can be missed.
         target: recall that was aimed for.
         reason: why this kind, in a sentence; may be empty.
+        warning: what is not as it should be, in a sentence; may be empty.
         parameters: of the search, by name.
     """
 
@@ -45,6 +46,7 @@ class StoreStats:
     exact: bool = True
     target: float = 1.0
     reason: str = ""
+    warning: str = ""
     parameters: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -168,7 +170,7 @@ class PersistedStore(VectorStore, Protocol):
         """What the files hold; None if there are none, or ``path`` cannot be read."""
 
     @classmethod
-    def load(cls, path: Path, dim: int, kind: str = "", device: str = "cpu") -> Self:
+    def load(cls, path: Path, dim: int, kind: str = "") -> Self:
         """Open the files; IndexCorruptError if they are damaged or of another kind or dimension.
 
         ``kind`` is what stands after the colon in the library's choice of a store.

@@ -18,13 +18,13 @@ from indexer.stores.structures import Effort
 from indexer.stores.tuning import Tuned
 
 FORMAT = 2
-_CHUNK = 32 << 20
+_CHUNK = 8 << 20
 _THREADS = 4
 
 
 @dataclass(frozen=True)
 class StoredFile:
-    """A file that never changes. ``digest`` is the SHA-256 of those of its parts of 32 MiB."""
+    """A file that never changes. ``digest`` is the SHA-256 of those of its parts of 8 MiB."""
 
     name: str
     digest: str

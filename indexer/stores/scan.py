@@ -35,7 +35,7 @@ def nearest(
         _nearest(rows, queries[start : start + _QUERIES], k, chosen)
         for start in range(0, len(queries), _QUERIES)
     ]
-    return stacked([each[0] for each in found]), _stacked_scores([each[1] for each in found])
+    return stacked([each[0] for each in found]), stacked_scores([each[1] for each in found])
 
 
 def _nearest(
@@ -71,7 +71,7 @@ def _nearest(
         )[0]
     return (
         stacked([each[None] for each in wide_numbers]),
-        _stacked_scores([each[None] for each in wide_scores]),
+        stacked_scores([each[None] for each in wide_scores]),
     )
 
 
@@ -121,7 +121,8 @@ def stacked(blocks: list[ItemIds]) -> ItemIds:
     return np.concatenate(filled) if filled else np.empty((0, 0), np.int64)
 
 
-def _stacked_scores(blocks: list[Scores]) -> Scores:
+def stacked_scores(blocks: list[Scores]) -> Scores:
+    """As `stacked`, of scores."""
     width = max((block.shape[1] for block in blocks), default=0)
     filled = [
         np.pad(block, ((0, 0), (0, width - block.shape[1])), constant_values=-np.inf)

@@ -94,6 +94,10 @@ class Structure(ABC):
     def serves(self, count: int, effort: Effort, chosen: Selection | None) -> bool:
         """Whether it is to be asked for so many candidates; otherwise all rows are compared."""
 
+    def parameters(self, effort: Effort, effort_100: Effort) -> dict[str, float]:
+        """What a search is made with, by FAISS's names, for ten results and for a hundred."""
+        return {"depth": effort.depth, "depth_100": effort_100.depth}
+
     def erase(self, rows: ItemIds) -> None:  # noqa: B027 - a graph holds no vectors
         """Take out what the structure itself holds of these rows."""
 
@@ -170,6 +174,10 @@ class Graph(Structure):
             return False
         candidates = len(self.part.rows) if chosen is None else chosen.count
         return self._WALKED * max(effort.visit, count) < candidates
+
+    def parameters(self, effort: Effort, effort_100: Effort) -> dict[str, float]:
+        """What a search is made with, by FAISS's names, for ten results and for a hundred."""
+        return {"M": self.LINKS, "efSearch": effort.visit, "efSearch_100": effort_100.visit}
 
     @property
     def nbytes_a_row(self) -> int:
@@ -316,6 +324,11 @@ class Lists(Structure):
         """Whether fewer rows are looked at than there are."""
         candidates = len(self.part.rows) if chosen is None else chosen.count
         return self._visit(effort, count) * float(self.sizes.mean()) < candidates / 2
+
+    def parameters(self, effort: Effort, effort_100: Effort) -> dict[str, float]:
+        """What a search is made with, by FAISS's names, for ten results and for a hundred."""
+        own = {"nlist": len(self.sizes), "nprobe": effort.visit, "nprobe_100": effort_100.visit}
+        return own | super().parameters(effort, effort_100)
 
     def erase(self, rows: ItemIds) -> None:
         """Take the codes of these rows out of their lists."""
