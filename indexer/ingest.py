@@ -35,7 +35,7 @@ from indexer.catalog.writer import (
 from indexer.embedding import embed_each
 from indexer.errors import StorageFullError
 from indexer.library import Library
-from indexer.projection import save_projection
+from indexer.saving import save_projection
 from indexer.reading.dicom import merged
 from indexer.reading.drafts import (
     FileResult,

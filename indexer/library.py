@@ -32,7 +32,7 @@ from indexer.errors import (
     StorageFullError,
 )
 from indexer.reading.routing import FILE, Rule, read_rules
-from indexer.registry import encoder_names, known_encoder, store_class
+from indexer.registry import check_store, encoder_names, known_encoder
 from indexer.types import EncoderSpec
 
 FORMAT = 1
@@ -50,7 +50,7 @@ class LibraryConfig:
         created: ISO time.
         phi: ``"pseudonym"``, or ``"keep"`` to store real patient ids too.
         encoders: names of the encoders that fill its spaces.
-        store: name of the vector store that answers its searches.
+        store: the vector store that answers its searches: a name, a kind (``faiss:hnsw``), a URL.
         key_check: a trace of the key file, by which an exchanged key is noticed; may be empty.
     """
 
@@ -266,7 +266,7 @@ def _check_choices(phi: str, encoders: tuple[str, ...], store: str) -> None:
             f"unknown encoder {', '.join(unknown) or '(none given)'}; "
             f"there are: {', '.join([*encoder_names(), *OPEN_NAMES])}"
         )
-    store_class(store)
+    check_store(store)
 
 
 def _write_new(folder: Path, phi: str, encoders: tuple[str, ...], store: str) -> None:

@@ -178,6 +178,11 @@ def is_remote(spec: str) -> bool:
     return hasattr(store_class(spec), "connect")
 
 
+def has_files(spec: str) -> bool:
+    """Whether a store keeps files, so that it is opened faster than it is rebuilt."""
+    return hasattr(store_class(spec), "read_mark")
+
+
 def kind_of(spec: str) -> str:
     """What a spec says after the first colon."""
     return spec.partition(":")[2]

@@ -139,7 +139,7 @@ def search(library: Library, request: SearchRequest, options: ReadOptions) -> Se
         query=query.description,
         hits=hits,
         candidates=candidates,
-        exact=projection.store.stats().recall == 1.0,
+        exact=projection.store.stats().exact,
         encoder=space.encoder,
         notice=space.notice,
         notes=notes,

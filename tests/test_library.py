@@ -53,7 +53,8 @@ from indexer.errors import (
 )
 from indexer.library import Library
 from indexer.phantoms import Kind, PhantomStudy, Trait
-from indexer.projection import open_projection, save_projection
+from indexer.projection import open_projection
+from indexer.saving import save_projection
 from indexer.search import SearchRequest
 from indexer.types import Outcome
 from indexer.verify import VerifyReport, verify

@@ -26,7 +26,7 @@ from indexer.catalog.tables import (
 from indexer.dicom.identity import pseudonym
 from indexer.errors import ConfigError, ItemNotFoundError
 from indexer.library import Library
-from indexer.projection import rebuild
+from indexer.saving import rebuild
 from indexer.verify import VerifyReport, space_counts
 from indexer.verify import verify as check
 

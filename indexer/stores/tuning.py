@@ -17,6 +17,8 @@ _SAMPLE = 1000
 _LEAST_SAMPLE = 100
 _COMPARED = 2 * 10**8
 """Pairs compared for the truth; of a large index fewer rows are drawn."""
+_LOOKED_AT = 400_000
+"""Candidates compared for one measurement; of many for each query, fewer queries are taken."""
 _MOVED = 0.3
 """Length of the step that takes a drawn row away from where rows are."""
 _ROUNDING = 1e-6
@@ -42,8 +44,11 @@ class Tuned:
     sample: int
 
     def of(self, k: int) -> Effort:
-        """What to search k results with."""
-        return self.effort if k <= _DEPTHS[0] else self.effort_100
+        """What to search k results with; beyond a hundred, as much more as there are."""
+        if k <= _DEPTHS[0]:
+            return self.effort
+        more = max(1, -(-k // _DEPTHS[1]))
+        return Effort(self.effort_100.visit * more, self.effort_100.depth)
 
 
 def candidates_for(k: int, effort: Effort) -> int:
@@ -78,7 +83,7 @@ def _sample(part: Part) -> tuple[Embeddings, ItemIds]:
     """Queries, and for each the row that it is itself, or NO_ID."""
     count = len(part.rows)
     rng = np.random.default_rng(count)
-    size = min(count, _SAMPLE, max(_LEAST_SAMPLE, _COMPARED // count))
+    size = min(count, _SAMPLE, max(_LEAST_SAMPLE, min(count // 10, _COMPARED // count)))
     drawn = np.sort(rng.choice(count, size, replace=False))
     units = unit_rows(np.asarray(part.rows[drawn]))
     steps = rng.standard_normal(units.shape).astype(np.float32)
@@ -105,6 +110,9 @@ def _recall(
 ) -> float:
     """Share of the true k nearest that is found. Copies count for each other: scores decide."""
     k = min(k, int((truth > -np.inf).sum(axis=1).min()))
-    numbers = structure.search(queries, candidates_for(k + 1, effort), effort, None)
+    count = candidates_for(k + 1, effort)
+    every = max(1, len(queries) * count // _LOOKED_AT)
+    queries, own, truth = queries[::every], own[::every], truth[::every]
+    numbers = structure.search(queries, count, effort, None)
     found = _best(numbers, exact_scores(rows, queries, numbers), own)[:, :k]
     return float((found >= truth[:, k - 1 : k] - _ROUNDING).mean()) if k else 1.0
