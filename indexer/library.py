@@ -10,9 +10,9 @@ import secrets
 import shutil
 import tomllib
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -158,6 +158,34 @@ class Library:
         """
         return read_rules(self.path / FILE, self.config.encoders)
 
+    def with_store(self, spec: str) -> Library:
+        """The same library as if another store answered its searches; nothing is written.
+
+        Raises:
+            ConfigError: there is no such store.
+        """
+        check_store(spec)
+        return Library(self.path, replace(self.config, store=spec), self.key)
+
+    def choose_store(self, spec: str) -> None:
+        """Note in ``library.toml`` which store answers from now on; only a writer should.
+
+        Raises:
+            ConfigError: there is no such store.
+            StorageFullError: the file cannot be written.
+        """
+        check_store(spec)
+        file = self.path / _FILE
+        stored = tomllib.loads(file.read_text(encoding="utf-8")) | {"store": spec}
+        temporary = file.with_name(f".{_FILE}.{os.getpid()}")
+        with _writable(self.path):
+            with temporary.open("w", encoding="utf-8") as handle:
+                handle.write(_toml(stored))
+                handle.flush()
+                os.fsync(handle.fileno())
+            temporary.replace(file)
+        self.config = replace(self.config, store=spec)
+
     @property
     def index_folder(self) -> Path:
         """Where index snapshots lie; everything in it can be rebuilt."""
@@ -290,9 +318,12 @@ def _write_new(folder: Path, phi: str, encoders: tuple[str, ...], store: str) ->
         "store": store,
         "key_check": _key_check(key),
     }
+    (folder / _FILE).write_text(_toml(lines), encoding="utf-8")
+
+
+def _toml(lines: Mapping[str, object]) -> str:
     # JSON's numbers, strings and lists of strings are TOML's too.
-    text = "".join(f"{name} = {json.dumps(value)}\n" for name, value in lines.items())
-    (folder / _FILE).write_text(text, encoding="utf-8")
+    return "".join(f"{name} = {json.dumps(value)}\n" for name, value in lines.items())
 
 
 def _read_config(path: Path) -> LibraryConfig:

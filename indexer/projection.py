@@ -27,6 +27,7 @@ from indexer.stores.contract import (
     Identity,
     Place,
     RemoteStore,
+    StoreStats,
     SyncMark,
     VectorStore,
 )
@@ -259,14 +260,22 @@ def catalog_ids(db: Connection, space_id: int, layer: Layer = ITEMS) -> ItemIds:
     return np.array(sorted(db.execute(query).scalars()), np.int64)
 
 
-def catalog_count(
-    db: Connection, space_id: int, layer: Layer = ITEMS, *, since: int = 0
-) -> int:
+def catalog_count(db: Connection, space_id: int, layer: Layer = ITEMS, *, since: int = 0) -> int:
     """How many vectors a space has; those above a ``seq`` alone."""
     query = select(func.count()).where(layer.table.space_id == space_id)
     if since:
         query = query.where(layer.table.seq > since)
     return int(db.execute(query).scalar_one())
+
+
+def index_stats(library: Library, space: SpaceInfo) -> list[tuple[str, StoreStats]]:
+    """What the files of a space's layers say of themselves, ``items`` first; they are not opened."""
+    if not has_files(library.config.store):
+        return []
+    chosen = store_class(library.config.store)
+    named = zip(("items", "slices"), layers_of(library, space), strict=False)
+    found = [(name, chosen.read_stats(index_path(library, space, at))) for name, at in named]
+    return [(name, stats) for name, stats in found if stats is not None]
 
 
 def generation_of(db: Connection, space: SpaceInfo) -> int:

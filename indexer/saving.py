@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import func, select
 
 from indexer.catalog.database import reading
-from indexer.errors import IndexCorruptError
+from indexer.errors import ConfigError, IndexCorruptError
 from indexer.library import Library, SpaceInfo
 from indexer.projection import (
     LAYERS,
@@ -30,6 +30,8 @@ from indexer.stores.contract import Changes, IndexOptions, SyncMark
 from indexer.types import Embeddings, ItemIds
 
 _DEFAULTS = IndexOptions()
+_OF_LAYERS = re.compile(rf"\.?({'|'.join(layer.name for layer in LAYERS)})-\d+[-.]")
+"""Names of files that belong to an index."""
 
 
 def save_projection(
@@ -37,16 +39,19 @@ def save_projection(
     space: SpaceInfo,
     options: IndexOptions = _DEFAULTS,
     *,
+    anew: bool = False,
     erase: bool = False,
 ) -> None:
     """Bring the index of a space up to the catalog; only a writer should.
 
-    Nothing of it is loaded for that: memory stays bounded.
+    Nothing of it is loaded for that: memory stays bounded. Until it is finished readers find what
+    was there before.
 
     Args:
         library: whose.
         space: which.
         options: how the index is built.
+        anew: whether what is there counts for nothing.
         erase: whether what was removed may not stay in any file, not even unreachably.
 
     Raises:
@@ -54,40 +59,64 @@ def save_projection(
         StoreUnavailableError: the vectors live in a server that does not answer.
     """
     if is_remote(library.config.store):
-        _sync(library, space)
+        _sync(library, space, options, anew=anew)
     elif has_files(library.config.store):
         for layer in layers_of(library, space):
-            _Saving(library, space, layer, options).save(erase=erase)
-    _drop_others(library, space)
+            _Saving(library, space, layer, options).save(anew=anew, erase=erase)
+
+
+def save_all(library: Library, options: IndexOptions = _DEFAULTS, *, erase: bool = False) -> None:
+    """Bring all spaces up to the catalog, and remove files that are of no use any more."""
+    for space in library.spaces():
+        save_projection(library, space, options, erase=erase)
+    drop_others(library)
 
 
 def rebuild(library: Library, options: IndexOptions = _DEFAULTS) -> None:
-    """Delete every index file, whatever it holds, and make them anew; only a writer should."""
-    for path in library.index_folder.glob("*"):
-        path.unlink(missing_ok=True)
+    """Make every index anew, and delete everything else that can be; only a writer should."""
     for space in library.spaces():
-        if is_remote(library.config.store):
-            for layer in layers_of(library, space):
-                with closing(connect(library, space, layer)) as store:
-                    store.drop()
-        save_projection(library, space, options)
+        save_projection(library, space, options, anew=True)
+    drop_others(library)
+    _drop_unknown(library)
 
 
-def _sync(library: Library, space: SpaceInfo) -> None:
+def erase_removed(library: Library, options: IndexOptions = _DEFAULTS) -> None:
+    """After a removal: nothing of what went stays in any file of the index folder."""
+    save_all(library, options, erase=True)
+    _drop_unknown(library)
+
+
+def _sync(library: Library, space: SpaceInfo, options: IndexOptions, *, anew: bool) -> None:
     """The seam for `indexer.mirror`, which knows what a server is told of the studies."""
-    raise NotImplementedError(f"{library.config.store}: {space.encoder}")
+    for layer in layers_of(library, space):
+        with closing(connect(library, space, layer)) as store:
+            if anew:
+                store.drop()
+            store.prepare()
+            raise ConfigError(f"{library.config.store}: writing to servers comes with the mirror")
 
 
-def _drop_others(library: Library, space: SpaceInfo) -> None:
+def drop_others(library: Library) -> None:
     """Remove files of other stores and kinds, and of earlier versions."""
-    for layer in LAYERS:
-        own = index_path(library, space, layer).name.removesuffix(".json")
-        mine = re.compile(rf"\.?{re.escape(own)}\.|{layer.name}-{space.id}\.mark\.json$")
-        of_layer = re.compile(rf"\.?{layer.name}-{space.id}[-.]")
-        for path in library.index_folder.glob("*"):
-            if of_layer.match(path.name) and not mine.match(path.name):
-                with suppress(OSError):
-                    path.unlink()
+    kept = "|".join(
+        re.escape(index_path(library, space, layer).name.removesuffix(".json"))
+        for space in library.spaces()
+        for layer in LAYERS
+    )
+    mine = re.compile(rf"\.?({kept})\.|.*\.mark\.json$")
+    _drop(library, lambda name: bool(_OF_LAYERS.match(name)) and not mine.match(name))
+
+
+def _drop_unknown(library: Library) -> None:
+    """Remove what others keep in the folder: it may be about what went, and is made anew."""
+    _drop(library, lambda name: not _OF_LAYERS.match(name))
+
+
+def _drop(library: Library, goes: Callable[[str], bool]) -> None:
+    for path in library.index_folder.glob("*"):
+        if goes(path.name):
+            with suppress(OSError):
+                path.unlink()
 
 
 @dataclass(frozen=True)
@@ -99,12 +128,12 @@ class _Saving:
     layer: Layer
     options: IndexOptions
 
-    def save(self, *, erase: bool) -> None:
+    def save(self, *, anew: bool, erase: bool) -> None:
         """Add to the files what the catalog has beyond them, or make them anew."""
         chosen: type[Any] = store_class(self.library.config.store)
         found = chosen.read_mark(index_path(self.library, self.space, self.layer))
         mine = found is not None and found[0] == identity(self.library, self.space)
-        before = found[1] if mine and found else None
+        before = found[1] if mine and found and not anew else None
         if before is not None:
             try:
                 self._update(chosen, before, erase=erase)
@@ -144,5 +173,3 @@ class _Saving:
                 self.options,
                 kind_of(self.library.config.store),
             )
-
-

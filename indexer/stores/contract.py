@@ -170,6 +170,10 @@ class PersistedStore(VectorStore, Protocol):
         """What the files hold; None if there are none, or ``path`` cannot be read."""
 
     @classmethod
+    def read_stats(cls, path: Path) -> StoreStats | None:
+        """What the store says of itself when it is opened; None as above."""
+
+    @classmethod
     def load(cls, path: Path, dim: int, kind: str = "") -> Self:
         """Open the files; IndexCorruptError if they are damaged or of another kind or dimension.
 

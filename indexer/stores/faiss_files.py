@@ -61,8 +61,7 @@ def update(path: Path, dim: int, changes: Changes, options: IndexOptions, kind: 
             f"the index cannot be written to {path.parent}; free space and run: syntopy reindex"
         ) from error
     finally:
-        if standing is not None:
-            clean(path, standing)
+        clean(path, standing)
 
 
 def open_segments(folder: Path, manifest: Manifest) -> list[Segment]:
@@ -238,7 +237,8 @@ class _Draft:
         path = self._name(kind)
         temporary = path.with_name(f".{path.name}")
         structure.write(temporary)
-        self.structure = StoredStructure(kind, published(temporary, path), tuned)
+        parameters = structure.parameters(tuned.effort, tuned.effort_100)
+        self.structure = StoredStructure(kind, published(temporary, path), tuned, parameters)
 
     def _dead(self) -> tuple[StoredFile | None, int]:
         """Write the numbers of the rows that count no more, if there are any."""

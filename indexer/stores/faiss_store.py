@@ -7,6 +7,7 @@ rows on disk and is compared exactly; what is removed is passed by.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -26,7 +27,7 @@ from indexer.stores.contract import (
 )
 from indexer.stores.faiss_files import open_segments, update
 from indexer.stores.halves import faiss, unit_rows
-from indexer.stores.kinds import checked_kind
+from indexer.stores.kinds import EXACT, checked_kind
 from indexer.stores.manifest import Manifest, check_files, read_manifest
 from indexer.stores.rows import Part, Rows, Selection
 from indexer.stores.scan import MARGIN, exact_scores, nearest, stacked, stacked_scores
@@ -131,32 +132,15 @@ class FaissStore:
 
     def stats(self) -> StoreStats:
         """Kind, size, recall and why."""
-        size = self._rows.nbytes
-        kind = self._manifest.kind if self._manifest else self._kind
-        if self._structure is None:
-            kind = kind if kind == "flat-f32" else "flat"
-            size += 4 * self.dim * self._rows.total if kind == "flat-f32" else 0
-            reason, warning = self._said()
+        if self._manifest is None:
+            kind = self._kind if self._kind == "flat-f32" else "flat"
             return StoreStats(
-                f"faiss:{kind}", self.count(), size, 1.0, reason=reason, warning=warning
+                f"faiss:{kind}", self.count(), _size(kind, self._rows.total, self.dim), 1.0
             )
-        structure, tuned = self._structure
-        reason, warning = self._said()
-        return StoreStats(
-            f"faiss:{structure.kind}",
-            self.count(),
-            size + structure.nbytes_a_row * len(structure.part.rows),
-            tuned.recall,
-            recall_100=tuned.recall_100,
-            exact=False,
-            target=tuned.target,
-            reason=reason,
-            warning=warning,
-            parameters=structure.parameters(tuned.effort, tuned.effort_100),
-        )
-
-    def _said(self) -> tuple[str, str]:
-        return (self._manifest.reason, self._manifest.warning) if self._manifest else ("", "")
+        more = self._rows.total - self._manifest.rows
+        stored = _stats(self._manifest)
+        size = stored.bytes + _size(self._manifest.kind, more, self.dim)
+        return replace(stored, count=self.count(), bytes=size)
 
     # -- files ------------------------------------------------------------------------------------
 
@@ -165,6 +149,12 @@ class FaissStore:
         """What the files hold; None if there are none, or ``path`` cannot be read."""
         manifest = read_manifest(path)
         return (manifest.identity, manifest.mark) if manifest else None
+
+    @classmethod
+    def read_stats(cls, path: Path) -> StoreStats | None:
+        """What the store says of itself when it is opened; None as above."""
+        manifest = read_manifest(path)
+        return _stats(manifest) if manifest else None
 
     @classmethod
     def load(cls, path: Path, dim: int, kind: str = "") -> Self:
@@ -205,3 +195,29 @@ class FaissStore:
     ) -> None:
         """Change the files, or make them; see `indexer.stores.faiss_files`."""
         update(path, dim, changes, options, checked_kind(kind))
+
+
+def _stats(manifest: Manifest) -> StoreStats:
+    """What a manifest says of the store that it is of."""
+    count, found = manifest.rows - manifest.dead_count, manifest.structure
+    size = _size(manifest.kind, manifest.rows, manifest.dim)
+    said = {"reason": manifest.reason, "warning": manifest.warning}
+    if found is None:
+        kind = manifest.kind if manifest.kind in EXACT else "flat"
+        return StoreStats(f"faiss:{kind}", count, size, 1.0, **said)
+    return StoreStats(
+        f"faiss:{found.kind}",
+        count,
+        size + found.file.bytes,
+        found.tuned.recall,
+        recall_100=found.tuned.recall_100,
+        exact=False,
+        target=found.tuned.target,
+        parameters=found.parameters,
+        **said,
+    )
+
+
+def _size(kind: str, rows: int, dim: int) -> int:
+    """Bytes of rows and ids, as they are scanned."""
+    return rows * (2 * dim + 8 + (4 * dim if kind == "flat-f32" else 0))

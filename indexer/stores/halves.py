@@ -45,9 +45,7 @@ class HalfView:
         self.rows = rows  # the index below only points at them
         module = faiss()
         half = module.ScalarQuantizer.QT_fp16
-        self.index = module.IndexScalarQuantizer(
-            rows.shape[1], half, module.METRIC_INNER_PRODUCT
-        )
+        self.index = module.IndexScalarQuantizer(rows.shape[1], half, module.METRIC_INNER_PRODUCT)
         data = rows.reshape(-1).view(np.uint8)
         if len(rows):
             self.index.codes = module.MaybeOwnedVectorUInt8.create_view(

@@ -47,6 +47,7 @@ class StoredStructure:
     kind: str
     file: StoredFile
     tuned: Tuned
+    parameters: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -116,9 +117,8 @@ def _rows(stored: dict[str, Any]) -> StoredRows:
 def _structure(stored: dict[str, Any]) -> StoredStructure:
     tuned = stored["tuned"]
     efforts = {name: Effort(**tuned[name]) for name in ("effort", "effort_100")}
-    return StoredStructure(
-        stored["kind"], StoredFile(**stored["file"]), Tuned(**tuned | efforts)
-    )
+    file = StoredFile(**stored["file"])
+    return StoredStructure(stored["kind"], file, Tuned(**tuned | efforts), stored["parameters"])
 
 
 def write_manifest(path: Path, manifest: Manifest) -> None:
@@ -172,13 +172,11 @@ def digest(path: Path) -> str:
         return hashlib.sha256(b"".join(pool.map(of_part, starts))).hexdigest()
 
 
-def clean(path: Path, manifest: Manifest) -> None:
+def clean(path: Path, manifest: Manifest | None) -> None:
     """Remove what lies beside a manifest and is not named by it: replaced, or left by a kill."""
-    named = {file.name for file in manifest.files} | {path.name}
+    named = {file.name for file in manifest.files} | {path.name} if manifest else set[str]()
     stem = path.name.removesuffix(".json")
     for found in (*path.parent.glob(f"{stem}.*"), *path.parent.glob(f".{stem}.*")):
         if found.name not in named:
             with suppress(OSError):
                 found.unlink()
-
-

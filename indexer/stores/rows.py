@@ -142,11 +142,6 @@ class Rows:
         return self._used
 
     @property
-    def nbytes(self) -> int:
-        """What rows and ids take."""
-        return self._used * (2 * self.dim + 8)
-
-    @property
     def parts(self) -> list[Part]:
         """All parts that have rows."""
         size = self._used - self._first

@@ -101,11 +101,6 @@ class Structure(ABC):
     def erase(self, rows: ItemIds) -> None:  # noqa: B027 - a graph holds no vectors
         """Take out what the structure itself holds of these rows."""
 
-    @property
-    def nbytes_a_row(self) -> int:
-        """What it holds of each row, in memory or mapped."""
-        return 0
-
     @classmethod
     def bytes_to_build(cls, count: int, dim: int) -> int:
         """Memory needed to build it, beyond the rows."""
@@ -178,11 +173,6 @@ class Graph(Structure):
     def parameters(self, effort: Effort, effort_100: Effort) -> dict[str, float]:
         """What a search is made with, by FAISS's names, for ten results and for a hundred."""
         return {"M": self.LINKS, "efSearch": effort.visit, "efSearch_100": effort_100.visit}
-
-    @property
-    def nbytes_a_row(self) -> int:
-        """Links, and where they begin."""
-        return 4 * 2 * self.LINKS + 12
 
 
 class Lists(Structure):
@@ -291,9 +281,7 @@ class Lists(Structure):
         lists, near = np.ascontiguousarray(lists), np.ascontiguousarray(near, np.float32)
         scores = np.empty((len(queries), count), np.float32)
         rows = np.empty((len(queries), count), np.int64)
-        params = module.SearchParametersIVF(
-            nprobe=lists.shape[1], sel=chosen.params(self.part).sel
-        )
+        params = module.SearchParametersIVF(nprobe=lists.shape[1], sel=chosen.params(self.part).sel)
         self.index.search_preassigned_c(
             len(queries),
             module.swig_ptr(queries),
@@ -334,11 +322,6 @@ class Lists(Structure):
         """Take the codes of these rows out of their lists."""
         module = faiss()
         self.index.remove_ids(module.IDSelectorBatch(np.asarray(rows, np.int64)))
-
-    @property
-    def nbytes_a_row(self) -> int:
-        """A code and the row's number."""
-        return int(self.index.code_size) + 8
 
 
 class ListsFlat(Lists):
@@ -437,11 +420,6 @@ class Bytes(Structure):
         module = faiss()
         codes = module.rev_swig_ptr(self.index.codes.data(), self.index.codes.size())
         codes.reshape(len(self.part.rows), -1)[rows] = 0
-
-    @property
-    def nbytes_a_row(self) -> int:
-        """A code."""
-        return int(self.index.code_size)
 
 
 STRUCTURES: dict[str, type[Structure]] = {
