@@ -269,7 +269,7 @@ def catalog_count(db: Connection, space_id: int, layer: Layer = ITEMS, *, since:
 
 
 def index_stats(library: Library, space: SpaceInfo) -> list[tuple[str, StoreStats]]:
-    """What the files of a space's layers say of themselves, ``items`` first; they are not opened."""
+    """What the files of a space's layers say of themselves, unopened; that of items first."""
     if not has_files(library.config.store):
         return []
     chosen = store_class(library.config.store)

@@ -59,7 +59,7 @@ def save_projection(
         StoreUnavailableError: the vectors live in a server that does not answer.
     """
     if is_remote(library.config.store):
-        _sync(library, space, options, anew=anew)
+        _sync(library, space, anew=anew)
     elif has_files(library.config.store):
         for layer in layers_of(library, space):
             _Saving(library, space, layer, options).save(anew=anew, erase=erase)
@@ -86,7 +86,7 @@ def erase_removed(library: Library, options: IndexOptions = _DEFAULTS) -> None:
     _drop_unknown(library)
 
 
-def _sync(library: Library, space: SpaceInfo, options: IndexOptions, *, anew: bool) -> None:
+def _sync(library: Library, space: SpaceInfo, *, anew: bool) -> None:
     """The seam for `indexer.mirror`, which knows what a server is told of the studies."""
     for layer in layers_of(library, space):
         with closing(connect(library, space, layer)) as store:

@@ -134,7 +134,7 @@ class _Draft:
             self.options.on_progress("adding vectors", done, 0)
 
     def _segment(self, batches: Iterable[tuple[ItemIds, np.ndarray]]) -> Segment | None:
-        stored = write_segment(self._name("rows"), self.dim, batches)
+        stored = write_segment(self._name("rows"), batches)
         return open_segment(self.path.parent, stored, self.dim) if stored else None
 
     def _bury(self, keep: ItemIds | None) -> None:

@@ -201,10 +201,11 @@ def _stats(manifest: Manifest) -> StoreStats:
     """What a manifest says of the store that it is of."""
     count, found = manifest.rows - manifest.dead_count, manifest.structure
     size = _size(manifest.kind, manifest.rows, manifest.dim)
-    said = {"reason": manifest.reason, "warning": manifest.warning}
     if found is None:
         kind = manifest.kind if manifest.kind in EXACT else "flat"
-        return StoreStats(f"faiss:{kind}", count, size, 1.0, **said)
+        return StoreStats(
+            f"faiss:{kind}", count, size, 1.0, reason=manifest.reason, warning=manifest.warning
+        )
     return StoreStats(
         f"faiss:{found.kind}",
         count,
@@ -213,8 +214,9 @@ def _stats(manifest: Manifest) -> StoreStats:
         recall_100=found.tuned.recall_100,
         exact=False,
         target=found.tuned.target,
+        reason=manifest.reason,
+        warning=manifest.warning,
         parameters=found.parameters,
-        **said,
     )
 
 

@@ -50,9 +50,7 @@ class Segment:
         return Part(self.rows, start, self.stored.off)
 
 
-def write_segment(
-    path: Path, dim: int, batches: Iterable[tuple[ItemIds, np.ndarray]]
-) -> StoredRows | None:
+def write_segment(path: Path, batches: Iterable[tuple[ItemIds, np.ndarray]]) -> StoredRows | None:
     """Write batches of ids and float16 rows; None if there are none."""
     temporary = path.with_name(f".{path.name}")
     ids, off = [np.empty(0, np.int64)], 0.0

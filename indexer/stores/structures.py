@@ -403,14 +403,23 @@ class Bytes(Structure):
         return [Effort(0, depth) for depth in (2, 4, 8, 16, 32, 64)]
 
     def search(
-        self, queries: Embeddings, count: int, effort: Effort, chosen: Selection | None
+        self,
+        queries: Embeddings,
+        count: int,
+        effort: Effort,  # noqa: ARG002 - all codes are scanned
+        chosen: Selection | None,
     ) -> ItemIds:
         """Numbers ``(queries, count)`` of candidate rows, NO_ID where there are fewer."""
         params = None if chosen is None else chosen.params(self.part)
         _, rows = self.index.search(queries, count, params=params)
         return np.asarray(rows, np.int64)
 
-    def serves(self, count: int, effort: Effort, chosen: Selection | None) -> bool:
+    def serves(
+        self,
+        count: int,
+        effort: Effort,  # noqa: ARG002 - as above
+        chosen: Selection | None,
+    ) -> bool:
         """Whether there is more to scan than to compare exactly."""
         candidates = len(self.part.rows) if chosen is None else chosen.count
         return 4 * count < candidates

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from indexer.stores.contract import NO_ID
+from indexer.stores.contract import NO_ID, unit_length
 from indexer.stores.halves import unit_rows
 from indexer.stores.rows import Part, Rows
 from indexer.stores.scan import MARGIN, exact_scores, nearest
@@ -62,34 +62,55 @@ def tune(structure: Structure, target: float) -> Tuned:
     Queries are rows of the index itself, each not counting itself, and as many rows moved by a
     random step, which lie where no row lies.
     """
-    part = structure.part
-    rows = Rows(part.rows.shape[1], [part], np.arange(part.start, part.stop))
-    queries, own = _sample(part)
-    truth = _best(*nearest(rows, queries, _DEPTHS[1] + 1, None), own)
+    sample = _Sample.of(structure.part)
     efforts = structure.efforts()
     found: list[tuple[Effort, float]] = []
     at = 0
     for k in _DEPTHS:
-        recall = _recall(structure, rows, queries, own, truth, efforts[at], k)
+        recall = sample.recall(structure, efforts[at], k)
         while recall < target and at + 1 < len(efforts):
             at += 1
-            recall = _recall(structure, rows, queries, own, truth, efforts[at], k)
+            recall = sample.recall(structure, efforts[at], k)
         found.append((efforts[at], recall))
     (effort, recall), (effort_100, recall_100) = found
-    return Tuned(effort, effort_100, recall, recall_100, target, len(queries))
+    return Tuned(effort, effort_100, recall, recall_100, target, len(sample.queries))
 
 
-def _sample(part: Part) -> tuple[Embeddings, ItemIds]:
-    """Queries, and for each the row that it is itself, or NO_ID."""
-    count = len(part.rows)
-    rng = np.random.default_rng(count)
-    size = min(count, _SAMPLE, max(_LEAST_SAMPLE, min(count // 10, _COMPARED // count)))
-    drawn = np.sort(rng.choice(count, size, replace=False))
-    units = unit_rows(np.asarray(part.rows[drawn]))
-    steps = rng.standard_normal(units.shape).astype(np.float32)
-    moved = units + _MOVED * steps / np.linalg.norm(steps, axis=1, keepdims=True)
-    moved /= np.linalg.norm(moved, axis=1, keepdims=True)
-    return np.concatenate([units, moved]), np.concatenate([drawn, np.full(size, NO_ID)])
+@dataclass(frozen=True)
+class _Sample:
+    """Queries, for each the row that it is itself or NO_ID, and the scores of its nearest."""
+
+    rows: Rows
+    queries: Embeddings
+    own: ItemIds
+    truth: Scores
+
+    @classmethod
+    def of(cls, part: Part) -> _Sample:
+        count = len(part.rows)
+        rng = np.random.default_rng(count)
+        size = min(count, _SAMPLE, max(_LEAST_SAMPLE, min(count // 10, _COMPARED // count)))
+        drawn = np.sort(rng.choice(count, size, replace=False))
+        units = unit_rows(np.asarray(part.rows[drawn]))
+        steps = rng.standard_normal(units.shape).astype(np.float32)
+        moved = units + _MOVED * steps / np.linalg.norm(steps, axis=1, keepdims=True)
+        queries = np.concatenate([units, unit_length(moved)])
+        own = np.concatenate([drawn, np.full(size, NO_ID)])
+        rows = Rows(part.rows.shape[1], [part], np.arange(part.start, part.stop))
+        truth = _best(*nearest(rows, queries, _DEPTHS[1] + 1, None), own)
+        return cls(rows, queries, own, truth)
+
+    def recall(self, structure: Structure, effort: Effort, k: int) -> float:
+        """Share of the true k nearest that is found; of copies any will do: scores decide."""
+        k = min(k, int((self.truth > -np.inf).sum(axis=1).min()))
+        count = candidates_for(k + 1, effort)
+        some = slice(None, None, max(1, len(self.queries) * count // _LOOKED_AT))
+        queries = self.queries[some]
+        numbers = structure.search(queries, count, effort, None)
+        scores = exact_scores(self.rows, queries, numbers)
+        found = _best(numbers, scores, self.own[some])[:, :k]
+        kth = self.truth[some, k - 1 : k]
+        return float((found >= kth - _ROUNDING).mean()) if k else 1.0
 
 
 def _best(numbers: ItemIds, scores: Scores, own: ItemIds) -> Scores:
@@ -97,22 +118,3 @@ def _best(numbers: ItemIds, scores: Scores, own: ItemIds) -> Scores:
     scores = np.where(numbers == own[:, None], -np.inf, scores)
     best: Scores = -np.sort(-scores, axis=1)
     return best
-
-
-def _recall(
-    structure: Structure,
-    rows: Rows,
-    queries: Embeddings,
-    own: ItemIds,
-    truth: Scores,
-    effort: Effort,
-    k: int,
-) -> float:
-    """Share of the true k nearest that is found. Copies count for each other: scores decide."""
-    k = min(k, int((truth > -np.inf).sum(axis=1).min()))
-    count = candidates_for(k + 1, effort)
-    every = max(1, len(queries) * count // _LOOKED_AT)
-    queries, own, truth = queries[::every], own[::every], truth[::every]
-    numbers = structure.search(queries, count, effort, None)
-    found = _best(numbers, exact_scores(rows, queries, numbers), own)[:, :k]
-    return float((found >= truth[:, k - 1 : k] - _ROUNDING).mean()) if k else 1.0
