@@ -62,11 +62,13 @@ class Drawn:
         return rows / np.linalg.norm(rows, axis=1, keepdims=True), labels
 
     def batches(self, count: int) -> Iterator[tuple[ItemIds, Embeddings]]:
+        """Ids and vectors, some at a time."""
         for start in range(0, count, BLOCK):
             size = min(BLOCK, count - start)
             yield np.arange(start, start + size), self.block(size, start + 1)[0]
 
     def labels(self, count: int) -> np.ndarray:
+        """The clusters of the same vectors."""
         starts = range(0, count, BLOCK)
         return np.concatenate([self.block(min(BLOCK, count - s), s + 1)[1] for s in starts])
 
@@ -104,6 +106,7 @@ def measure(
     spec: str,
     drawn: Drawn,
     count: int,
+    *,
     queries: Embeddings,
     truth: dict[str, np.ndarray],
     allowed: dict[str, ItemIds],
@@ -171,7 +174,7 @@ def main() -> None:
     del reference
     results = []
     for spec in args.spec or SPECS:
-        results.append(measure(spec, drawn, args.n, queries, truth, allowed))
+        results.append(measure(spec, drawn, args.n, queries=queries, truth=truth, allowed=allowed))
         print(json.dumps(results[-1], indent=1), flush=True)
     if args.json:
         args.json.write_text(json.dumps(results, indent=1))

@@ -98,6 +98,10 @@ class Structure(ABC):
         """What a search is made with, by FAISS's names, for ten results and for a hundred."""
         return {"depth": effort.depth, "depth_100": effort_100.depth}
 
+    def _mask(self, chosen: Selection) -> np.ndarray:
+        """Which rows of the part are allowed."""
+        return chosen.mask[self.part.start : self.part.stop]
+
     def erase(self, rows: ItemIds) -> None:  # noqa: B027 - a graph holds no vectors
         """Take out what the structure itself holds of these rows."""
 
@@ -116,7 +120,7 @@ class Graph(Structure):
     _WALKED: ClassVar[int] = 12
     """Rows compared for each candidate kept, roughly."""
     _LEAST_SHARE: ClassVar[float] = 0.3
-    """Below this the walk passes too many rows that are not allowed, and loses its way."""
+    """Of rows that are allowed. Below this too many would have to be brought."""
 
     @classmethod
     def build(cls, part: Part, on_progress: Progress) -> Graph:
@@ -154,21 +158,30 @@ class Graph(Structure):
     def search(
         self, queries: Embeddings, count: int, effort: Effort, chosen: Selection | None
     ) -> ItemIds:
-        """Numbers ``(queries, count)`` of candidate rows, NO_ID where there are fewer."""
+        """Numbers ``(queries, count)`` of candidate rows, NO_ID where there are fewer.
+
+        With a filter more are brought, and those that are not allowed left out. Where hardly any
+        round the query are allowed, too few remain; then all that are allowed get compared.
+        """
+        wide = self._wide(count, chosen)
         params = faiss().SearchParametersHNSW()
-        params.efSearch = max(effort.visit, count)
-        if chosen is not None:
-            params = faiss().SearchParametersHNSW(sel=chosen.params(self.part).sel)
-            params.efSearch = int(max(effort.visit, count) / max(chosen.share, 1e-3))
-        _, rows = self.index.search(queries, count, params=params)
-        return np.asarray(rows, np.int64)
+        params.efSearch = max(effort.visit, wide)
+        _, found = self.index.search(queries, wide, params=params)
+        rows = np.asarray(found, np.int64)
+        return rows if chosen is None else _allowed_first(rows, self._mask(chosen), count)
+
+    def _wide(self, count: int, chosen: Selection | None) -> int:
+        """Rows to bring, so that there are enough allowed ones among them."""
+        if chosen is None:
+            return count
+        return min(len(self.part.rows), int(1.5 * count / max(chosen.share, 1e-3)))
 
     def serves(self, count: int, effort: Effort, chosen: Selection | None) -> bool:
         """Whether the walk is cheaper than comparing all rows, and keeps its recall."""
         if chosen is not None and chosen.share < self._LEAST_SHARE:
             return False
         candidates = len(self.part.rows) if chosen is None else chosen.count
-        return self._WALKED * max(effort.visit, count) < candidates
+        return self._WALKED * max(effort.visit, self._wide(count, chosen)) < candidates
 
     def parameters(self, effort: Effort, effort_100: Effort) -> dict[str, float]:
         """What a search is made with, by FAISS's names, for ten results and for a hundred."""
@@ -178,7 +191,8 @@ class Graph(Structure):
 class Lists(Structure):
     """Inverted lists: rows grouped round centres; of a query's nearest lists all are looked at."""
 
-    codec: ClassVar[Callable[[Any, int, int], Any]]
+    _LOST: ClassVar[float] = 0.8
+    """Where the lists round a query hold less than this of the allowed rows they should hold."""
 
     def __init__(self, index: Any, part: Part) -> None:
         super().__init__(index, part)
@@ -240,20 +254,21 @@ class Lists(Structure):
     ) -> ItemIds:
         """Numbers ``(queries, count)`` of candidate rows, NO_ID where there are fewer.
 
-        With a filter as many allowed rows are looked at as there would be rows without: lists that
-        have none are passed by. So recall does not fall, and the time stays.
+        With a filter lists without allowed rows are passed by, and twice as many allowed rows are
+        looked at as there would be rows without. Where hardly any round the query are allowed, the
+        nearest may be anywhere: nothing is brought, so that all that are allowed get compared.
         """
-        module = faiss()
-        sizes = self.sizes if chosen is None else self._allowed_sizes(chosen)
         visit = self._visit(effort, count)
         if chosen is None:
-            params = module.SearchParametersIVF(nprobe=visit)
-            _, rows = self.index.search(queries, count, params=params)
-            return np.asarray(rows, np.int64)
-        wanted = max(int(visit * self.sizes.mean()), 4 * count)
+            near, lists = self.index.quantizer.search(queries, visit)
+            return self._search_lists(queries, count, lists, near, None)
+        sizes = self._allowed_sizes(chosen)
+        wanted = max(int(2 * visit * self.sizes.mean()), 4 * count)
         near, lists, held = self._lists_holding(queries, wanted, visit, sizes)
         # A list counts if it holds any allowed row, and the nearer ones hold too few.
         take = (held > 0) & (np.cumsum(held, axis=1) - held < wanted)
+        round_it = held[:, :visit].sum(axis=1) / self.sizes[lists[:, :visit]].sum(axis=1)
+        take[round_it < self._LOST * chosen.share] = False
         widest = max(1, int(take.sum(axis=1).max()))
         first = np.argsort(~take, axis=1, kind="stable")[:, :widest]
         lists = np.where(
@@ -275,13 +290,20 @@ class Lists(Structure):
             look *= 4
 
     def _search_lists(
-        self, queries: Embeddings, count: int, lists: ItemIds, near: np.ndarray, chosen: Selection
+        self,
+        queries: Embeddings,
+        count: int,
+        lists: ItemIds,
+        near: np.ndarray,
+        chosen: Selection | None,
     ) -> ItemIds:
+        """Look through lists. FAISS's own search begins a thread for each list on disk first."""
         module = faiss()
         lists, near = np.ascontiguousarray(lists), np.ascontiguousarray(near, np.float32)
         scores = np.empty((len(queries), count), np.float32)
         rows = np.empty((len(queries), count), np.int64)
-        params = module.SearchParametersIVF(nprobe=lists.shape[1], sel=chosen.params(self.part).sel)
+        allowed = chosen.params(self.part).sel if chosen else None
+        params = module.SearchParametersIVF(nprobe=lists.shape[1], sel=allowed)
         self.index.search_preassigned_c(
             len(queries),
             module.swig_ptr(queries),
@@ -304,7 +326,7 @@ class Lists(Structure):
         """Allowed rows of each list; counted once a selection."""
         key = "lists"
         if key not in chosen.remembered:
-            own = self.list_of[chosen.mask[self.part.start : self.part.stop]]
+            own = self.list_of[self._mask(chosen)]
             chosen.remembered[key] = np.bincount(own, minlength=len(self.sizes))
         return chosen.remembered[key]
 
@@ -434,6 +456,13 @@ class Bytes(Structure):
 STRUCTURES: dict[str, type[Structure]] = {
     each.kind: each for each in (Graph, ListsFlat, ListsCoded, Bytes)
 }
+
+
+def _allowed_first(rows: ItemIds, mask: np.ndarray, count: int) -> ItemIds:
+    """Of rows nearest first, the first that are allowed, filled up with NO_ID."""
+    kept = np.where(mask[rows] & (rows != NO_ID), rows, NO_ID)
+    order = np.argsort(kept == NO_ID, axis=1, kind="stable")[:, :count]
+    return np.take_along_axis(kept, order, 1)
 
 
 def code_bytes(dim: int) -> int:
