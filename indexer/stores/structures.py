@@ -68,7 +68,8 @@ class Structure(ABC):
             index = faiss().read_index(str(path), cls._flags() if mapped else 0)
         except RuntimeError as error:
             raise IndexCorruptError(f"{path.name} cannot be read as a FAISS index") from error
-        if index.ntotal != len(part.rows) or index.d != part.rows.shape[1]:
+        # Lists lose the rows that were erased; nothing else has fewer.
+        if index.ntotal > len(part.rows) or index.d != part.rows.shape[1]:
             raise IndexCorruptError(f"{path.name} is an index of other rows")
         return cls(index, part)
 
