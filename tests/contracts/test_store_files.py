@@ -421,3 +421,13 @@ def test_a_recall_below_the_target_stays_said(tmp_path: Path) -> None:
     assert (stats.recall < 1) == bool(stats.warning)
     if stats.warning:
         assert "less than the 100.0% aimed for" in stats.warning
+
+
+@pytest.mark.parametrize("kind", ["flat", "flat-f32"])
+def test_large_parts_are_scanned_by_threads_and_products(kind: str, tmp_path: Path) -> None:
+    files, count = Files(f"faiss:{kind}", tmp_path), 45_000
+    files.save(np.arange(count), clustered(count), anew=True)
+    files.save(np.arange(count, count + 9), clustered(9, 3))
+    store = files.open()
+    for queries in (clustered(1, 4), clustered(40, 5)):
+        np.testing.assert_array_equal(store.search(queries, 9), files.model.search(queries, 9))
