@@ -37,7 +37,9 @@ def grown(copy: Library) -> Library:
         item = dict(db.execute(select(Item.__table__).limit(1)).mappings().one())
         row = dict(db.execute(select(EmbeddingRow.__table__).limit(1)).mappings().one())
     del item["id"], row["seq"]
-    vectors = np.random.default_rng(0).standard_normal((MORE, space.dim))
+    rng = np.random.default_rng(0)
+    middles = rng.standard_normal((8, space.dim))
+    vectors = middles[rng.integers(0, 8, MORE)] + 0.5 * rng.standard_normal((MORE, space.dim))
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype("<f2")
     with transaction(copy.engine) as db:
         for number, vector in enumerate(vectors):

@@ -26,6 +26,7 @@ from indexer.stores.contract import (
     ranked,
 )
 from indexer.stores.faiss_files import open_segments, update
+from indexer.stores.gpu import gpu_for
 from indexer.stores.halves import faiss, unit_rows
 from indexer.stores.kinds import EXACT, STRUCTURES, checked_kind
 from indexer.stores.manifest import Manifest, check_files, read_manifest
@@ -165,8 +166,10 @@ class FaissStore:
         return _stats(manifest) if manifest else None
 
     @classmethod
-    def load(cls, path: Path, dim: int, kind: str = "") -> Self:
+    def load(cls, path: Path, dim: int, kind: str = "", device: str = "cpu") -> Self:
         """Open the files, memory-mapped, having compared their checksums.
+
+        On a GPU the first segment of a ``flat`` index is held there.
 
         Raises:
             IndexCorruptError: they are damaged, or of another kind or dimension.
@@ -180,11 +183,12 @@ class FaissStore:
         check_files(path.parent, manifest.files)
         segments = open_segments(path.parent, manifest)
         wide = manifest.kind == "flat-f32"
+        gpu = gpu_for(device) if manifest.kind == "flat" else None
         starts = np.cumsum([0, *(segment.stored.count for segment in segments)])
         parts = [
             part
             for each, start in zip(segments, starts, strict=False)
-            for part in each.parts(int(start), wide=wide)
+            for part in each.parts(int(start), wide=wide, gpu=gpu if start == 0 else None)
         ]
         ids = np.concatenate([np.empty(0, np.int64), *(each.ids for each in segments)])
         live = np.concatenate([np.empty(0, bool), *(each.live for each in segments)])

@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from indexer.stores import gpu as gpus
 from indexer.stores.contract import NO_ID
+from indexer.stores.gpu import GpuRows
 from indexer.stores.halves import (
     SUM_ERROR,
     HalfView,
@@ -25,6 +27,7 @@ from indexer.types import Embeddings, ItemIds, Scores
 _REMEMBERED = 64
 _BLOCK = 16_384
 _MANY = 16
+_ON_GPU = 512
 _PRODUCTS = 8192
 """Rows in one matrix product."""
 _EPSILON = 2.0**-24
@@ -39,9 +42,19 @@ class Part:
         start: number of the first among all rows of the store.
         off: how far their lengths are from one, at most.
         wide: whether to hold them as float32 too, and scan these.
+        gpu: number of a GPU to hold them on too, for searches of all of them.
     """
 
-    def __init__(self, rows: np.ndarray, start: int, off: float, *, wide: bool = False) -> None:
+    def __init__(
+        self,
+        rows: np.ndarray,
+        start: int,
+        off: float,
+        *,
+        wide: bool = False,
+        gpu: int | None = None,
+    ) -> None:
+        self._gpu = None if gpu is None else GpuRows(rows, gpu)
         self.rows, self.start, self._wide = rows, start, wide
         self.off = 0.0 if wide else off
         self.stop = start + len(rows)
@@ -69,6 +82,10 @@ class Part:
         one thread.
         """
         k = min(k, len(self.rows))
+        if self._gpu is not None and chosen is None and k <= gpus.MOST:
+            # Its rounding is coarse: with more candidates a second scan is rarely needed.
+            scores, rows = self._gpu.search(queries, min(len(self.rows), max(k, _ON_GPU)))
+            return scores, rows + self.start, gpus.ERROR
         if len(queries) >= _MANY and chosen is None and not self._wide:
             scores, rows = self._products(queries, k)
             return scores, rows + self.start, queries.shape[1] * _EPSILON

@@ -53,8 +53,10 @@ class Segment:
         """As a part of a store, its first row having this number."""
         return Part(self.rows, start, self.stored.off)
 
-    def parts(self, start: int, *, wide: bool) -> list[Part]:
+    def parts(self, start: int, *, wide: bool, gpu: int | None = None) -> list[Part]:
         """As parts of a store, as many as there are CPUs: each is scanned by one thread."""
+        if gpu is not None:
+            return [Part(self.rows, start, self.stored.off, gpu=gpu)]
         number = max(1, min(len(os.sched_getaffinity(0)), len(self.ids) // _LEAST))
         ends = np.linspace(0, len(self.ids), number + 1).astype(int)
         return [

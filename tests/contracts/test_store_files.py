@@ -22,6 +22,7 @@ from indexer.registry import kind_of, store_class
 from indexer.stores import faiss_files
 from indexer.stores.contract import Changes, IndexOptions, SyncMark, VectorStore
 from indexer.stores.exact import ExactStore
+from indexer.stores.gpu import gpu_for
 from indexer.stores.kinds import KINDS
 
 DIM, BASE = 16, 400
@@ -431,3 +432,14 @@ def test_large_parts_are_scanned_by_threads_and_products(kind: str, tmp_path: Pa
     store = files.open()
     for queries in (clustered(1, 4), clustered(40, 5)):
         np.testing.assert_array_equal(store.search(queries, 9), files.model.search(queries, 9))
+
+
+@pytest.mark.skipif(gpu_for("auto") is None, reason="FAISS finds no GPU")
+def test_a_gpu_gives_the_same_answers(tmp_path: Path) -> None:
+    files, count = Files("faiss:flat", tmp_path), 45_000
+    files.save(np.arange(count), clustered(count), anew=True)
+    store = store_class("faiss").load(files.path, DIM, "flat", "auto")
+    for only in (None, np.arange(0, count, 3)):
+        for queries in (clustered(1, 4), clustered(40, 5)):
+            found = store.search(queries, 9, only)
+            np.testing.assert_array_equal(found, files.model.search(queries, 9, only))
