@@ -26,7 +26,7 @@ from indexer.types import Embeddings, ItemIds, Scores
 
 _REMEMBERED = 64
 _BLOCK = 16_384
-_MANY = 16
+_MANY = 128
 _ON_GPU = 512
 _PRODUCTS = 8192
 """Rows in one matrix product."""

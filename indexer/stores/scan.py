@@ -24,7 +24,7 @@ _CANDIDATES = 8192
 """Candidates compared at a time."""
 _SPARSE = 1500
 """Where one row in so many is allowed, taking these out is cheaper than passing all by."""
-_QUERIES = 256
+_QUERIES = 1024
 
 
 def nearest(

@@ -430,7 +430,7 @@ def test_large_parts_are_scanned_by_threads_and_products(kind: str, tmp_path: Pa
     files.save(np.arange(count), clustered(count), anew=True)
     files.save(np.arange(count, count + 9), clustered(9, 3))
     store = files.open()
-    for queries in (clustered(1, 4), clustered(40, 5)):
+    for queries in (clustered(1, 4), clustered(140, 5)):
         np.testing.assert_array_equal(store.search(queries, 9), files.model.search(queries, 9))
 
 
@@ -440,6 +440,6 @@ def test_a_gpu_gives_the_same_answers(tmp_path: Path) -> None:
     files.save(np.arange(count), clustered(count), anew=True)
     store = store_class("faiss").load(files.path, DIM, "flat", "auto")
     for only in (None, np.arange(0, count, 3)):
-        for queries in (clustered(1, 4), clustered(40, 5)):
+        for queries in (clustered(1, 4), clustered(140, 5)):
             found = store.search(queries, 9, only)
             np.testing.assert_array_equal(found, files.model.search(queries, 9, only))
