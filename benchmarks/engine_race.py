@@ -36,9 +36,8 @@ def resident() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def on_disk(path: Path) -> int:
-    files = [path] if path.is_file() else [f for f in path.rglob("*") if f.is_file()]
-    return sum(file.stat().st_size for file in files)
+def on_disk(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
 def run_one(name: str, options: argparse.Namespace) -> dict[str, object]:
@@ -63,7 +62,10 @@ def run_one(name: str, options: argparse.Namespace) -> dict[str, object]:
     arguments_of = [sys.executable, __file__, *sys.argv[1:], "--open", str(path), "--one", name]
     answer = subprocess.run(arguments_of, check=True, stdout=subprocess.PIPE, text=True)
     found: dict[str, object] = json.loads(answer.stdout.splitlines()[-1])
-    found |= {"build_s": round(spent, 1), "disk_bytes_per_vector": round(on_disk(path) / options.n)}
+    found |= {
+        "build_s": round(spent, 1),
+        "disk_bytes_per_vector": round(on_disk(path.parent) / options.n),
+    }
     del nearest
     shutil.rmtree(path.parent)
     return found
@@ -148,7 +150,9 @@ def main() -> None:
     environment = os.environ | {"OMP_NUM_THREADS": str(options.threads)}
     for name in options.engines:
         command = [sys.executable, __file__, *sys.argv[1:], "--one", name]
-        done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True, env=environment)
+        done = subprocess.run(
+            command, check=False, stdout=subprocess.PIPE, text=True, env=environment
+        )
         print(file=sys.stderr)
         if done.returncode:
             print(json.dumps({"engine": name, "n": options.n, "failed": done.returncode}))

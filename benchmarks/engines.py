@@ -7,7 +7,6 @@ rows in the same blocks and may use the same number of threads.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -255,25 +254,41 @@ class Sklearn:
 
 
 class Syntopy:
-    """A store of Syntopy, by its spec: its own widths, set by its own measured recall."""
+    """A store of Syntopy by its spec; it sets its own width by the recall it measures."""
 
     widths: Sequence[int] = (0,)
 
-    def __init__(self, dim: int, threads: int, path: Path, spec: str = "faiss") -> None:
-        module = import_module("syntopy_engine")
-        self._store = module.StoreEngine(dim, threads, path, spec)
+    def __init__(
+        self, dim: int, threads: int, path: Path, spec: str = "faiss", target: float = 0.99
+    ) -> None:
+        import faiss
+
+        from indexer.registry import kind_of, store_class
+
+        faiss.omp_set_num_threads(threads)
+        self._class, self._kind = store_class(spec), kind_of(spec)
+        self._dim, self._path, self._target = dim, path.with_suffix(".json"), target
+        self._rows: list[tuple[Ids, Any]] = []
+        self._store: Any = None
 
     def add(self, start: int, rows: Rows) -> None:
-        self._store.add(start, rows)
+        self._rows.append((np.arange(start, start + len(rows)), rows.astype(np.float16)))
 
     def finish(self) -> None:
-        self._store.finish()
+        from indexer.stores.contract import Changes, IndexOptions, SyncMark
+
+        count = sum(len(ids) for ids, _ in self._rows)
+        added = ((ids, rows.astype(np.float32)) for ids, rows in self._rows)
+        changes = Changes({}, SyncMark(count, 0, count), added, anew=True)
+        options = IndexOptions(recall=self._target, required=True)
+        self._class.update(self._path, self._dim, changes, options, self._kind)
+        self._rows = []
 
     def open(self) -> None:
-        self._store.open()
+        self._store = self._class.load(self._path, self._dim, self._kind)
 
     def search(self, queries: Rows, k: int, width: int) -> Ids:
-        found: Ids = self._store.search(queries, k)
+        found: Ids = self._store.search(queries, k)[0]
         return found
 
 
@@ -288,6 +303,7 @@ ENGINES: dict[str, tuple[type[Any], dict[str, str]]] = {
     "qdrant edge": (QdrantEdge, {}),
     "qdrant-client local": (QdrantLocal, {}),
     "sklearn brute": (Sklearn, {}),
+    "syntopy auto": (Syntopy, {"spec": "faiss"}),
     "syntopy flat": (Syntopy, {"spec": "faiss:flat"}),
     "syntopy flat-f32": (Syntopy, {"spec": "faiss:flat-f32"}),
     "syntopy flat-8bit": (Syntopy, {"spec": "faiss:flat-8bit"}),
