@@ -30,6 +30,8 @@ VOTE = "knn_accuracy"
 _ANN_KS = (10, 100)
 
 Mask = Bool[np.ndarray, " n"]
+Codes = Int64[np.ndarray, " n"]
+Values = Float64[np.ndarray, "measures queries"]
 Progress = Callable[[int, int], None]
 
 
@@ -120,7 +122,7 @@ class Compared:
     gallery: Mask | None = None
 
     @property
-    def owners(self) -> Int64[np.ndarray, " n"]:
+    def owners(self) -> Codes:
         """Patients as numbers; one that is not known gets a number of its own."""
         known: dict[str, int] = {}
         return np.array(
@@ -162,9 +164,9 @@ class Figures:
     """
 
     names: tuple[str, ...]
-    values: Float64[np.ndarray, "measures queries"]
+    values: Values
     asked: Places
-    owners: Int64[np.ndarray, " queries"]
+    owners: Codes
 
 
 def retrieval(
@@ -192,7 +194,7 @@ def retrieval(
     figures = ask(ranking, items, plan, exact=exact, on_progress=on_progress)
     draws = PatientDraws(figures.owners, plan.draws, plan.seed)
     everyone: Mask = np.ones(len(figures.asked), bool)
-    tables = [Table("overall", (_row("all", figures, draws, everyone),))]
+    tables = [Table("overall", (row_of("all", figures, draws, everyone),))]
     notes = []
     most = max(plan.ks)
     if most >= len(items.labels):
@@ -206,7 +208,7 @@ def retrieval(
         groups, note = _parted(own)
         notes += [f"{name}: {note}"] * bool(note)
         tables.append(_table(name, groups, figures, draws, plan.min_patients))
-        gaps += _gaps(name, groups, tables[-1], figures, draws, plan)
+        gaps += _gaps(tables[-1], groups, figures, draws, plan)
     return Report(tuple(tables), tuple(gaps), len(items.labels), tuple(notes))
 
 
@@ -247,7 +249,9 @@ def ask(
         others: Mask = owners != owners[query]
         if items.gallery is not None:
             others &= items.gallery
-        row = _of_one(query, order[others[order]], others, gains_of(query), items.labels, plan.ks)
+        row = _of_one(
+            items.labels, query, order[others[order]], others, gains=gains_of(query), ks=plan.ks
+        )
         if row is not None:
             if truth is not None:
                 row += _found(order[others[order]], truth[others[truth]])
@@ -262,11 +266,12 @@ def ask(
 
 
 def _of_one(
+    labels: Sequence[frozenset[str]],
     query: int,
     order: Places,
     others: Mask,
+    *,
     gains: Gains,
-    labels: Sequence[frozenset[str]],
     ks: Sequence[int],
 ) -> tuple[float, ...] | None:
     """The measures of a query; None of one that nothing is relevant to."""
@@ -279,7 +284,6 @@ def _of_one(
     row = measure(gains[order], total=total, ideal=ideal, candidates=len(possible), ks=ks)
     nearest = [labels[at] for at in order[:NEIGHBOURS].tolist()]
     return (*row, float(vote(nearest) in labels[query]))
-
 
 
 def _found(order: Places, truth: Places) -> tuple[float, ...]:
@@ -315,13 +319,12 @@ def _parted(own: Sequence[frozenset[str]]) -> tuple[dict[str, Mask], str]:
 def _table(
     name: str, parts: Mapping[str, Mask], figures: Figures, draws: PatientDraws, fewest: int
 ) -> Table:
-    rows = tuple(_row(value, figures, draws, among, fewest) for value, among in parts.items())
+    rows = tuple(row_of(value, figures, draws, among, fewest) for value, among in parts.items())
     return Table(name, rows)
 
 
-def _row(
-    name: str, figures: Figures, draws: PatientDraws, among: Mask, fewest: int = 1
-) -> Row:
+def row_of(name: str, figures: Figures, draws: PatientDraws, among: Mask, fewest: int = 1) -> Row:
+    """Some of the queries as a row, without measures if there are too few patients."""
     patients = len(np.unique(figures.owners[among]))
     n = int(among.sum())
     if patients < fewest:
@@ -341,9 +344,8 @@ def compared_measures(ks: Sequence[int]) -> tuple[str, ...]:
 
 
 def _gaps(
-    name: str,
-    parts: Mapping[str, Mask],
     table: Table,
+    parts: Mapping[str, Mask],
     figures: Figures,
     draws: PatientDraws,
     plan: Plan,
@@ -364,13 +366,11 @@ def _gaps(
         one = figures.values[at : at + 1]
         drawn = draws.means(one, among[best.name]) - draws.means(one, among[worst.name])
         yield Gap(
-            name,
+            table.name,
             measured,
             best.name,
             worst.name,
-            interval(
-                best.measures[measured].value - worst.measures[measured].value, drawn[:, 0]
-            ),
+            interval(best.measures[measured].value - worst.measures[measured].value, drawn[:, 0]),
             gap_by_chance(
                 figures.values[at, every],
                 figures.owners[every],

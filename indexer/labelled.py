@@ -1,4 +1,4 @@
-"""What an evaluation needs of the catalog: items with their labels, patients, groups and vectors."""
+"""What an evaluation needs of the catalog: items with labels, patients, groups and vectors."""
 
 from __future__ import annotations
 

@@ -22,6 +22,7 @@ _PLACE_BITS = 40
 
 Vectors = Float[np.ndarray, "n dim"]
 Places = Int64[np.ndarray, " n"]
+Cosines = Float[np.ndarray, "queries n"]
 
 
 class Ranking(Protocol):
@@ -89,7 +90,7 @@ def unit_rows(vectors: Vectors) -> Embeddings:
     return wide
 
 
-def cosines(queries: Embeddings, vectors: Vectors) -> Float[np.ndarray, "queries n"]:
+def cosines(queries: Embeddings, vectors: Vectors) -> Cosines:
     """Float32 products of unit rows, the vectors widened block by block."""
     scores = np.empty((len(queries), len(vectors)), np.float32)
     for start in range(0, len(vectors), _BLOCK):
@@ -98,7 +99,7 @@ def cosines(queries: Embeddings, vectors: Vectors) -> Float[np.ndarray, "queries
     return scores
 
 
-def by_score(scores: Float[np.ndarray, " n"]) -> Places:
+def by_score(scores: np.ndarray) -> Places:
     """Places in descending order of their scores; equal ones, to six digits, ascending.
 
     One sort of whole numbers, with the place in the lower bits: several times faster than a stable

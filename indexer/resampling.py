@@ -19,6 +19,7 @@ Codes = Int64[np.ndarray, " queries"]
 Values = Float64[np.ndarray, "measures queries"]
 Figures = Float64[np.ndarray, " queries"]
 Mask = Bool[np.ndarray, " queries"]
+Levels = Float64[np.ndarray, "draws levels"]
 Drawn = Float64[np.ndarray, "draws measures"]
 
 
@@ -80,16 +81,16 @@ class PatientDraws:
             positive: which queries are of it.
         """
         _, level = np.unique(scores, return_inverse=True)
-        parts = []
-        for weights in self._weights():
-            parts.append(
-                auroc_of_levels(
-                    _by_level(weights[:, self._owner[positive]], level[positive], level.max() + 1),
-                    _by_level(
-                        weights[:, self._owner[~positive]], level[~positive], level.max() + 1
-                    ),
+        levels = int(level.max()) + 1
+        parts = [
+            auroc_of_levels(
+                *(
+                    _by_level(weights[:, self._owner[own]], level[own], levels)
+                    for own in (positive, ~positive)
                 )
             )
+            for weights in self._weights()
+        ]
         return np.concatenate(parts)
 
     def _weights(self) -> Iterator[np.ndarray]:
@@ -120,14 +121,13 @@ def auroc(scores: Figures, positive: Mask) -> float:
     return float(auroc_of_levels(counts[0][None].astype(float), counts[1][None].astype(float))[0])
 
 
-def auroc_of_levels(
-    positives: Float64[np.ndarray, "draws levels"], negatives: Float64[np.ndarray, "draws levels"]
-) -> Figures:
+def auroc_of_levels(positives: Levels, negatives: Levels) -> Figures:
     """AUROC from how many of each class lie at each level of the score, ascending."""
     below = np.cumsum(negatives, axis=1) - negatives / 2
     pairs = positives.sum(axis=1) * negatives.sum(axis=1)
     won = (positives * below).sum(axis=1)
-    return np.divide(won, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
+    areas: Figures = np.divide(won, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
+    return areas
 
 
 def _by_level(weights: np.ndarray, level: np.ndarray, levels: int) -> np.ndarray:

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from api.service.protocols import PROTOCOLS, Setting
+from api.service.protocol import Setting
+from api.service.protocols import PROTOCOLS
 from indexer.catalog.database import reading
 from indexer.config import Settings
 from indexer.errors import QueryError
@@ -107,7 +108,15 @@ def evaluate_retrieval(
 
         try:
             if request.protocol:
-                setting = Setting(library, space, settings or Settings(), show, **_shared(request))
+                setting = Setting(
+                    library=library,
+                    space=space,
+                    settings=settings or Settings(),
+                    on_progress=show,
+                    label=request.label,
+                    expression=request.filter,
+                    plan=_plan(request),
+                )
                 found[name] = PROTOCOLS[request.protocol].run(setting)
             else:
                 found[name] = _retrieval(library, space, request, show)
@@ -122,28 +131,15 @@ def evaluate_retrieval(
     return Evaluation(request, found, tuple(notes))
 
 
-def _shared(request: EvaluationRequest) -> dict[str, object]:
-    """What a protocol takes of a request."""
-    return {
-        "label": request.label,
-        "expression": request.filter,
-        "plan": Plan(
-            ks=request.ks or PROTOCOLS[request.protocol].ks,
-            queries=request.queries,
-            draws=request.draws,
-            seed=request.seed,
-            label=request.label,
-        ),
-    }
-
-
 def _check(request: EvaluationRequest) -> None:
     if request.protocol and request.protocol not in PROTOCOLS:
-        raise QueryError(f"there is no protocol '{request.protocol}'; there are {_names(PROTOCOLS)}")
+        raise QueryError(
+            f"there is no protocol '{request.protocol}'; there are {', '.join(PROTOCOLS)}"
+        )
     if not request.protocol and not request.label:
         raise QueryError("name the label that neighbours should share: --label finding")
     if request.through not in THROUGH:
-        raise QueryError(f"through is one of {_names(THROUGH)}, not '{request.through}'")
+        raise QueryError(f"through is one of {', '.join(THROUGH)}, not '{request.through}'")
     if request.protocol and request.through != "exact":
         raise QueryError("a protocol compares every vector: leave out --through")
     for name, value, least, most in (
@@ -167,7 +163,8 @@ def _spaces(library: Library, wanted: Sequence[str]) -> dict[str, SpaceInfo]:
     unknown = sorted(set(wanted) - set(counts))
     if unknown:
         raise QueryError(
-            f"the library has no space of {_names(unknown)}; it has {_names(counts) or 'none'}"
+            f"the library has no space of {', '.join(unknown)}; "
+            f"it has {', '.join(counts) or 'none'}"
         )
     return {
         space.encoder
@@ -178,8 +175,16 @@ def _spaces(library: Library, wanted: Sequence[str]) -> dict[str, SpaceInfo]:
     }
 
 
-def _names(names: object) -> str:
-    return ", ".join(names)  # type: ignore[call-overload, no-any-return]
+def _plan(request: EvaluationRequest) -> Plan:
+    protocol = PROTOCOLS.get(request.protocol)
+    return Plan(
+        ks=request.ks or (protocol.ks if protocol else KS),
+        queries=request.queries,
+        draws=request.draws,
+        seed=request.seed,
+        min_patients=request.min_patients,
+        label=request.label,
+    )
 
 
 def _retrieval(
@@ -195,7 +200,9 @@ def _retrieval(
     if not present.all():
         items, vectors = items.among(present), vectors[present]
     if not present.any():
-        raise QueryError(f"no item that carries '{request.label}' has a vector of '{space.encoder}'")
+        raise QueryError(
+            f"no item that carries '{request.label}' has a vector of '{space.encoder}'"
+        )
     notes = []
     left_out = int((~present).sum())
     if left_out:
@@ -213,14 +220,7 @@ def _retrieval(
     report = retrieval(
         ranking,
         Compared(items.labels, items.patients, items.groups),
-        Plan(
-            ks=request.ks or KS,
-            queries=request.queries,
-            draws=request.draws,
-            seed=request.seed,
-            min_patients=request.min_patients,
-            label=request.label,
-        ),
+        _plan(request),
         exact=None if ranking is exact else exact,
         on_progress=on_progress,
     )
