@@ -194,7 +194,7 @@ def retrieval(
     figures = ask(ranking, items, plan, exact=exact, on_progress=on_progress)
     draws = PatientDraws(figures.owners, plan.draws, plan.seed)
     everyone: Mask = np.ones(len(figures.asked), bool)
-    tables = [Table("overall", (row_of("all", figures, draws, everyone),))]
+    tables = [Table("overall", (row_of("all queries", figures, draws, everyone),))]
     notes = []
     most = max(plan.ks)
     if most >= len(items.labels):
@@ -206,6 +206,9 @@ def retrieval(
     for name, of_item in items.groups.items():
         own = [frozenset({of_item[at] or UNKNOWN}) for at in figures.asked.tolist()]
         groups, note = _parted(own)
+        if list(groups) == [UNKNOWN]:
+            notes.append(f"{name}: {UNKNOWN} of all items, so no groups are compared")
+            continue
         notes += [f"{name}: {note}"] * bool(note)
         tables.append(_table(name, groups, figures, draws, plan.min_patients))
         gaps += _gaps(tables[-1], groups, figures, draws, plan)

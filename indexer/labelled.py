@@ -164,6 +164,11 @@ def read_vectors(db: Connection, space: SpaceInfo, ids: ItemIds) -> tuple[Stored
     return vectors, present
 
 
+def label_names(db: Connection) -> set[str]:
+    """Names of all labels, without those that `SERIES_LABELS` adds."""
+    return set(db.execute(select(Label.name).distinct()).scalars())
+
+
 def _check_fields(by: Sequence[str]) -> None:
     for name in by:
         if name not in _GROUPS and not name.removeprefix(_LABEL) != name:

@@ -76,9 +76,12 @@ class StoreRanking:
         """For each query the places of the items that the store finds, nearest first."""
         for start in range(0, len(queries), _MOST_ROWS):
             rows = unit_rows(self._vectors[queries[start : start + _MOST_ROWS]])
-            found, _ = self._store.search(rows, self._depth, self._allowed)
-            for ids in found:
-                yield np.searchsorted(self._ids, ids[ids != NO_ID])
+            found, scores = self._store.search(rows, self._depth, self._allowed)
+            for ids, own in zip(found, scores, strict=True):
+                places = np.searchsorted(self._ids, ids[ids != NO_ID])
+                # Equal to six digits is equal here too.
+                distance = _distance(own[ids != NO_ID])
+                yield places[np.lexsort((places, distance))]
 
 
 def unit_rows(vectors: Vectors) -> Embeddings:
@@ -105,8 +108,13 @@ def by_score(scores: np.ndarray) -> Places:
     One sort of whole numbers, with the place in the lower bits: several times faster than a stable
     sort of the scores.
     """
-    distance = np.rint((1 - scores.astype(np.float64)) * _DIGITS).astype(np.int64)
-    keys = (distance << _PLACE_BITS) | np.arange(len(scores))
+    keys = (_distance(scores) << _PLACE_BITS) | np.arange(len(scores))
     keys.sort()
     places: Places = keys & ((1 << _PLACE_BITS) - 1)
     return places
+
+
+def _distance(scores: np.ndarray) -> Places:
+    """Whole millionths from one."""
+    distance: Places = np.rint((1 - scores.astype(np.float64)) * _DIGITS).astype(np.int64)
+    return distance

@@ -125,6 +125,7 @@ def retrieval(
         except KeyboardInterrupt:
             print_error("stopped; nothing was written")
             raise typer.Exit(INTERRUPTED) from None
+        files = list[Path]()
         if folder is not None:
             from api.service.evaluation_files import write_evaluation
 
@@ -135,7 +136,7 @@ def retrieval(
         print_json(plain(evaluation))
         return
     _print(evaluation)
-    for file in files if folder is not None else ():
+    for file in files:
         out.print(f"wrote {file}")
 
 

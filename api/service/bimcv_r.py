@@ -34,6 +34,8 @@ def bimcv_r(setting: Setting) -> Report:
     if setting.expression or setting.label:
         raise QueryError("the protocol bimcv-r pairs reports with images: no --filter, no --label")
     pairs = read_pairs(setting.library, setting.space, labels=False, seed=setting.plan.seed)
+    if not pairs.texts:
+        raise lacking("bimcv-r", "reports, and this library has none of a study with an image")
     split = np.array([name.strip().lower() for name in pairs.splits])
     test = np.flatnonzero(split == TEST)
     texts, images, words = _in_words(setting, pairs, np.flatnonzero(split == TRAIN), test)
@@ -61,8 +63,6 @@ def _in_words(
     context = read_options(setting.library, setting.settings).context(setting.space.encoder)
     if isinstance(make_encoder(context), TextEncoder):
         asked = test if len(test) else np.arange(len(pairs.texts))
-        if not len(asked):
-            raise lacking("bimcv-r", "studies with a report and an image")
         tower = open_tower(setting.library, context, setting.on_progress)
         rows = tower.rows([pairs.texts[at] for at in asked.tolist()])
         return rows, pairs.vectors[asked], f"words by the text tower of '{setting.space.encoder}'"

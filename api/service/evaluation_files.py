@@ -37,6 +37,8 @@ _SHORT = {
     "auroc": "AUROC",
 }
 _CHANCE = ("chance", "majority")
+_FEW = 2
+"""Rows of the first table that are drawn measure by measure."""
 _AT = re.compile(r"(.+)_at_(\d+)")
 
 
@@ -70,16 +72,26 @@ def sheets(evaluation: Evaluation) -> Iterator[Sheet]:
 def _overall(evaluation: Evaluation) -> Sheet:
     """A row for each measure, a column for each encoder."""
     reports = evaluation.encoders
-    measures = dict.fromkeys(m for report in reports.values() for m in report.overall.measures)
+    overall = [report.overall for report in reports.values()]
+    measures = dict.fromkeys(m for row in overall for m in row.measures)
     rows = [
         (short(measure), *(_cell(each.overall.measures.get(measure)) for each in reports.values()))
         for measure in measures
+        if not _says_nothing_new(measure, overall)
     ]
     for name in ("n_queries", "n_patients"):
         counts = (str(getattr(each.overall, name)) for each in reports.values())
         rows.append((name.removeprefix("n_"), *counts))
     rows.append(("items", *(str(report.n_items) for report in reports.values())))
     return Sheet("all queries", ("measure", *reports), tuple(rows))
+
+
+def _says_nothing_new(measure: str, rows: Sequence[Row]) -> bool:
+    """Whether this is a graded measure that is the plain one in all rows: no item shares two."""
+    plain = measure.removeprefix("graded_")
+    return plain != measure and all(
+        row.measures.get(measure) == row.measures.get(plain) for row in rows
+    )
 
 
 def _sheet(evaluation: Evaluation, encoder: str, table: Table) -> Sheet:
@@ -115,7 +127,9 @@ def _cell(measure: Measure | None, *, interval: bool = True) -> str:
     value = f"{measure.value:.{digits}f}"
     if not interval:
         return value
-    return f"{value} ({measure.low:.{digits - 1}f}-{measure.high:.{digits - 1}f})"
+    # Of small ones a digit more, lest the interval be one figure.
+    wide = digits if abs(measure.value) < 0.1 else digits - 1
+    return f"{value} ({measure.low:.{wide}f} to {measure.high:.{wide}f})"
 
 
 def _gaps(encoder: str, report: Report) -> Sheet:
@@ -222,12 +236,13 @@ def _chart(evaluation: Evaluation) -> Any:
 def _panels(evaluation: Evaluation) -> Iterator[Panel]:
     """All queries by their measures; each further table by its first shares of one."""
     reports = list(evaluation.encoders.values())
-    for at, table in enumerate(max((r.tables for r in reports), key=len)):
+    longest = max(reports, key=lambda report: len(report.tables))
+    for at, table in enumerate(longest.tables):
         own = [report.tables[at] for report in reports if at < len(report.tables)]
-        if len(table.rows) <= 2:
+        if at == 0 and len(table.rows) <= _FEW:
             for row in table.rows:
                 alike = [_named(each, row.name) for each in own]
-                heading = table.name if table.name == row.name else f"{table.name}: {row.name}"
+                heading = f"{row.name}: {row.n_queries} queries of {row.n_patients} patients"
                 yield Panel(heading, tuple(_by_measure(alike)))
         else:
             yield from _by_row(evaluation, table, own)
@@ -239,9 +254,11 @@ def _named(table: Table, name: str) -> Row | None:
 
 def _by_measure(rows: Sequence[Row | None]) -> Iterator[BarRow]:
     known = [row for row in rows if row is not None and row.measures]
-    mark = _chance(known[0]) if len(known) else None
+    mark = _chance(known[0]) if known else None
     for name in dict.fromkeys(m for row in known for m in row.measures):
         bars = tuple(row.measures.get(name) if row else None for row in rows)
+        if _says_nothing_new(name, known):
+            continue
         if name in _CHANCE or any(bar is not None and bar.value > 1 for bar in bars):
             continue
         compared = name.startswith("precision") or "accuracy" in name

@@ -11,7 +11,7 @@ import numpy as np
 from api.service.protocol import TEST, TRAIN, Mask, Setting, lacking, splits
 from indexer.catalog.database import reading
 from indexer.evaluation import Compared, Figures, Plan, Report, Row, Table, row_of
-from indexer.labelled import LabelledItems, Stored, read_items, read_vectors
+from indexer.labelled import LabelledItems, Stored, label_names, read_items, read_vectors
 from indexer.protocols import order_by_slices, three_d_mir_row
 from indexer.rankings import Places, unit_rows
 from indexer.resampling import PatientDraws
@@ -92,6 +92,9 @@ def _volumes(setting: Setting) -> tuple[LabelledItems, Stored]:
     """Items that have an organ and a vector; at least one of each split with flag and stage."""
     fields = (f"label:{TUMOR}", f"label:{STAGE}", "split")
     with reading(setting.library.engine) as db:
+        missing = [f"'{name}'" for name in (ORGAN, TUMOR, STAGE) if name not in label_names(db)]
+        if missing:
+            raise lacking("3d-mir", f"labels that this library lacks: {', '.join(missing)}")
         items = read_items(db, ORGAN, expression=setting.expression, by=fields)
         vectors, present = read_vectors(db, setting.space, items.ids)
     items, vectors = items.among(present), vectors[present]
