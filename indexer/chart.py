@@ -101,7 +101,7 @@ def _legend(draw: ImageDraw.ImageDraw, y: int, series: Sequence[str]) -> None:
         draw.text((x + 28, y), name, _INK, _font(17))
         x += 60 + draw.textlength(name, _font(17))
     end = _WIDTH - _EDGE
-    words = "line: 95 % interval, patients drawn   ·   amber: chance"
+    words = "line: 95 % interval, for other queries to this gallery   ·   amber: chance"
     draw.text((end - draw.textlength(words, _font(15)), y), words, _FAINT, _font(15))
 
 

@@ -2,6 +2,10 @@
 
 Percentile intervals (Efron, Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13). The
 same patients are drawn for every figure, so that differences of figures can be told as well.
+
+Patients are drawn as those who ask; the gallery stays as it is. So an interval says what other
+queries would get from this gallery. Another library of the same size would differ by more, as its
+gallery would be another too: docs/evaluation.md has figures.
 """
 
 from __future__ import annotations
@@ -25,7 +29,7 @@ Drawn = Float64[np.ndarray, "draws measures"]
 
 @dataclass(frozen=True)
 class Measure:
-    """A figure with its 95 % interval, patients drawn with replacement."""
+    """A figure with its 95 % interval, for other queries to the same gallery."""
 
     value: float
     low: float

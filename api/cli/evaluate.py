@@ -92,7 +92,8 @@ def retrieval(
     """Measure how often the nearest items of other patients share a label, by encoder.
 
     Precision, recall, hit rate and nDCG at k, mAP, R-precision, MRR, kNN accuracy; by value of the
-    label and by groups of people; with 95 % intervals. docs/evaluation.md says what each is.
+    label and by groups of people; with 95 % intervals, for other queries to this gallery.
+    docs/evaluation.md says what each is.
 
     [bold]Examples[/]
 

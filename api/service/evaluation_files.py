@@ -169,7 +169,9 @@ def markdown(evaluation: Evaluation) -> str:
         lines.append("|" + "|".join([" --- "] + [" ---: "] * (len(sheet.columns) - 1)) + "|")
         lines += [_line(row) for row in sheet.rows]
         parts.append("\n".join(lines))
-    parts.append("In brackets: 95 % interval, patients drawn with replacement.")
+    parts.append(
+        "In brackets: 95 % interval for other queries to this gallery, patients drawn with replacement."
+    )
     return "\n\n".join(parts) + "\n"
 
 
