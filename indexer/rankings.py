@@ -11,8 +11,8 @@ from jaxtyping import Float, Int64
 from indexer.stores.contract import NO_ID, VectorStore
 from indexer.types import Embeddings, ItemIds
 
-_SCORES = 1 << 25
-"""Scores held together: 128 MB."""
+_SCORES = 1 << 26
+"""Scores held together: 256 MB."""
 _MOST_ROWS = 256
 _BLOCK = 1 << 14
 """Items whose vectors are widened together."""

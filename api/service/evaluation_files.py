@@ -169,9 +169,8 @@ def markdown(evaluation: Evaluation) -> str:
         lines.append("|" + "|".join([" --- "] + [" ---: "] * (len(sheet.columns) - 1)) + "|")
         lines += [_line(row) for row in sheet.rows]
         parts.append("\n".join(lines))
-    parts.append(
-        "In brackets: 95 % interval for other queries to this gallery, patients drawn with replacement."
-    )
+    held = "95 % interval for other queries to this gallery, patients drawn with replacement"
+    parts.append(f"In brackets: {held}.")
     return "\n\n".join(parts) + "\n"
 
 
