@@ -262,7 +262,7 @@ def _by_measure(rows: Sequence[Row | None]) -> Iterator[BarRow]:
             continue
         if name in _CHANCE or any(bar is not None and bar.value > 1 for bar in bars):
             continue
-        compared = name.startswith("precision") or "accuracy" in name
+        compared = name.startswith("precision") or "majority" in known[0].measures
         yield BarRow(short(name), bars, mark if compared else None)
 
 
