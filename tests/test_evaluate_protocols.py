@@ -9,14 +9,19 @@ import numpy as np
 import pytest
 from placed_library import Placed, on_circle, place
 from sklearn.metrics import roc_auc_score
+from tiny_models import shared_models
+from told_library import make_told
 
 from api.service.evaluate import EvaluationRequest, evaluate_retrieval
 from api.service.protocols import PROTOCOLS
+from indexer.config import Settings
+from indexer.encoders.contract import EncoderContext, TextEncoder
 from indexer.errors import QueryError
 from indexer.evaluation import Report, Row
 from indexer.fitting import fit_bridge
 from indexer.library import Library
 from indexer.pairs import read_pairs
+from indexer.registry import make_encoder
 
 
 def run(folder: Path, protocol: str, **options: Any) -> Report:
@@ -213,6 +218,30 @@ def test_bimcv_r_finds_the_kind_and_no_more(tmp_path: Path) -> None:
         )
     ranks = [1 + sum(row[j] > row[i] for j in range(40) if j != i) for i, row in enumerate(scores)]
     assert value(there, "mean_rank") == pytest.approx(np.mean(ranks))
+
+
+def test_bimcv_r_asks_by_the_spaces_own_tower(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    settings = Settings(models=shared_models(tmp_path_factory), device="cpu")
+    folder = make_told(tmp_path, 12, encoders=("medimageinsight",), settings=settings)
+    request = EvaluationRequest(protocol="bimcv-r", ks=(1, 8), draws=50)
+    with Library.open(folder) as library:
+        evaluation = evaluate_retrieval(library, request, settings)
+        pairs = read_pairs(library, library.spaces()[0], labels=False)
+    encoder = make_encoder(EncoderContext("medimageinsight", settings.models, "cpu"))
+    assert isinstance(encoder, TextEncoder)
+    texts = encoder.embed_text(pairs.texts)
+    scores = texts / np.linalg.norm(texts, axis=1, keepdims=True) @ pairs.vectors.T
+    n = len(scores)
+    report = evaluation.encoders["medimageinsight"]
+    assert (n, report.n_items) == (8, 8)  # every third study has no report
+    assert "by the text tower of 'medimageinsight'" in report.notes[0]
+    there = rows_of(report)["text to image"]
+    ranks = [sum(scores[i] >= scores[i, i] - 1e-4) for i in range(n)]
+    least = [sum(scores[i] > scores[i, i] + 1e-4) + 1 for i in range(n)]
+    assert np.mean(least) <= value(there, "mean_rank") <= np.mean(ranks)
+    assert value(there, "hit_rate_at_8") == 1
 
 
 def test_bimcv_r_says_what_is_missing(tmp_path: Path) -> None:

@@ -108,15 +108,8 @@ def evaluate_retrieval(
 
         try:
             if request.protocol:
-                setting = Setting(
-                    library=library,
-                    space=space,
-                    settings=settings or Settings(),
-                    on_progress=show,
-                    label=request.label,
-                    expression=request.filter,
-                    plan=_plan(request),
-                )
+                plan, asked = _plan(request), settings or Settings()
+                setting = Setting(library, space, asked, show, request.label, request.filter, plan)
                 found[name] = PROTOCOLS[request.protocol].run(setting)
             else:
                 found[name] = _retrieval(library, space, request, show)
