@@ -107,7 +107,8 @@ def region_map(encoder: PatchEncoder, query: Prepared, hit: Prepared) -> tuple[M
 
     Args:
         encoder: that prepared both.
-        query, hit: single pictures, see `PatchEncoder.pictures`.
+        query: a single picture, see `PatchEncoder.pictures`.
+        hit: another.
 
     Returns:
         Two float32 maps of ``(rows, columns)`` places, values in [-1, 1].
@@ -199,7 +200,10 @@ class RegionMatcher:
         for size in self._sizes(grid.shape[:2]):
             high, wide = size
             total = (
-                sums[high:, wide:] - sums[:-high, wide:] - sums[high:, :-wide] + sums[:-high, :-wide]
+                sums[high:, wide:]
+                - sums[:-high, wide:]
+                - sums[high:, :-wide]
+                + sums[:-high, :-wide]
             ) / (high * wide)
             lengths = np.linalg.norm(total, axis=-1)
             # As of single places: a window with little in it counts for less.

@@ -376,6 +376,9 @@ class LabelVote:
             are too few labelled patients for that.
         voters: studies that voted.
         note: why there is no probability, else "".
+        fitted_on: patients of the library that the probability was calibrated on.
+        error: expected calibration error of such probabilities, on patients they were not
+            calibrated on; None without a probability.
     """
 
     name: str
@@ -384,3 +387,5 @@ class LabelVote:
     probability: float | None
     voters: int
     note: str = ""
+    fitted_on: int = 0
+    error: float | None = None

@@ -55,7 +55,8 @@ class Canvas:
 
     def __call__(self, picture: Picture) -> Picture:
         """Do it."""
-        rows, columns = self._target(*picture.values.shape[:2], picture.aspect)
+        high, wide = picture.values.shape[:2]
+        rows, columns = self._target(high, wide, picture.aspect)
         image = Image.fromarray(np.ascontiguousarray(picture.values))
         small = np.asarray(image.resize((columns, rows), Image.Resampling.BILINEAR))
         square = np.pad(small, ((0, self.side - rows), (0, self.side - columns), (0, 0)))

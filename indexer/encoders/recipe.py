@@ -116,7 +116,6 @@ class Recipe:
             raise UnsupportedInputError("constant image")
         return picture.values
 
-
     def placement(self, frame: Frame) -> Placement:
         """Where a frame of this size lies in the `picture` made of it."""
         placement = Placement.of(frame)
@@ -227,7 +226,9 @@ class Resize:
 
     def __call__(self, picture: Picture) -> Picture:
         """Do it."""
-        height, width = self._target(*picture.values.shape[:2], picture.aspect)
+        height, width = self._target(
+            picture.values.shape[0], picture.values.shape[1], picture.aspect
+        )
         values = _resized(picture.values, (height, width), self.filter)
         # Padding was made darkest at the start; its mask would not fit any more.
         return replace(picture, values=values, padding=None, aspect=1.0)
@@ -318,7 +319,7 @@ class PadSquare:
 
     def __call__(self, picture: Picture) -> Picture:
         """Do it."""
-        return self._crop(*picture.values.shape[:2], picture.aspect)(picture)
+        return self._crop(picture.values.shape[0], picture.values.shape[1], picture.aspect)(picture)
 
     def place(self, placement: Placement) -> Placement:
         """Borders put around."""

@@ -50,6 +50,7 @@ class SlicedEncoder:
 
     def _patches(self, pictures: Tensor) -> Tensor:
         """Vectors of places: ``(n, 3, h, w)`` to ``(n, rows, columns, dim)``."""
+        del pictures
         raise UnsupportedInputError(f"'{self.spec.name}' does not tell places of a picture apart")
 
     def prepare(self, pixels: Pixels) -> Prepared:

@@ -197,7 +197,7 @@ def _range(values: Slices, padding: Mask | None) -> tuple[np.float32, np.float32
 
 def _fit(picture: Grey, aspect: float) -> Picture:
     """Resize, anti-aliased, to the square; the proportions in mm stay."""
-    height, width = _size_within(*picture.shape, aspect)
+    height, width = _size_within(picture.shape[0], picture.shape[1], aspect)
     resized = Image.fromarray(np.ascontiguousarray(picture)).resize(
         (width, height), Image.Resampling.BILINEAR
     )

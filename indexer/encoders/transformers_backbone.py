@@ -140,7 +140,7 @@ def grid_of(tokens: Tensor, pictures: Tensor) -> Tensor | None:
     """Tokens of a square picture by rows and columns; None where they make no square."""
     side = isqrt(tokens.shape[1])
     square = pictures.shape[2] == pictures.shape[3] and side > 1 and side**2 == tokens.shape[1]
-    return tokens.unflatten(1, (side, side)) if square else None
+    return tokens.reshape(len(tokens), side, side, -1) if square else None
 
 
 def _own_parameters(network: Any) -> set[str]:
