@@ -8,10 +8,10 @@ from pathlib import Path
 from sqlalchemy import Connection, or_, select
 
 from indexer.catalog.database import reading
-from indexer.catalog.tables import Instance, Item, ItemInstance, Series, Study
+from indexer.catalog.tables import EmbeddingRow, Instance, Item, ItemInstance, Series, Study
 from indexer.dicom.classify import Kind
 from indexer.errors import FileRejectedError, ItemNotFoundError, SourceError
-from indexer.library import Library
+from indexer.library import Library, SpaceInfo
 from indexer.reading.drafts import (
     EarlierSlice,
     FileTask,
@@ -83,12 +83,17 @@ def read_again(library: Library, item_uid: str, encoder: str, options: ReadOptio
     return item
 
 
-def items_under(db: Connection, uid: str) -> list[str]:
-    """Public ids of the items that a UID of any level, or an item id, stands for; primary first.
+def item_under(db: Connection, uid: str) -> str:
+    """Public id of the item that a UID of any level stands for: of several primary ones the middle.
 
     Raises:
         ItemNotFoundError: there is none.
     """
+    of_instance = (
+        select(ItemInstance.item_id)
+        .join(Instance, Instance.id == ItemInstance.instance_id)
+        .where(Instance.sop_instance_uid == uid)
+    )
     rows = db.execute(
         select(Item.uid, Item.role)
         .join(Series)
@@ -96,20 +101,27 @@ def items_under(db: Connection, uid: str) -> list[str]:
         .where(
             or_(
                 Item.uid == uid,
+                Item.id.in_(of_instance),
                 Series.series_instance_uid == uid,
                 Study.study_instance_uid == uid,
-                Item.id.in_(
-                    select(ItemInstance.item_id)
-                    .join(Instance, Instance.id == ItemInstance.instance_id)
-                    .where(Instance.sop_instance_uid == uid)
-                ),
             )
         )
         .order_by(Item.id)
     ).all()
-    if not rows:
+    found = [row.uid for row in rows if row.role == Role.PRIMARY] or [row.uid for row in rows]
+    if not found:
         raise ItemNotFoundError(f"there is no study, series, instance or item '{uid}'")
-    return [row.uid for row in sorted(rows, key=lambda row: row.role != Role.PRIMARY)]
+    return str(found[len(found) // 2])
+
+
+def held_by(db: Connection, space: SpaceInfo, item_uid: str) -> bool:
+    """Whether an item has a vector in a space."""
+    query = (
+        select(EmbeddingRow.seq)
+        .join(Item, Item.id == EmbeddingRow.item_id)
+        .where(EmbeddingRow.space_id == space.id, Item.uid == item_uid)
+    )
+    return db.execute(query).scalar() is not None
 
 
 def _slices(db: Connection, series_id: int) -> list[EarlierSlice]:

@@ -134,7 +134,9 @@ def region_search(
     prepared, frame = query.item.tensors[name], query.item.frame
     matcher = RegionMatcher(places, prepared, query.box, frame, picture=picture)
     vector = _candidate_vector(encoder, places, query, picture)
-    found = _candidates(library, space, vector, query, candidates, filter_)
+    with reading(library.engine) as db:
+        allowed = _allowed(db, query, filter_)
+    found = _candidates(library, space, vector, allowed, candidates)
     hits: list[RegionHit] = []
     notes: list[str] = []
     for number, hit in enumerate(found):
@@ -177,29 +179,21 @@ def _candidate_vector(
 
 
 def _candidates(
-    library: Library,
-    space: SpaceInfo,
-    vector: Embedding,
-    query: RegionQuery,
-    count: int,
-    filter_: str,
+    library: Library, space: SpaceInfo, vector: Embedding, allowed: ItemIds, count: int
 ) -> list[Hit]:
-    """The nearest items, one a study, of other patients."""
+    """The nearest items, one a study."""
     store = open_projection(library, space).store
-    with reading(library.engine) as db:
-        allowed = _allowed(db, query, filter_)
-        look = min(4 * count, len(allowed))
-        while look:
-            ids, scores = store.search(vector[None], look, allowed)
-            pairs = [
-                (int(i), float(s), 0) for i, s in zip(ids[0], scores[0], strict=True) if i >= 0
-            ]
-            first: dict[str, Hit] = {}
+    look = min(4 * count, len(allowed))
+    while look:
+        ids, scores = store.search(vector[None], look, allowed)
+        pairs = [(int(i), float(s), 0) for i, s in zip(ids[0], scores[0], strict=True) if i >= 0]
+        first: dict[str, Hit] = {}
+        with reading(library.engine) as db:
             for hit in describe_items(db, pairs):
                 first.setdefault(hit.study_instance_uid, hit)
-            if len(first) >= count or look >= len(allowed):
-                return list(first.values())[:count]
-            look = min(4 * look, len(allowed))
+        if len(first) >= count or look >= len(allowed):
+            return list(first.values())[:count]
+        look = min(4 * look, len(allowed))
     return []
 
 
