@@ -84,11 +84,12 @@ def read_kept(
 ) -> tuple[State, dict[str, np.ndarray]] | None:
     """What was kept of a kind, and of which state of the space; None if there is nothing sound."""
     try:
-        with np.load(library.index_folder / _name(space, kind), allow_pickle=False) as stored:
+        data = (library.index_folder / _name(space, kind)).read_bytes()
+        with np.load(io.BytesIO(data), allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         about = json.loads(str(arrays.pop(_ABOUT)))
         state = State(**about.pop("state"))
-    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile):
+    except (OSError, EOFError, ValueError, TypeError, KeyError, zipfile.BadZipFile):
         return None
     return (state, arrays) if about == _about(library, space, version, arrays) else None
 

@@ -106,6 +106,6 @@ def facts_of(folder: Path, name: str) -> dict[str, Any]:
     return {
         "dim": row.shape[1],
         "pooling": pooling,
-        "patches": places is not None,
+        "patches": places is not None and min(places.shape[1:3]) > 1,
         "left_out": list(loaded.left_out),
     }
