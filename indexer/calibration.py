@@ -18,7 +18,7 @@ from sqlalchemy import Connection, select
 from indexer.catalog.tables import EmbeddingRow, Item, Label, Series, Study
 from indexer.kept import State, keep, read_kept, state_of
 from indexer.library import Library, SpaceInfo
-from indexer.projection import catalog_count, embeddings
+from indexer.projection import catalog_count, embeddings, sound_vectors
 from indexer.types import Embeddings, ItemIds, LabelVote, Role
 from indexer.votes import (
     FEWEST,
@@ -28,17 +28,19 @@ from indexer.votes import (
     Scaling,
     fit_scaling,
     quality_of,
+    running_shares,
     shares_of,
 )
 
 KIND, VERSION = "votes", 1
 QUERIES = 2_000
 """Patients that are asked about, at most; of large spaces fewer, so that it takes seconds."""
-AT_ONCE = 5_000
+AT_ONCE = 1_000
 """A space with no more items is calibrated by whoever asks; a larger one by the next writer."""
-_COMPARISONS = 400_000_000
-_FEWEST_QUERIES = 500
+_COMPARISONS = 100_000_000
+_FEWEST_QUERIES = 300
 _LOOK = 200
+_PART = 500
 _NAMES = 50
 Said = Mapping[int, Mapping[str, frozenset[str]]]
 Progress = Callable[[int, int], None]
@@ -253,23 +255,28 @@ def _nearest(
         cosines[patients[asked][:, None] == patients[rows][None]] = -np.inf
         both = np.concatenate([best, cosines], axis=1)
         owners = np.concatenate([near, np.broadcast_to(rows, cosines.shape)], axis=1)
-        order = np.argsort(-both, axis=1, kind="stable")[:, :count]
-        best = np.take_along_axis(both, order, axis=1)
-        near = np.take_along_axis(owners, order, axis=1)
+        first = np.argpartition(-both, min(count, both.shape[1] - 1), axis=1)[:, :count]
+        best = np.take_along_axis(both, first, axis=1)
+        near = np.take_along_axis(owners, first, axis=1)
         done += len(ids)
         if on_progress is not None:
             on_progress(done, total)
-    return near, best
+    order = np.argsort(-best, axis=1, kind="stable")
+    return np.take_along_axis(near, order, axis=1), np.take_along_axis(best, order, axis=1)
 
 
 def _vectors(db: Connection, space: SpaceInfo, items: ItemIds) -> Embeddings:
-    found = np.zeros((len(items), space.dim), np.float32)
-    order = np.argsort(items)
-    for _, ids, vectors in embeddings(db, space):
-        places = np.searchsorted(items[order], ids)
-        held = items[order][np.minimum(places, len(items) - 1)] == ids
-        found[order[places[held]]] = vectors[held]
-    return found
+    """Vectors of items, in their order."""
+    found: dict[int, bytes] = {}
+    for start in range(0, len(items), _PART):
+        part = EmbeddingRow.item_id.in_(items[start : start + _PART].tolist())
+        rows = db.execute(
+            select(EmbeddingRow.item_id, EmbeddingRow.vector).where(
+                EmbeddingRow.space_id == space.id, part
+            )
+        )
+        found.update((row.item_id, row.vector) for row in rows)
+    return sound_vectors([found[item] for item in items.tolist()], space)
 
 
 def _fit_label(
@@ -282,25 +289,31 @@ def _fit_label(
     """One label: what voters of each number said of each patient, and whether it was so."""
     said: dict[int, list[tuple[float, bool, int]]] = defaultdict(list)
     for row, rows, scores in zip(asked.tolist(), near.tolist(), cosines.tolist(), strict=True):
-        if not values[row]:
+        voters = _voters(values, patients, rows, scores) if values[row] else []
+        if len(voters) < FEWEST:
             continue
-        voters = _voters(values, patients, rows, scores)
+        names = sorted(frozenset[str]().union(*(own for _, own in voters)))
+        votes = np.array([[name in own for _, own in voters] for name in names])
+        shares = running_shares(np.array([cosine for cosine, _ in voters]), votes)
+        true = [name in values[row] for name in names]
         for number in range(FEWEST, len(voters) + 1):
-            own = voters[:number]
-            shares = shares_of(np.array([v[0] for v in own]), [v[1] for v in own])
+            column = shares[:, number - 1].tolist()
             said[number] += [
-                (share, value in values[row], int(patients[row])) for value, share in shares.items()
+                (share, so, int(patients[row]))
+                for share, so in zip(column, true, strict=True)
+                if share > 0
             ]
     scalings, best = {}, (0, 0)
     for number, questions in said.items():
-        own_patients = {patient for _, _, patient in questions}
-        if len(own_patients) >= LEAST_PATIENTS:
-            shares_, truths, _ = _columns(questions)
-            scalings[number] = fit_scaling(shares_, number, truths)
-            best = max(best, (len(own_patients), number))
+        shares, truths, own_patients = _columns(questions)
+        count = len(np.unique(own_patients))
+        if count >= LEAST_PATIENTS:
+            scalings[number] = fit_scaling(shares, number, truths)
+            best = max(best, (count, number))
     if not scalings:
         return None
-    return LabelScaling(scalings, quality_of(*_with_voters(said[best[1]], best[1])))
+    shares, truths, own_patients = _columns(said[best[1]])
+    return LabelScaling(scalings, quality_of(shares, best[1], truths, own_patients))
 
 
 def _voters(
@@ -324,13 +337,6 @@ def _columns(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     shares, truths, patients = zip(*questions, strict=True)
     return np.array(shares), np.array(truths, bool), np.array(patients, np.int64)
-
-
-def _with_voters(
-    questions: Sequence[tuple[float, bool, int]], voters: int
-) -> tuple[np.ndarray, int, np.ndarray, np.ndarray]:
-    shares, truths, patients = _columns(questions)
-    return shares, voters, truths, patients
 
 
 def _packed(calibration: Mapping[str, LabelScaling]) -> dict[str, np.ndarray]:

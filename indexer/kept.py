@@ -120,6 +120,8 @@ def keep(
             handle.flush()
             os.fsync(handle.fileno())
         temporary.replace(path)
+        for left in path.parent.glob(f".{path.name}.*"):  # by a writer that was killed
+            left.unlink(missing_ok=True)
     except OSError as error:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)

@@ -8,7 +8,6 @@ random pairs".
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,7 @@ Patients = Int64[np.ndarray, " n"]
 Percentiles = Float64[np.ndarray, " n"]
 
 KIND, VERSION = "background", 1
-MOST_ITEMS = 10_000
+MOST_ITEMS = 5_000
 """Items of a space that are looked at, drawn by the seed."""
 MOST_PAIRS = 20_000
 """Pairs of each modality, and over all."""
@@ -37,19 +36,20 @@ _PART = 500
 _DRAWS = 20
 
 
-@dataclass(frozen=True)
 class Background:
     """Cosines of random pairs of a space.
 
-    Attributes:
-        cosines: sorted, by modality, and over all under `ALL`; at least `LEAST_PAIRS` of each.
+    Args:
+        cosines: sorted, by modality, and over all under `ALL`.
     """
 
-    cosines: Mapping[str, Scores]
+    def __init__(self, cosines: Mapping[str, Scores]) -> None:
+        self.cosines = cosines
+        self._curves = {name: _curve(each) for name, each in cosines.items() if len(each)}
 
     def pairs(self, modality: str) -> int:
         """How many pairs a percentile of this modality rests on."""
-        return len(self._of(modality))
+        return len(self.cosines.get(modality, self.cosines.get(ALL, ())))
 
     def percentile(self, modality: str, scores: Scores) -> Percentiles:
         """Share of random pairs that are less alike, 0 to 100; NaN where there are too few.
@@ -62,16 +62,17 @@ class Background:
             modality: of both query and hit, or `ALL` if they differ.
             scores: cosines.
         """
-        known = self._of(modality)
-        if not len(known):
+        curve = self._curves.get(modality, self._curves.get(ALL))
+        if curve is None:
             return np.full(len(scores), np.nan)
-        values, counts = np.unique(known, return_counts=True)
-        ranks = np.cumsum(counts) - (counts - 1) / 2
-        return np.asarray(np.interp(scores, values, 100 * ranks / (len(known) + 1)), np.float64)
+        return np.asarray(np.interp(scores, *curve), np.float64)
 
-    def _of(self, modality: str) -> Scores:
-        empty = np.empty(0, np.float32)
-        return self.cosines.get(modality, self.cosines.get(ALL, empty))
+
+def _curve(cosines: Scores) -> tuple[Scores, Percentiles]:
+    """Different cosines, and the percentile of each."""
+    values, counts = np.unique(cosines, return_counts=True)
+    ranks = np.cumsum(counts) - (counts - 1) / 2
+    return values, 100 * ranks / (len(cosines) + 1)
 
 
 def background_of(

@@ -86,6 +86,21 @@ def shares_of(cosines: Numbers, values: Sequence[frozenset[str]]) -> dict[str, f
     return {value: min(share, 1.0) for value, share in sorted(found.items())}
 
 
+def running_shares(cosines: Numbers, votes: np.ndarray) -> np.ndarray:
+    """Shares as `shares_of` has them, of the first voter, the first two, and so on.
+
+    Args:
+        cosines: of the voters ``(n,)``, nearest first.
+        votes: bool ``(values, n)``, whether a voter speaks for a value.
+
+    Returns:
+        float64 ``(values, n)``.
+    """
+    strength = np.exp((cosines - cosines[0]) / TEMPERATURE)
+    shares = np.cumsum(votes * strength, axis=1) / np.cumsum(strength)
+    return np.asarray(np.minimum(shares, 1.0))
+
+
 def log_odds(shares: Numbers, voters: int | Counts) -> Numbers:
     """Log odds of shares, with half a vote added to either side so that they are finite."""
     smoothed = (shares * voters + 0.5) / (np.asarray(voters) + 1.0)

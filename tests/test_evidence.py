@@ -54,6 +54,7 @@ from indexer.votes import (
     calibration_error,
     fit_scaling,
     quality_of,
+    running_shares,
     shares_of,
     weights_of,
 )
@@ -261,6 +262,20 @@ def test_near_voters_count_for_more_and_each_may_say_several_things() -> None:
     assert shares["c"] < 0.001
 
 
+@given(st.lists(st.tuples(COSINES, st.frozensets(st.sampled_from("abc"))), min_size=1, max_size=9))
+def test_running_shares_are_those_of_the_first_voters(
+    said: list[tuple[float, frozenset[str]]],
+) -> None:
+    said.sort(key=lambda one: -one[0])
+    cosines = np.array([cosine for cosine, _ in said])
+    votes = np.array([[value in own for _, own in said] for value in "abc"])
+    found = running_shares(cosines, votes)
+    for number in range(1, len(said) + 1):
+        shares = shares_of(cosines[:number], [own for _, own in said[:number]])
+        for value, share in zip("abc", found[:, number - 1], strict=True):
+            assert share == pytest.approx(shares.get(value, 0.0))
+
+
 @pytest.mark.parametrize("truth", [Scaling(1.0, 0.0), Scaling(0.4, -0.5), Scaling(2.5, 0.7)])
 def test_a_known_probability_is_found_again(truth: Scaling) -> None:
     rng = np.random.default_rng(0)
@@ -416,3 +431,14 @@ def test_a_calibration_is_kept_and_read_back(voting: Path) -> None:
         assert {(vote.name, vote.voters, vote.fitted_on) for vote in votes} == {
             ("kind", 12, PATIENTS)
         }
+
+
+def test_what_a_killed_writer_left_is_cleared_away(copy: Library) -> None:
+    space = copy.spaces()[0]
+    left = copy.index_folder / f".{KIND}-{space.id}.npz.99999"
+    left.write_bytes(b"half")
+    path = copy.index_folder / f"{KIND}-{space.id}.npz"
+    path.unlink()
+    refresh_grounds(copy)
+    assert path.is_file()
+    assert not left.exists()
