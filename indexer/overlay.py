@@ -11,7 +11,7 @@ from indexer.types import RgbImage
 _GROUND, _INK, _SOFT, _WARN = (16, 19, 24), (232, 236, 240), (150, 160, 172), (255, 190, 92)
 _COLOURS = np.array([(38, 84, 124), (64, 150, 160), (240, 190, 96)], np.float32)
 """From little alike to much: blue, teal, amber."""
-LOW, HIGH = 0.3, 0.9
+LOW, HIGH = 0.25, 0.8
 """Likeness at which colour begins, and at which it is full: the same for every picture."""
 _STRONGEST = 0.55
 _SIDE, _GAP, _HEAD, _FOOT = 640, 20, 56, 64
