@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 import numpy as np
 from sqlalchemy import Connection, select
 
+from indexer import calibration, percentiles
 from indexer.calibration import (
     LabelScaling,
     Progress,
@@ -20,7 +22,7 @@ from indexer.calibration import (
 )
 from indexer.catalog.database import reading
 from indexer.catalog.tables import Item, Label, Series, Study
-from indexer.kept import Mark, mark_of
+from indexer.kept import mark_of, stamp_of
 from indexer.library import Library, SpaceInfo
 from indexer.percentiles import ALL, Background, read_background, refresh_background
 from indexer.types import Attributes, Evidence, Hit, LabelVote
@@ -45,18 +47,24 @@ class Grounds:
     calibration: Mapping[str, LabelScaling] | None
 
 
-_HELD: dict[tuple[str, int, Mark], Grounds] = {}
+_HELD: dict[tuple[object, ...], Grounds] = {}
+_LOCK = Lock()
 
 
 def grounds_of(library: Library, space: SpaceInfo, db: Connection) -> Grounds:
     """The grounds of a space as it is now; read or made once, then held until it changes."""
-    key = (library.config.id, space.id, mark_of(db, space))
-    if key not in _HELD:
-        made = Grounds(read_background(library, space, db), read_calibration(library, space, db))
-        for old in [k for k in _HELD if k[:2] == key[:2]] or list(_HELD)[: len(_HELD) - _KEPT + 1]:
+    stamps = [stamp_of(library, space, kind) for kind in (percentiles.KIND, calibration.KIND)]
+    key = (library.path, space.id, mark_of(db, space), *stamps)
+    with _LOCK:
+        held = _HELD.get(key)
+    if held is not None:
+        return held
+    made = Grounds(read_background(library, space, db), read_calibration(library, space, db))
+    with _LOCK:
+        for old in [one for one in _HELD if one[:2] == key[:2]] or list(_HELD)[: 1 - _KEPT]:
             _HELD.pop(old, None)
         _HELD[key] = made
-    return _HELD[key]
+    return made
 
 
 def refresh_grounds(library: Library, on_progress: Progress | None = None) -> None:

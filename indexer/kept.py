@@ -94,6 +94,14 @@ def read_kept(
     return (state, arrays) if about == _about(library, space, version, arrays) else None
 
 
+def stamp_of(library: Library, space: SpaceInfo, kind: str) -> int:
+    """Changes when a writer keeps it anew; 0 where nothing is kept."""
+    try:
+        return (library.index_folder / _name(space, kind)).stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
 def keep(
     library: Library,
     space: SpaceInfo,

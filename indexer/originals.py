@@ -83,8 +83,8 @@ def read_again(library: Library, item_uid: str, encoder: str, options: ReadOptio
     return item
 
 
-def item_under(db: Connection, uid: str) -> str:
-    """Public id of the item that a UID of any level stands for: of several primary ones the middle.
+def items_under(db: Connection, uid: str) -> list[str]:
+    """Public ids of the items that a UID of any level stands for: primary ones if there are some.
 
     Raises:
         ItemNotFoundError: there is none.
@@ -111,7 +111,7 @@ def item_under(db: Connection, uid: str) -> str:
     found = [row.uid for row in rows if row.role == Role.PRIMARY] or [row.uid for row in rows]
     if not found:
         raise ItemNotFoundError(f"there is no study, series, instance or item '{uid}'")
-    return str(found[len(found) // 2])
+    return found
 
 
 def held_by(db: Connection, space: SpaceInfo, item_uid: str) -> bool:

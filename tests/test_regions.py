@@ -20,7 +20,7 @@ from api.service import ingest
 from api.service import regions as service
 from api.service.options import read_options
 from indexer.catalog.database import reading
-from indexer.catalog.tables import EmbeddingRow, Item, Series
+from indexer.catalog.tables import EmbeddingRow, Instance, Item, ItemInstance, Series
 from indexer.config import Settings
 from indexer.encoders.contract import EncoderContext
 from indexer.encoders.placement import Placement
@@ -375,6 +375,30 @@ def test_of_volumes_the_most_similar_slices_are_compared(indexed: Indexed) -> No
         filtered = replace(region, slice_number=2, filter="modality=US")
         answer = service.search_region(library, filtered, Settings())
         assert {one.hit.modality for one in answer.hits} == {"US"}
+
+
+def test_a_region_is_on_one_picture(indexed: Indexed) -> None:
+    with Library.open(indexed.library) as library:
+        with reading(library.engine) as db:
+            frame, series, source = db.execute(
+                select(Item.uid, Series.series_instance_uid, Instance.source)
+                .select_from(Item)
+                .join(Series, Series.id == Item.series_id)
+                .join(ItemInstance, ItemInstance.item_id == Item.id)
+                .join(Instance, Instance.id == ItemInstance.instance_id)
+                .where(Item.frame_index == 0, Item.role == "primary", Series.modality == "US")
+                .limit(1)
+            ).one()
+        whole = service.RegionRequest(box=(20, 20, 60, 60), uid=series, candidates=4, k=2)
+        with pytest.raises(QueryError, match=r"has \d+; name the id of one"):
+            service.search_region(library, whole, Settings())
+        film = replace(whole, uid=None, image=Path(source))
+        with pytest.raises(QueryError, match=r"has \d+; name the number of one"):
+            service.search_region(library, film, Settings())
+        by_id = service.search_region(library, replace(whole, uid=frame), Settings())
+        by_file = service.search_region(library, replace(film, slice_number=1), Settings())
+        assert by_id.hits == by_file.hits
+        assert by_id.hits
 
 
 def test_colour_lies_where_it_is_alike_and_nowhere_else() -> None:

@@ -39,7 +39,8 @@ def regions(
         ),
     ] = "",
     slice_number: Annotated[
-        int | None, typer.Option("--slice", help="Of a volume the slice the region is on, from 1.")
+        int | None,
+        typer.Option("--slice", help="Slice of a volume, or frame, of the region, from 1."),
     ] = None,
     k: Annotated[int, typer.Option("--k", "-k", help="How many images.")] = 10,
     candidates: Annotated[

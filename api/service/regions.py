@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from sqlalchemy import select
 
@@ -16,7 +17,7 @@ from indexer.encoders.contract import Encoder
 from indexer.errors import ConfigError, QueryError, StorageFullError
 from indexer.library import Library, SpaceInfo
 from indexer.matching import SIDE, Matching, match_items
-from indexer.originals import held_by, item_under, read_again
+from indexer.originals import held_by, items_under, read_again
 from indexer.overlay import draw_matching
 from indexer.reading.drafts import ItemDraft, ReadOptions
 from indexer.reading.tasks import read_query
@@ -51,7 +52,7 @@ class RegionRequest:
         box: left edge, top edge, width and height in pixels of the image or slice.
         image: the file it is on, or
         uid: the UID or item id of the library.
-        slice_number: of a volume the slice it is on, from one.
+        slice_number: of a volume the slice it is on, of several frames the frame, from one.
         k: hits wanted.
         candidates: images that are read again and looked at place by place.
         filter: an expression of `indexer.filters`, "" for none.
@@ -66,6 +67,10 @@ class RegionRequest:
     candidates: int = CANDIDATES
     filter: str = ""
     encoder: str | None = None
+
+
+Found = TypeVar("Found")
+_SEVERAL = "a region is on one picture, and {} has {}; name the {}"
 
 
 @dataclass(frozen=True)
@@ -88,7 +93,7 @@ def matching_regions(library: Library, request: MatchingRequest, settings: Setti
     """
     options = replace(read_options(library, settings), thumbnail=SIDE)
     with reading(library.engine) as db:
-        hit = item_under(db, request.hit)
+        hit = _middle(items_under(db, request.hit))
         spaces = [s for s in _spaces(library, request.encoder, options) if held_by(db, s, hit)]
     asked = _asked(library, spaces, request.image, request.uid, options)
     item = read_again(library, hit, asked.encoder.spec.name, options)
@@ -122,7 +127,9 @@ def search_region(
     """
     options = read_options(library, settings)
     spaces = _spaces(library, request.encoder, options)
-    asked = _asked(library, spaces, request.image, request.uid, options)
+    asked = _asked(
+        library, spaces, request.image, request.uid, options, one=True, frame=request.slice_number
+    )
     return region_search(
         library,
         asked.space,
@@ -158,14 +165,30 @@ def _asked(
     image: Path | None,
     uid: str | None,
     options: ReadOptions,
+    *,
+    one: bool = False,
+    frame: int | None = None,
 ) -> _Asked:
-    """The query, read for the first of these spaces that has it."""
+    """The query, read for the first of these spaces that has it.
+
+    Args:
+        library: of the spaces.
+        spaces: to try.
+        image: a file, or
+        uid: of the library.
+        options: how files are read.
+        one: refuse what has several pictures, in place of taking the middle one.
+        frame: of several frames this one, from one.
+    """
     if (image is None) == (not uid):
         raise QueryError("ask with either an image file or a UID of the library")
     if image is not None:
-        return _asked_by_file(library, spaces, image, options)
+        return _asked_by_file(library, spaces, image, options, one=one, frame=frame)
     with reading(library.engine) as db:
-        item = item_under(db, uid or "")
+        items = items_under(db, uid or "")
+        if one and len(items) > 1:
+            raise QueryError(_SEVERAL.format(f"'{uid}'", len(items), "id of one (syntopy show)"))
+        item = _middle(items)
         space = next((space for space in spaces if held_by(db, space, item)), None)
         if space is None:
             raise QueryError(f"no encoder that tells places apart has both '{uid}' and the hit")
@@ -183,7 +206,13 @@ def _asked(
 
 
 def _asked_by_file(
-    library: Library, spaces: list[SpaceInfo], image: Path, options: ReadOptions
+    library: Library,
+    spaces: list[SpaceInfo],
+    image: Path,
+    options: ReadOptions,
+    *,
+    one: bool,
+    frame: int | None,
 ) -> _Asked:
     names = tuple(space.encoder for space in spaces)
     if not names:
@@ -193,6 +222,10 @@ def _asked_by_file(
     if space is None:
         raise QueryError(f"{image.name}: none of {', '.join(names)} can take it")
     usable = [item for item in items if space.encoder in item.tensors]
+    if len(usable) > 1 and frame is not None:
+        usable = [item for item in usable if item.frame_index == frame - 1]
+    if one and len(usable) != 1:
+        raise QueryError(_SEVERAL.format(image.name, len(items), "number of one (--slice)"))
     patient = draft.patient
     with reading(library.engine) as db:
         shared = db.execute(
@@ -200,4 +233,8 @@ def _asked_by_file(
         ).scalar()
     known = "" if patient.names_nobody or shared else patient.pseudonym
     encoder = usable_encoder(options.context(space.encoder))
-    return _Asked(usable[len(usable) // 2], encoder, space, draft.study_instance_uid, known)
+    return _Asked(_middle(usable), encoder, space, draft.study_instance_uid, known)
+
+
+def _middle(found: Sequence[Found]) -> Found:
+    return found[len(found) // 2]
