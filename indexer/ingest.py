@@ -34,6 +34,7 @@ from indexer.catalog.writer import (
 )
 from indexer.embedding import embed_each
 from indexer.errors import StorageFullError
+from indexer.evidence import refresh_grounds
 from indexer.library import Library
 from indexer.projection import save_projection
 from indexer.reading.dicom import merged
@@ -198,6 +199,8 @@ class _Ingest:
         self._discovering = False
         for space in self._spaces:
             save_projection(self._library, space)
+        if not self._summary.stopped:
+            refresh_grounds(self._library)
         self._end_job(job, "stopped" if self._summary.stopped else "done")
         self._show(force=True)
         return self._summary
