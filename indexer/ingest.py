@@ -35,6 +35,7 @@ from indexer.catalog.writer import (
 )
 from indexer.embedding import embed_each
 from indexer.errors import StorageFullError
+from indexer.evidence import refresh_grounds
 from indexer.library import Library
 from indexer.projection import save_projection
 from indexer.reading.dicom import merged
@@ -201,6 +202,8 @@ class _Ingest:
             save_projection(self._library, space)
         with transaction(self._library.engine) as db:
             purge_words(db)
+        if not self._summary.stopped:
+            refresh_grounds(self._library)
         self._end_job(job, "stopped" if self._summary.stopped else "done")
         self._show(force=True)
         return self._summary

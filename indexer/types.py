@@ -20,6 +20,10 @@ Volume = Shaped[np.ndarray, "slices height width"]
 """int16 where every modality value is a whole number in range, else float32."""
 Prepared = Shaped[np.ndarray, "..."]
 """What an encoder's ``prepare`` made of one image or volume."""
+Patches = Float32[np.ndarray, "n rows columns dim"]
+"""Vectors of the places of ``n`` pictures, from top to bottom and left to right."""
+Box = tuple[float, float, float, float]
+"""Left edge, top edge, width and height, in pixels; the first pixel begins at 0."""
 
 
 class Outcome(StrEnum):
@@ -180,6 +184,20 @@ class VolumePixels:
 
 
 Pixels = ImagePixels | VolumePixels
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Size of an image, or of the slices of a volume, as it was read.
+
+    Attributes:
+        rows, columns: of pixels.
+        aspect: height of a pixel divided by its width.
+    """
+
+    rows: int
+    columns: int
+    aspect: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -358,6 +376,9 @@ class LabelVote:
             are too few labelled patients for that.
         voters: studies that voted.
         note: why there is no probability, else "".
+        fitted_on: patients of the library that the probability was calibrated on.
+        error: expected calibration error of such probabilities, on patients they were not
+            calibrated on; None without a probability.
     """
 
     name: str
@@ -366,3 +387,5 @@ class LabelVote:
     probability: float | None
     voters: int
     note: str = ""
+    fitted_on: int = 0
+    error: float | None = None

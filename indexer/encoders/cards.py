@@ -152,6 +152,7 @@ CARDS: dict[str, ModelCard] = {
             dim=1024,
             inputs=frozenset({"image", "volume"}),
             text=True,
+            patches=True,
             tensors=601,
             source="Codella et al. 2024, arXiv 2410.06542",
         ),
