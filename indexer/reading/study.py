@@ -1,0 +1,119 @@
+"""A folder or an archive read as one study, to search with: as ingest reads it, nothing written."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from indexer.errors import QueryError
+from indexer.reading.drafts import InstanceDraft, ItemDraft, ReadOptions, SeriesTask, SliceRef
+from indexer.reading.files import read_file
+from indexer.reading.series import read_series
+from indexer.reading.tasks import file_tasks, read_query
+from indexer.sources.archives import archive_kind
+from indexer.sources.discover import Problem, discover
+from indexer.types import Outcome
+
+_NAMED = 3
+"""Files that cannot be used and are named; of more the number is said."""
+
+
+@dataclass(frozen=True)
+class QueryItem:
+    """An image or volume that was read, with the instance that it comes from."""
+
+    draft: InstanceDraft
+    item: ItemDraft
+
+
+@dataclass(frozen=True)
+class QueryStudy:
+    """What was read, in the order of series and files.
+
+    Attributes:
+        items: at least one.
+        notes: files that could not be used, in plain sentences.
+    """
+
+    items: tuple[QueryItem, ...]
+    notes: tuple[str, ...] = ()
+
+
+def read_study(path: Path, options: ReadOptions) -> QueryStudy:
+    """Read a file, or all of a folder or an archive, as if it were indexed.
+
+    Raises:
+        QueryError: it is missing, holds no picture, or pictures of several studies.
+        FileRejectedError: of a single file, with the reason that indexing it would give.
+    """
+    if not path.is_dir() and not (path.is_file() and archive_kind(str(path))):
+        draft, items = read_query(path, options)
+        return QueryStudy(tuple(QueryItem(draft, item) for item in items))
+    found, bad = _read_all(path, options)
+    if not found:
+        what = f"; {bad[0]}" if bad else ""
+        raise QueryError(f"{path.name or 'the folder'} holds no picture to search with{what}")
+    return QueryStudy(_of_one_study(path, found), tuple(_notes(bad)))
+
+
+def _read_all(path: Path, options: ReadOptions) -> tuple[list[QueryItem], list[str]]:
+    """All items, and a sentence for each file that cannot be used."""
+    found: list[QueryItem] = []
+    bad: list[str] = []
+    waiting: dict[str, list[SliceRef]] = defaultdict(list)
+    seen: set[str] = set()
+    for number, file in enumerate(discover([path])):
+        if isinstance(file, Problem):
+            bad.append(f"{Path(file.key).name}: {file.detail}")
+            continue
+        for task in file_tasks(file, None, explicit=False):
+            result = read_file(task, options)
+            if result.waiting is not None:
+                draft, header, role = result.waiting
+                ref = SliceRef(number, file, result.sha256, draft, header, role)
+                waiting[draft.series_instance_uid].append(ref)
+            elif result.outcome is Outcome.REJECTED:
+                bad.append(f"{file.name}: {result.detail}")
+            elif result.instances and result.instances[0].sop_instance_uid not in seen:
+                seen.update(draft.sop_instance_uid for draft in result.instances)
+                found += _paired(result.instances, result.items)
+    for name, refs in waiting.items():
+        series = read_series(SeriesTask(name, tuple(refs)), options, lambda _step: None)
+        names = {ref.order: ref.source.name for ref in refs}
+        bad += [f"{names[order]}: {detail}" for order, (_, detail) in series.rejected.items()]
+        found += _paired(tuple(series.drafts.values()), series.items)
+    return found, bad
+
+
+def _paired(
+    drafts: tuple[InstanceDraft, ...], items: tuple[ItemDraft, ...]
+) -> Iterator[QueryItem]:
+    """Each item with the instance it begins with."""
+    by_uid = {draft.sop_instance_uid: draft for draft in drafts}
+    for item in items:
+        draft = by_uid.get(item.instance_uids[0]) if item.instance_uids else None
+        yield QueryItem(draft or drafts[0], item)
+
+
+def _of_one_study(path: Path, found: list[QueryItem]) -> tuple[QueryItem, ...]:
+    """The items under one study and patient: pictures without a header have none of their own."""
+    told = [each.draft for each in found if each.draft.sop_class_uid]
+    studies = {draft.study_instance_uid for draft in told}
+    if len(studies) > 1:
+        raise QueryError(
+            f"{path.name or 'the folder'} holds pictures of {len(studies)} studies; search with "
+            "one of them"
+        )
+    first = told[0] if told else found[0].draft
+    own = {"study_instance_uid": first.study_instance_uid, "patient": first.patient}
+    return tuple(replace(each, draft=replace(each.draft, **own)) for each in found)
+
+
+def _notes(bad: list[str]) -> Iterator[str]:
+    for sentence in bad[:_NAMED]:
+        yield f"left out of the query: {sentence}"
+    if len(bad) > _NAMED:
+        yield f"left out of the query: {len(bad) - _NAMED} further files that cannot be used"
+
