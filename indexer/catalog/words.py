@@ -12,6 +12,7 @@ import re
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, select, text, update
+from sqlalchemy.exc import DatabaseError
 
 from indexer.catalog.tables import StudyChange, WordsState
 
@@ -28,6 +29,13 @@ _INSERT = text("""
 _UPDATE = text("""
     UPDATE words SET description = :description, report = :report, label = :label, tags = :tags
     WHERE rowid = :study_id
+""")
+_WRONG = text("""
+    SELECT count(*) FROM (
+        SELECT study_id AS id, description, report, label, tags FROM study_words
+        EXCEPT SELECT rowid, description, report, label, tags FROM words
+        UNION ALL SELECT rowid, '', '', '', '' FROM words WHERE rowid NOT IN (SELECT id FROM study)
+    )
 """)
 _COLUMNS = ("description", "report", "label", "tags")
 _WORD = re.compile(r"\w+")
@@ -75,3 +83,36 @@ def purge_words(db: Connection) -> None:
     if db.execute(select(WordsState.purge)).scalar_one():
         db.exec_driver_sql("INSERT INTO words (words) VALUES ('optimize')")
         db.execute(update(WordsState).values(purge=False))
+
+
+def words_out_of_step(db: Connection, *, thorough: bool = False) -> list[str]:
+    """What is wrong with the words, in sentences; nothing if all is well.
+
+    ``thorough`` also compares the index with the text beside it. SQLite counts that as writing, so
+    it needs a transaction.
+    """
+    said = []
+    wrong = db.execute(_WRONG).scalar_one()
+    if wrong:
+        said.append(f"{wrong} studies cannot be found by their words, or by words of another time")
+    if db.execute(select(WordsState.purge)).scalar_one():
+        said.append("words that were removed can still be read in the file")
+    if thorough:
+        try:
+            db.exec_driver_sql("INSERT INTO words (words) VALUES ('integrity-check')")
+        except DatabaseError:
+            said.append("the index of words does not equal the text")
+    return said
+
+
+def rebuild_words(db: Connection) -> None:
+    """Make the words of all studies anew."""
+    db.exec_driver_sql("INSERT INTO words (words) VALUES ('rebuild')")
+    db.exec_driver_sql("DELETE FROM words")
+    db.exec_driver_sql(
+        "INSERT INTO words (rowid, description, report, label, tags) "
+        "SELECT study_id, description, report, label, tags FROM study_words ORDER BY study_id"
+    )
+    newest = select(func.coalesce(func.max(StudyChange.revision), 0)).scalar_subquery()
+    db.execute(update(WordsState).values(revision=newest, purge=True))
+    purge_words(db)
