@@ -1,4 +1,4 @@
-"""What a search is asked and what it answers: plain data, and the checks that need no library."""
+"""What a search is asked: plain data, and the checks that need no library."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from indexer.errors import QueryError
 from indexer.slices import POOLINGS, RANKINGS
-from indexer.types import Box, Hit, LabelVote, Role
+from indexer.types import Box, Role
 
 MAX_K = 10_000
 MOST_DIVERSE = 200
@@ -164,7 +164,9 @@ class SearchRequest:
 def _check_example(example: Example) -> None:
     given = sum((example.file is not None, *map(bool, (example.uid, example.text, example.report))))
     if given != 1:
-        raise QueryError("an example is either a file or a UID, or a text, or a report; one of them")
+        raise QueryError(
+            "an example is either a file or a UID, or a text, or a report; one of them"
+        )
     if not math.isfinite(example.weight) or not example.weight:
         raise QueryError(
             f"the weight of an example is a number above zero for like, below zero for unlike, "
@@ -233,91 +235,3 @@ class Described:
     items: int = 1
     weight: float = 1.0
     region: Region | None = None
-
-
-@dataclass(frozen=True)
-class SpaceUse:
-    """A space that was searched.
-
-    Attributes:
-        encoder, notice: what made its vectors, and what must be said about it.
-        how: how the examples reached it: ``image``, ``region``, ``text tower``, ``bridge``.
-        kind: of its index.
-        recall: recall@10 of that against exact search.
-        exact: whether every candidate was compared.
-        held, items: so many of all items have a vector there, and can be found by it.
-    """
-
-    encoder: str
-    notice: str
-    how: str
-    kind: str
-    recall: float
-    exact: bool
-    held: int
-    items: int
-
-
-@dataclass(frozen=True)
-class LinkedCopy:
-    """Exactly the same pixels under another UID: told, not listed as similar.
-
-    Attributes:
-        id, study_instance_uid: of the copy.
-        of: id of the hit that it copies, or ``query``.
-    """
-
-    id: str
-    study_instance_uid: str
-    of: str
-
-
-QUERY = "query"
-
-
-@dataclass(frozen=True)
-class SearchAnswer:
-    """What was found, and how far it can be trusted.
-
-    Attributes:
-        queries: what was searched with.
-        mix: how several examples were mixed, in a sentence; else "".
-        hits: nearest first.
-        priors: other studies of the examples' patients, by date, those without one last.
-        linked: exact copies of the query and of hits.
-        passed: items that pass the filter and have the roles that are looked at.
-        candidates: of these, what is left after the exclusions.
-        fused: whether scores are sums of reciprocal ranks; else they are cosines, or what the
-            ranking by slices counts.
-        exact: whether every candidate was compared.
-        spaces: those that were searched.
-        votes: what the hits say of labels, where evidence was asked for.
-        notes: plain sentences: exclusions that could not be made, copies, short lists.
-        seconds: wall time.
-        query_thumbnail: of the first example that has one.
-    """
-
-    queries: tuple[Described, ...]
-    mix: str
-    hits: list[Hit]
-    priors: list[Hit]
-    linked: list[LinkedCopy]
-    passed: int
-    candidates: int
-    fused: bool
-    exact: bool
-    spaces: tuple[SpaceUse, ...]
-    votes: tuple[LabelVote, ...]
-    notes: list[str]
-    seconds: float
-    query_thumbnail: bytes = field(default=b"", repr=False)
-
-    @property
-    def encoder(self) -> str:
-        """Names of what made the vectors."""
-        return ", ".join(space.encoder for space in self.spaces)
-
-    @property
-    def notice(self) -> str:
-        """What must be said about them, each once."""
-        return " ".join(dict.fromkeys(space.notice for space in self.spaces if space.notice))

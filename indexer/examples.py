@@ -107,9 +107,7 @@ def no_places(encoder: str) -> str:
     return f"'{encoder}' does not tell the places of a picture apart"
 
 
-def region_view(
-    encoder: Encoder, item: ItemDraft, region: Region, *, series: str
-) -> View | str:
+def region_view(encoder: Encoder, item: ItemDraft, region: Region, *, series: str) -> View | str:
     """A part of a picture as one vector of the space, where the encoder can give it.
 
     Raises:
@@ -265,4 +263,3 @@ class KnownExample:
         (row,) = self._rows
         item = read_again(self._library, row.uid, space.encoder, self._options)
         return region_view(encoder, item, region, series=row.series_instance_uid)
-

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, Executable, bindparam, select
 
 from indexer.asking import SearchRequest
 from indexer.catalog.tables import Item, Patient, Series, Study
@@ -29,9 +30,7 @@ _OF_STUDIES = (
     .join(Study)
     .where(Study.study_instance_uid.in_(bindparam("names", expanding=True)))
 )
-_COPIES = select(Item.id, Item.uid).where(
-    Item.pixel_hash.in_(bindparam("names", expanding=True))
-)
+_COPIES = select(Item.id, Item.uid).where(Item.pixel_hash.in_(bindparam("names", expanding=True)))
 
 
 @dataclass
@@ -115,9 +114,9 @@ def _exclude_patients(
             found.items.add(row.id)
 
 
-def _rows(db: Connection, query: object, names: set[str]) -> list[object]:
+def _rows(db: Connection, query: Executable, names: set[str]) -> list[Any]:
     wanted = sorted(names - {""})
-    found: list[object] = []
+    found: list[Any] = []
     for start in range(0, len(wanted), _PART):
         found += db.execute(query, {"names": wanted[start : start + _PART]}).all()
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from indexer.asking import ALL, Example, Rocchio, SearchRequest
@@ -93,7 +93,9 @@ def make_asked(library: Library, request: SearchRequest, options: ReadOptions) -
     queries = []
     for space, views in chosen:
         left_out = _left_out(ready, views)
-        queries.append(_query(space, ready, views, request.mix, subjects, tuple(left_out)))
+        queries.append(
+            _query(space, list(zip(ready, views, strict=True)), request.mix, left_out, subjects)
+        )
     for number, one in enumerate(ready):
         taken = any(isinstance(views[number], View) for _, views in chosen)
         if not taken and one.example not in by_words:
@@ -103,9 +105,7 @@ def make_asked(library: Library, request: SearchRequest, options: ReadOptions) -
     return Asked(subjects, tuple(queries), tuple(refusals), tuple(notes))
 
 
-def spaces_for(
-    library: Library, encoders: Sequence[str], options: ReadOptions
-) -> list[SpaceInfo]:
+def spaces_for(library: Library, encoders: Sequence[str], options: ReadOptions) -> list[SpaceInfo]:
     """The spaces to try: those named, else all in the order of the library's encoders.
 
     Raises:
@@ -194,27 +194,19 @@ def _cannot(one: Ready, spaces: Sequence[SpaceInfo]) -> str:
 
 def _query(
     space: SpaceInfo,
-    ready: Sequence[Ready],
-    views: Sequence[View | str],
+    pairs: Sequence[tuple[Ready, View | str]],
     mix: Rocchio,
+    left_out: Iterable[str],
     subjects: tuple[Subject, ...],
-    notes: tuple[str, ...],
 ) -> Query:
-    taken = [
-        (one.example.weight, view)
-        for one, view in zip(ready, views, strict=True)
-        if isinstance(view, View)
-    ]
-    notes = (*dict.fromkeys(view.note for _, view in taken if view.note), *notes)
+    taken = [(one.example.weight, view) for one, view in pairs if isinstance(view, View)]
+    notes = (*dict.fromkeys(view.note for _, view in taken if view.note), *left_out)
     if len(taken) == 1:
-        (_, only) = taken[0]
-        return Query(
-            space, only.rows, only.pictures, only.series, only.how, "", notes, subjects
-        )
+        ((_, only),) = taken
+        return Query(space, only.rows, only.pictures, only.series, only.how, "", notes, subjects)
     weights = [weight for weight, _ in taken]
     shares = {"alpha": mix.alpha, "beta": mix.beta, "gamma": mix.gamma}
     row = rocchio([centre(view.rows) for _, view in taken], weights, **shares)[None]
     how = " + ".join(dict.fromkeys(view.how for _, view in taken))
-    return Query(
-        space, row, SliceSet.whole(row), ("",), how, said(weights, **shares), notes, subjects
-    )
+    pictures = SliceSet.whole(row)
+    return Query(space, row, pictures, ("",), how, said(weights, **shares), notes, subjects)

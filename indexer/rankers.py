@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
-import numpy as np
 from sqlalchemy import Connection, bindparam, select
 
 from indexer.catalog.tables import Item, Series
@@ -110,11 +109,3 @@ class KeywordRanker:
             if item in passing:
                 found.setdefault(study, item)
         return found
-
-
-def group_keys(items: Sequence[int], studies: ItemIds) -> dict[int, int]:
-    """The study, or patient, of each item; those that are gone have none."""
-    known = np.asarray(studies) >= 0
-    return {
-        item: int(key) for item, key, there in zip(items, studies, known, strict=True) if there
-    }

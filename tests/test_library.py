@@ -23,6 +23,7 @@ from sqlalchemy import delete, func, insert, select, update
 from api.service import ingest
 from api.service import library as service
 from api.service import search as searching
+from indexer.asking import SearchRequest, like
 from indexer.catalog import database
 from indexer.catalog.database import reading, transaction
 from indexer.catalog.tables import (
@@ -54,7 +55,6 @@ from indexer.errors import (
 from indexer.library import Library
 from indexer.phantoms import Kind, PhantomStudy, Trait
 from indexer.projection import open_projection, save_projection
-from indexer.search import SearchRequest
 from indexer.types import Outcome
 from indexer.verify import VerifyReport, verify
 
@@ -70,14 +70,14 @@ def answers(library: Library, indexed: Indexed) -> list[tuple[str, float]]:
     """What some searches give: equal if two libraries are."""
     found = []
     for study in indexed.plan[::13]:
-        request = SearchRequest(uid=study.study_instance_uid, k=100, same_patient=True)
+        request = SearchRequest(like(uid=study.study_instance_uid), k=100, same_patient=True)
         answer = searching.search(library, request, SETTINGS)
         found += [(hit.id, hit.score) for hit in answer.hits]
     return found
 
 
 def notes(library: Library, indexed: Indexed) -> str:
-    request = SearchRequest(uid=indexed.plan[0].study_instance_uid, k=1)
+    request = SearchRequest(like(uid=indexed.plan[0].study_instance_uid), k=1)
     return "\n".join(searching.search(library, request, SETTINGS).notes)
 
 
@@ -462,7 +462,7 @@ def test_what_is_deleted_is_not_found_even_by_an_old_index(
 
 
 def _found(library: Library, indexed: Indexed) -> list[str]:
-    request = SearchRequest(uid=indexed.plan[0].study_instance_uid, k=1000)
+    request = SearchRequest(like(uid=indexed.plan[0].study_instance_uid), k=1000)
     return [h.study_instance_uid for h in searching.search(library, request, SETTINGS).hits]
 
 
@@ -837,4 +837,4 @@ def test_an_encoder_of_the_library_that_is_no_longer_installed_is_named(copy: Li
     path = copy.path / "library.toml"
     path.write_text(path.read_text().replace('["texture"]', '["gone"]'))
     with Library.open(copy.path) as library, pytest.raises(UnknownEncoderError, match="'gone'"):
-        searching.search(library, SearchRequest(uid="1.2.3"), SETTINGS)
+        searching.search(library, SearchRequest(like(uid="1.2.3")), SETTINGS)

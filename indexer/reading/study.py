@@ -87,9 +87,7 @@ def _read_all(path: Path, options: ReadOptions) -> tuple[list[QueryItem], list[s
     return found, bad
 
 
-def _paired(
-    drafts: tuple[InstanceDraft, ...], items: tuple[ItemDraft, ...]
-) -> Iterator[QueryItem]:
+def _paired(drafts: tuple[InstanceDraft, ...], items: tuple[ItemDraft, ...]) -> Iterator[QueryItem]:
     """Each item with the instance it begins with."""
     by_uid = {draft.sop_instance_uid: draft for draft in drafts}
     for item in items:
@@ -107,8 +105,11 @@ def _of_one_study(path: Path, found: list[QueryItem]) -> tuple[QueryItem, ...]:
             "one of them"
         )
     first = told[0] if told else found[0].draft
-    own = {"study_instance_uid": first.study_instance_uid, "patient": first.patient}
-    return tuple(replace(each, draft=replace(each.draft, **own)) for each in found)
+    uid, patient = first.study_instance_uid, first.patient
+    return tuple(
+        replace(each, draft=replace(each.draft, study_instance_uid=uid, patient=patient))
+        for each in found
+    )
 
 
 def _notes(bad: list[str]) -> Iterator[str]:
@@ -116,4 +117,3 @@ def _notes(bad: list[str]) -> Iterator[str]:
         yield f"left out of the query: {sentence}"
     if len(bad) > _NAMED:
         yield f"left out of the query: {len(bad) - _NAMED} further files that cannot be used"
-
