@@ -18,7 +18,7 @@ from api.service import ingest
 from api.service import search as service
 from api.service.library import show
 from indexer.answers import SearchAnswer
-from indexer.asking import SearchRequest
+from indexer.asking import SearchRequest, like
 from indexer.config import Settings
 from indexer.errors import (
     ConfigError,
@@ -351,15 +351,26 @@ def test_strangers_under_one_id_may_be_neighbours(edited: Library) -> None:
         assert hit.patient == "", "a pseudonym would say that they are one person"
 
 
-def test_exact_copies_are_counted_not_listed(edited: Library) -> None:
+def test_exact_copies_are_linked_not_listed(edited: Library) -> None:
     answer = search(edited, uid=uid_of(edited, "plain"))
     assert uid_of(edited, "copy") not in studies(answer)
     assert any("1 exact copy" in note for note in answer.notes)
     by_file = search(edited, file=edited.path.parent / "files" / "plain.dcm")
     assert studies(by_file) == studies(answer)
     assert any("1 exact copy" in note for note in by_file.notes)
-    others = search(edited, uid=uid_of(edited, "she"))
-    assert {uid_of(edited, "plain"), uid_of(edited, "copy")} < set(studies(others))
+    (linked,) = answer.linked
+    assert (linked.study_instance_uid, linked.of) == (uid_of(edited, "copy"), "query")
+
+
+def test_of_hits_that_are_copies_the_first_is_listed_and_the_other_linked_to_it(
+    edited: Library,
+) -> None:
+    answer = search(edited, uid=uid_of(edited, "she"))
+    both = {uid_of(edited, "plain"), uid_of(edited, "copy")}
+    (hit,) = [hit for hit in answer.hits if hit.study_instance_uid in both]
+    (linked,) = [copy for copy in answer.linked if copy.study_instance_uid in both]
+    assert {hit.study_instance_uid, linked.study_instance_uid} == both
+    assert linked.of == hit.id
 
 
 def test_captures_and_derived_images_have_their_roles(edited: Library) -> None:
@@ -380,15 +391,13 @@ def test_captures_and_derived_images_have_their_roles(edited: Library) -> None:
         ({"k": 0}, QueryError, "k is 1 to 10000, not 0"),
         ({"k": 10_001}, QueryError, "k is 1 to 10000, not 10001"),
         ({"k": -1}, QueryError, "not -1"),
-        ({"group": "patient"}, QueryError, "group is one of study, item, not 'patient'"),
+        ({"group": "series"}, QueryError, "group is one of study, patient, item, not 'series'"),
         ({"filter": "colour=red"}, FilterError, "unknown field 'colour'"),
-        ({"encoder": "nosuch"}, ConfigError, "no space of 'nosuch'; it has texture"),
+        ({"encoders": ("nosuch",)}, ConfigError, "no space of 'nosuch'; it has texture"),
         ({"uid": "1.2.3"}, ItemNotFoundError, "'1.2.3'"),
-        ({"uid": None}, QueryError, "either an image file or a UID"),
-        ({"uid": ""}, QueryError, "either an image file or a UID"),
-        ({"file": Path("a.dcm")}, QueryError, "either an image file or a UID"),
-        ({"uid": None, "file": Path("nosuch.dcm")}, QueryError, r"nosuch\.dcm cannot be read"),
-        ({"uid": None, "file": Path("/")}, QueryError, "is not a file"),
+        ({"uid": ""}, QueryError, "an example is either a file or a UID"),
+        ({"file": Path("a.dcm")}, QueryError, "an example is either a file or a UID"),
+        ({"uid": "", "file": Path("nosuch.dcm")}, QueryError, r"nosuch\.dcm cannot be read"),
     ],
 )
 def test_wrong_questions_are_refused(
