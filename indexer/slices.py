@@ -9,7 +9,7 @@ best of them (max) or by all together (sum); or a volume is one vector, pooled o
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -22,13 +22,7 @@ from indexer.catalog.tables import Instance, Item, ItemInstance, SliceRow
 from indexer.embedding import Embedded, places_in_volume
 from indexer.encoders.contract import Encoder, SliceEncoder
 from indexer.library import Library, SpaceInfo
-from indexer.projection import (
-    SLICES,
-    embeddings,
-    open_projection,
-    renormalised,
-    sound_vectors,
-)
+from indexer.projection import embeddings, renormalised, sound_vectors
 from indexer.reading.drafts import ItemDraft
 from indexer.registry import make_store
 from indexer.stores.contract import VectorStore
@@ -165,18 +159,18 @@ class SliceRanker:
     def __init__(
         self,
         db: Connection,
-        library: Library,
         space: SpaceInfo,
         *,
         items: VectorStore,
+        slices: VectorStore,
         query: SliceSet,
         how: str,
         allowed: ItemIds | None,
-        excluded: Mapping[int, object],
+        excluded: Collection[int],
     ) -> None:
         self._db, self._space, self._items = db, space, items
         self._query, self._score, self._excluded = query, RANKINGS[how], excluded
-        self._slices = open_projection(library, space, SLICES).store
+        self._slices = slices
         sliced = select(SliceRow.item_id).where(SliceRow.space_id == space.id).distinct()
         self._whole = np.setdiff1d(items.ids(), np.array(list(db.execute(sliced).scalars())))
         self._allowed: ItemIds | None = None
@@ -240,12 +234,9 @@ class SliceRanker:
 
     def _rows_of(self, items: ItemIds) -> ItemIds:
         """The slices of items."""
-        numbers, found = items.tolist(), list[int]()
-        for start in range(0, len(numbers), _PART):
-            part = SliceRow.item_id.in_(numbers[start : start + _PART])
-            mine = select(SliceRow.seq).where(SliceRow.space_id == self._space.id, part)
-            found += self._db.execute(mine).scalars()
-        return np.array(sorted(found), np.int64)
+        mine = select(SliceRow.seq, SliceRow.item_id).where(SliceRow.space_id == self._space.id)
+        rows = np.array([tuple(row) for row in self._db.execute(mine)], np.int64).reshape(-1, 2)
+        return np.sort(rows[np.isin(rows[:, 1], items), 0])
 
 
 def matches(

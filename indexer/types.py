@@ -277,40 +277,6 @@ class SliceMatch:
 
 
 @dataclass(frozen=True)
-class Hit:
-    """One neighbour.
-
-    Attributes:
-        id: public id of the item.
-        score: higher is nearer: cosine in [-1, 1], or what the ranking by slices counts.
-        patient: pseudonym, ``""`` where the id is missing or shared by strangers.
-        more_in_study: further items of the same study among those looked at.
-        match: of a volume whose slices are known, the one that is most like the query.
-    """
-
-    id: str
-    score: float
-    study_instance_uid: str
-    series_instance_uid: str
-    sop_instance_uid: str
-    frame_number: int | None
-    kind: str
-    modality: str
-    body_part: str
-    view: str
-    description: str
-    patient: str
-    sex: str
-    age_years: float | None
-    study_date: str
-    role: str
-    flags: tuple[str, ...]
-    labels: Mapping[str, tuple[str, ...]]
-    more_in_study: int = 0
-    match: SliceMatch | None = None
-
-
-@dataclass(frozen=True)
 class VoiceRank:
     """One of the voices that found a hit.
 
@@ -363,6 +329,48 @@ class Evidence:
     pairs: int
     shared: Mapping[str, str]
     differing: Mapping[str, tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One neighbour.
+
+    Attributes:
+        id: public id of the item.
+        score: higher is nearer: cosine in [-1, 1], or what the ranking counts.
+        patient: pseudonym, ``""`` where the id is missing or shared by strangers.
+        more: further items of the same study, or patient, among those looked at.
+        match: of a volume whose slices are known, the one that is most like the query.
+        voices: which spaces and words found it, at which place of their own lists.
+        snippet: the words around those that were looked up.
+        pairs: of late interaction the parts of query and study that are most alike, best first.
+        evidence: what speaks for it, where that was asked for.
+    """
+
+    id: str
+    score: float
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uid: str
+    frame_number: int | None
+    kind: str
+    modality: str
+    body_part: str
+    view: str
+    description: str
+    patient: str
+    sex: str
+    age_years: float | None
+    study_date: str
+    role: str
+    flags: tuple[str, ...]
+    labels: Mapping[str, tuple[str, ...]]
+    more: int = 0
+    match: SliceMatch | None = None
+    voices: tuple[VoiceRank, ...] = ()
+    snippet: str = ""
+    pairs: tuple[PairMatch, ...] = ()
+    evidence: Evidence | None = None
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from transformers import AutoImageProcessor, AutoModel, CLIPConfig, CLIPModel
 
 from api.service import ingest, search
 from api.service import models as service
+from indexer.asking import SearchRequest, like
 from indexer.config import Settings
 from indexer.encoders.backbone import Backbone
 from indexer.encoders.contract import EncoderContext
@@ -30,7 +31,6 @@ from indexer.errors import LicenceError, WeightsError
 from indexer.library import Library
 from indexer.phantoms import abdomen_ct, radiograph, write_cohort
 from indexer.registry import make_encoder
-from indexer.search import SearchRequest
 from indexer.types import ImagePixels, VolumePixels
 
 NAMES = list(ALL_BACKBONES)
@@ -389,7 +389,7 @@ def test_a_library_is_filled_and_searched(models: Path, tmp_path: Path) -> None:
         done = ingest.index(library, ingest.IndexRequest([tmp_path / "studies"]), settings)
         assert done.items >= 5
         file = next(path for path in (tmp_path / "studies").rglob("*.dcm"))
-        found = search.search(library, SearchRequest(image=file, k=3), settings)
+        found = search.search(library, SearchRequest(like(file=file), k=3), settings)
         assert found.encoder == name
         assert len(found.hits) == 3
 

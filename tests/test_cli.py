@@ -26,10 +26,10 @@ from api.cli.main import app
 from api.service import library as service
 from api.service import search as searching
 from indexer import __version__
+from indexer.asking import SearchRequest, like
 from indexer.config import Settings
 from indexer.library import Library
 from indexer.phantoms import Kind
-from indexer.search import SearchRequest
 from indexer.types import Outcome
 
 COMMANDS = sorted(get_command(app).commands)  # type: ignore[attr-defined]
@@ -217,7 +217,7 @@ def test_search_prints_the_service_s_answer(indexed: Indexed, tmp_path: Path) ->
     for hit in found["hits"]:
         assert {"id", "study_instance_uid", "score"} <= set(hit)
     with Library.open(indexed.library) as library:
-        asked = SearchRequest(uid=uid, k=3)
+        asked = SearchRequest(like(uid=uid), k=3)
         expected = searching.search(library, asked, Settings())
     assert [h["id"] for h in found["hits"]] == [h.id for h in expected.hits]
     assert [h["score"] for h in found["hits"]] == [h.score for h in expected.hits]

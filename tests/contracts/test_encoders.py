@@ -18,6 +18,7 @@ from tiny_backbones import BACKBONES
 from tiny_models import WRITERS, shared_models
 
 from api.service import ingest, search
+from indexer.asking import SearchRequest, like
 from indexer.config import Settings
 from indexer.encoders.cards import CARDS
 from indexer.encoders.contract import (
@@ -37,7 +38,6 @@ from indexer.registry import (
     recipes_of,
     store_names,
 )
-from indexer.search import SearchRequest
 from indexer.types import Frame, ImagePixels, Pixels, VolumePixels, Window
 
 ENCODERS = [n for n in encoder_names() if n in WRITERS or n not in CARDS] + list(BACKBONES)
@@ -376,7 +376,7 @@ def test_a_third_party_encoder_and_store_serve_a_library(install: Install, tmp_p
         done = ingest.index(library, ingest.IndexRequest([pictures]), Settings(workers=1))
         assert done.items == 3
         assert "four numbers only" in done.notes
-        answer = search.search(library, SearchRequest(image=dark), Settings())
+        answer = search.search(library, SearchRequest(like(file=dark)), Settings())
         assert (answer.encoder, answer.notice) == ("corners", "four numbers only")
         near, far = (
             np.array(v) / np.linalg.norm(v) for v in ([0, 0, 0, 250, 1], [250, 200, 0, 0, 1])
@@ -386,9 +386,9 @@ def test_a_third_party_encoder_and_store_serve_a_library(install: Install, tmp_p
             [query @ near, query @ far], abs=1e-3
         )
         assert type(make_store("counting", 5)).searches > 0
-        texture = SearchRequest(image=bright, encoder="texture")
+        texture = SearchRequest(like(file=bright), encoder="texture")
         assert search.search(library, texture, Settings()).encoder == "texture"
-        assert search.search(library, SearchRequest(image=other), Settings()).hits
+        assert search.search(library, SearchRequest(like(file=other)), Settings()).hits
 
 
 def test_the_package_of_the_documentation_can_be_installed_and_used(
@@ -414,7 +414,7 @@ def test_the_package_of_the_documentation_can_be_installed_and_used(
         assert (
             ingest.index(library, ingest.IndexRequest([pictures]), Settings(workers=1)).items == 3
         )
-        answer = search.search(library, SearchRequest(image=dark), Settings())
+        answer = search.search(library, SearchRequest(like(file=dark)), Settings())
         assert (answer.encoder, answer.notice) == ("quarters", "five numbers, an example")
         assert answer.hits[0].score > 0.99 > answer.hits[1].score
 
@@ -430,9 +430,9 @@ def test_what_the_first_encoder_cannot_take_goes_to_the_next(
     with Library.create(tmp_path / "library", encoders=("corners", "texture")) as library:
         done = ingest.index(library, ingest.IndexRequest([volumes]), Settings(workers=1))
         assert done.items == 2
-        answer = search.search(library, SearchRequest(image=volumes / "a.nii"), Settings())
+        answer = search.search(library, SearchRequest(like(file=volumes / "a.nii")), Settings())
         assert answer.encoder == "texture"
-        by_uid = SearchRequest(uid=answer.hits[0].id)
+        by_uid = SearchRequest(like(uid=answer.hits[0].id))
         assert search.search(library, by_uid, Settings()).encoder == "texture"
 
 
