@@ -28,6 +28,7 @@ class Settings(BaseSettings):
         device: where networks run: cpu, cuda, cuda:1, or auto.
         precision: of their arithmetic: float32, bfloat16, or auto (bfloat16 on a GPU alone).
         compile: whether networks are compiled before they run.
+        index_recall: recall@10 against exact search that an approximate index has to reach.
         mirror: URL of a server laid out like the hub that weights come from.
     """
 
@@ -43,6 +44,7 @@ class Settings(BaseSettings):
     device: str = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     compile: bool = False
+    index_recall: float = Field(default=0.98, gt=0, le=1)
     mirror: str = ""
 
     @property

@@ -18,6 +18,7 @@ SyntopyError
 │       └── LicenceError     a licence needs a consent that was not given
 ├── StoreError
 │   ├── IndexCorruptError
+│   ├── IndexMemoryError     too little memory to build an index
 │   └── VectorError         NaN, zero or wrong dimension
 └── QueryError
     ├── FilterError         with the place in the expression
@@ -149,6 +150,12 @@ class IndexCorruptError(StoreError):
     """An index file is damaged or belongs to another space."""
 
     code = "index_corrupt"
+
+
+class IndexMemoryError(StoreError):
+    """There is too little memory to build an index; the message says how much is needed."""
+
+    code = "index_memory"
 
 
 class VectorError(StoreError):

@@ -190,7 +190,7 @@ def _space_voice(view: View, stores: OpenStores, library: Library, query: Query)
             "for it or not embedded yet, cannot be found by it"
         )
     stats = opened.store.stats()
-    exact = stats.recall == 1.0
+    exact = stats.exact
     use = SpaceUse(
         encoder=space.encoder,
         notice=space.notice,

@@ -313,7 +313,7 @@ def test_verify_is_code_two_until_it_was_repaired(copy: Library) -> None:
         "files": 537,
         "findings": [],
     }
-    snapshot = next(copy.index_folder.glob("*.index"))
+    snapshot = next(copy.index_folder.glob("*.rows"))
     snapshot.write_bytes(b"damaged")
     found = answer("verify", "-L", copy.path, code=2)
     assert [f["check"] for f in found["findings"]] == ["index"]
@@ -329,7 +329,7 @@ def test_verify_is_code_two_until_it_was_repaired(copy: Library) -> None:
 def test_a_damaged_index_is_said_and_answers_all_the_same(copy: Library, indexed: Indexed) -> None:
     asked = ["search", "-L", copy.path, "--uid", chest(indexed)]
     before = answer(*asked)["hits"]
-    next(copy.index_folder.glob("*.index")).write_bytes(b"damaged")
+    next(copy.index_folder.glob("*.rows")).write_bytes(b"damaged")
     after = answer(*asked)
     assert after["hits"] == before
     assert "the index file was damaged and is rebuilt from the catalog" in after["notes"]

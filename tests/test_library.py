@@ -54,7 +54,8 @@ from indexer.errors import (
 )
 from indexer.library import Library
 from indexer.phantoms import Kind, PhantomStudy, Trait
-from indexer.projection import open_projection, save_projection
+from indexer.projection import open_projection
+from indexer.saving import save_all, save_projection
 from indexer.types import Outcome
 from indexer.verify import VerifyReport, verify
 
@@ -149,6 +150,11 @@ def test_an_empty_folder_will_do_and_a_full_one_will_not(tmp_path: Path) -> None
     [
         ({"phi": "all"}, "'pseudonym' or 'keep', not 'all'"),
         ({"store": "nosuch"}, "no store 'nosuch'; there are: exact, faiss"),
+        (
+            {"store": "faiss:nosuch"},
+            "no kind of index 'faiss:nosuch'; there are: faiss, faiss:auto",
+        ),
+        ({"store": "exact:flat"}, "'exact' has no kinds"),
         ({"encoders": ("texture", "nosuch")}, "unknown encoder nosuch; there are: .*texture"),
         ({"encoders": ()}, r"none given"),
     ],
@@ -341,7 +347,7 @@ def test_migrations_make_the_tables_that_the_code_describes(tmp_path: Path) -> N
 
 
 def snapshot(library: Library) -> Path:
-    return next(library.index_folder.glob("*.index"))
+    return next(library.index_folder.glob("*.rows"))
 
 
 def drop_index(library: Library) -> None:
@@ -415,8 +421,8 @@ def test_what_is_added_later_tops_the_index_up(
     assert topped.high_water > before.high_water
     with copy.writing():
         save_projection(copy, space)
-    assert snapshot(copy) != old, "a new snapshot takes the place of the old one"
-    assert not old.exists()
+    assert old.exists(), "what is there is not written again"
+    assert len(list(copy.index_folder.glob("*.rows"))) == 2
     assert open_projection(copy, space).high_water == topped.high_water
 
 
@@ -491,18 +497,20 @@ def test_a_store_without_snapshots_is_filled_anew_each_time(
         assert [i for i, _ in answers(exact, indexed)] == [i for i, _ in before]
         assert "index" not in notes(exact, indexed)
         with exact.writing():
-            save_projection(exact, exact.spaces()[0])
+            save_all(exact)
         assert not exact.index_folder.exists()
         assert verify(exact).clean
 
 
 def test_a_writer_that_was_killed_leaves_no_index_behind_for_good(copy: Library) -> None:
-    left = copy.index_folder / f".space-{copy.spaces()[0].id}-7-0.index.12345"
-    left.write_bytes(b"half an index")
+    space = copy.spaces()[0].id
+    left = [f".space-{space}.faiss.0123.rows", f"space-{space}-7-0.index", f"space-{space}.json"]
+    for name in left:  # the last two are of earlier versions
+        (copy.index_folder / name).write_bytes(b"half an index")
     drop_snapshot(copy)
     with copy.writing():
-        save_projection(copy, copy.spaces()[0])
-    assert not left.exists()
+        save_all(copy)
+    assert not set(left) & {path.name for path in copy.index_folder.iterdir()}
 
 
 # -- verify ---------------------------------------------------------------------------------------

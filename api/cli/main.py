@@ -14,6 +14,7 @@ from api.cli.library import info, init, remove, verify
 from api.cli.models import app as models
 from api.cli.models import route
 from api.cli.regions import regions
+from api.cli.reindex import reindex
 from api.cli.reports import reports
 from api.cli.search import search, show
 from indexer import __version__
@@ -44,7 +45,7 @@ def main(
     """Take the options that go before the command."""
 
 
-for command in (
+commands = (
     init,
     index,
     search,
@@ -55,9 +56,11 @@ for command in (
     rejected,
     remove,
     verify,
+    reindex,
     route,
     demo,
-):
+)
+for command in commands:
     app.command()(command)
 app.add_typer(models)
 app.add_typer(evaluate)
