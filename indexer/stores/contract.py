@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -17,12 +17,28 @@ NO_ID = -1
 
 @dataclass(frozen=True)
 class StoreStats:
-    """What a store says of itself; ``recall`` is recall@10 against exact search, 1.0 if exact."""
+    """What a store says of itself.
+
+    Attributes:
+        kind: what answers: ``"exact"``, ``"faiss:hnsw"``, ``"qdrant"``.
+        count: vectors held.
+        bytes: what they take.
+        recall, recall_100: recall@10 and @100 against exact search; 1.0 if exact.
+        exact: whether every candidate is compared, so that nothing can be missed.
+        target: recall that was aimed for.
+        reason: why this kind, in a sentence; may be empty.
+        parameters: of the search, by name.
+    """
 
     kind: str
     count: int
     bytes: int
     recall: float
+    recall_100: float = 1.0
+    exact: bool = True
+    target: float = 1.0
+    reason: str = ""
+    parameters: Mapping[str, float] = field(default_factory=dict)
 
 
 class VectorStore(Protocol):
@@ -63,25 +79,53 @@ class VectorStore(Protocol):
         """Kind, size and recall."""
 
 
-@runtime_checkable
-class SnapshotStore(Protocol):
-    """A store that can be written to one file and read back faster than it is rebuilt."""
+@dataclass(frozen=True)
+class Place:
+    """Which vectors of which library: a remote store names its collections by these.
 
-    def snapshot(self, path: Path) -> None:
-        """Write everything to ``path``."""
+    Attributes:
+        library: id of the library.
+        encoder, weights, preprocessing: identity of the space.
+        layer: ``"space"`` for items, ``"slices"`` for slices of volumes.
+        dim: length of a vector.
+    """
+
+    library: str
+    encoder: str
+    weights: str
+    preprocessing: str
+    layer: str
+    dim: int
+
+
+@runtime_checkable
+class RemoteStore(VectorStore, Protocol):
+    """A store whose vectors live in a server that outlasts the process.
+
+    Contract, beyond that of a vector store:
+        - a writer brings it up to the catalog (`indexer.mirror`) and keeps a `SyncMark` of how far
+          it got; the mark is written only after the server has confirmed, so it never says more
+          than the server holds. Upserts and deletions may be repeated.
+        - readers lay over it in memory what the catalog has beyond the mark (`Overlay`).
+        - every call may raise StoreUnavailableError; nothing is half done in the process then.
+    """
 
     @classmethod
-    def restore(cls, path: Path, dim: int) -> Self:
-        """Read a snapshot; IndexCorruptError if it is damaged or of another dimension."""
-
-
-@runtime_checkable
-class AppendableStore(SnapshotStore, Protocol):
-    """A store whose file can grow without being loaded: the writer then holds no index."""
+    def check_spec(cls, spec: str) -> None:
+        """ConfigError if a spec such as ``qdrant://host:6333/name`` cannot be understood."""
 
     @classmethod
-    def append(cls, path: Path, dim: int, ids: ItemIds, vectors: Embeddings) -> None:
-        """Add vectors of ids that are not in the file yet; an absent file is begun."""
+    def connect(cls, spec: str, place: Place) -> Self:
+        """Reach the server. Nothing is made there; what is not there counts as empty."""
+
+    def prepare(self) -> None:
+        """Make what `upsert` needs (collection, payload indexes), if it is not there."""
+
+    def drop(self) -> None:
+        """Delete everything that is held for this place."""
+
+    def close(self) -> None:
+        """Let go of connections."""
 
 
 def checked(ids: ItemIds, vectors: Embeddings, dim: int) -> tuple[ItemIds, Embeddings]:
