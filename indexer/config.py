@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from platformdirs import user_data_path
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from indexer.errors import ConfigError
@@ -29,6 +29,7 @@ class Settings(BaseSettings):
         precision: of their arithmetic: float32, bfloat16, or auto (bfloat16 on a GPU alone).
         compile: whether networks are compiled before they run.
         mirror: URL of a server laid out like the hub that weights come from.
+        qdrant_api_key: for libraries whose vectors a Qdrant server holds; it stands nowhere else.
     """
 
     model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True)
@@ -44,6 +45,7 @@ class Settings(BaseSettings):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     compile: bool = False
     mirror: str = ""
+    qdrant_api_key: SecretStr = SecretStr("")
 
     @property
     def worker_count(self) -> int:

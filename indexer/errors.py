@@ -18,6 +18,7 @@ SyntopyError
 │       └── LicenceError     a licence needs a consent that was not given
 ├── StoreError
 │   ├── IndexCorruptError
+│   ├── StoreUnavailableError  a server of vectors does not answer
 │   └── VectorError         NaN, zero or wrong dimension
 └── QueryError
     ├── FilterError         with the place in the expression
@@ -149,6 +150,12 @@ class IndexCorruptError(StoreError):
     """An index file is damaged or belongs to another space."""
 
     code = "index_corrupt"
+
+
+class StoreUnavailableError(StoreError):
+    """A server of vectors does not answer; what it has confirmed is kept."""
+
+    code = "store_unavailable"
 
 
 class VectorError(StoreError):

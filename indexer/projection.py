@@ -26,7 +26,12 @@ from indexer.catalog.tables import EmbeddingRow, SliceRow, Space
 from indexer.errors import IndexCorruptError, LibraryCorruptError, StorageFullError
 from indexer.library import Library, SpaceInfo
 from indexer.registry import make_store, store_class
-from indexer.stores.contract import AppendableStore, SnapshotStore, VectorStore
+from indexer.stores.contract import (
+    AppendableStore,
+    SnapshotStore,
+    VectorStore,
+    renormalised,
+)
 from indexer.types import Embeddings, ItemIds
 
 _BATCH = 20_000
@@ -274,13 +279,6 @@ def stored_vectors(blobs: Sequence[bytes], dim: int) -> tuple[np.ndarray, np.nda
     finite = np.isfinite(vectors).all(axis=1)
     lengths = np.linalg.norm(np.where(finite[:, None], vectors, 0).astype(np.float32), axis=1)
     return vectors, np.abs(lengths - 1) < _UNIT
-
-
-def renormalised(vectors: np.ndarray) -> Embeddings:
-    """Stored float16 rows as float32 unit rows: the rounding is taken back out of the length."""
-    wide = vectors.astype(np.float32)
-    wide /= np.linalg.norm(wide, axis=1, keepdims=True)
-    return wide
 
 
 def catalog_ids(db: Connection, space_id: int, layer: Layer = ITEMS) -> ItemIds:

@@ -26,10 +26,10 @@ from indexer.encoders.contract import TextEncoder
 from indexer.errors import ConfigError, ItemNotFoundError, QueryError
 from indexer.hits import describe_items
 from indexer.library import Library, SpaceInfo
-from indexer.projection import renormalised
 from indexer.reading.drafts import InstanceDraft, ItemDraft, ReadOptions
 from indexer.registry import make_encoder, usable_encoder
 from indexer.slices import SliceSet, slices_of, volume_slices
+from indexer.stores.contract import renormalised
 from indexer.types import Embeddings, EncoderSpec, Flag, Hit, Role
 
 

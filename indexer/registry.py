@@ -39,6 +39,8 @@ BACKBONE = "indexer.encoders.backbone:Backbone"
 STORES = {
     "exact": "indexer.stores.exact:ExactStore",
     "faiss": "indexer.stores.faiss_flat:FaissFlatStore",
+    "qdrant": "indexer.stores.qdrant:QdrantStore",
+    "qdrant+local": "indexer.stores.qdrant:QdrantStore",
 }
 
 

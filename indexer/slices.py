@@ -26,12 +26,11 @@ from indexer.projection import (
     SLICES,
     embeddings,
     open_projection,
-    renormalised,
     sound_vectors,
 )
 from indexer.reading.drafts import ItemDraft
 from indexer.registry import make_store
-from indexer.stores.contract import VectorStore
+from indexer.stores.contract import VectorStore, renormalised
 from indexer.types import Embedding, Embeddings, ItemIds, SliceMatch
 
 Numbers = Int64[np.ndarray, " rows"]

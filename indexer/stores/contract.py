@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -128,6 +129,27 @@ class RemoteStore(VectorStore, Protocol):
         """Let go of connections."""
 
 
+@runtime_checkable
+class SnapshotStore(Protocol):
+    """A store that can be written to one file and read back faster than it is rebuilt."""
+
+    def snapshot(self, path: Path) -> None:
+        """Write everything to ``path``."""
+
+    @classmethod
+    def restore(cls, path: Path, dim: int) -> Self:
+        """Read a snapshot; IndexCorruptError if it is damaged or of another dimension."""
+
+
+@runtime_checkable
+class AppendableStore(SnapshotStore, Protocol):
+    """A store whose file can grow without being loaded: the writer then holds no index."""
+
+    @classmethod
+    def append(cls, path: Path, dim: int, ids: ItemIds, vectors: Embeddings) -> None:
+        """Add vectors of ids that are not in the file yet; an absent file is begun."""
+
+
 def checked(ids: ItemIds, vectors: Embeddings, dim: int) -> tuple[ItemIds, Embeddings]:
     """Validate a batch for `upsert`; of an id given twice the last vector counts.
 
@@ -159,3 +181,10 @@ def checked_queries(vectors: Embeddings, dim: int) -> Embeddings:
     if len(vectors) and not np.abs(vectors).max(axis=1).all():
         raise VectorError("a vector is all zero")
     return vectors
+
+
+def renormalised(vectors: np.ndarray) -> Embeddings:
+    """Stored float16 rows as float32 unit rows: the rounding is taken back out of the length."""
+    wide = vectors.astype(np.float32)
+    wide /= np.linalg.norm(wide, axis=1, keepdims=True)
+    return wide

@@ -1,4 +1,4 @@
-"""A store, and over it in memory what it does not hold yet: nobody waits for a server to catch up."""
+"""A store, and over it in memory what it does not hold yet: no one waits for a server."""
 
 from __future__ import annotations
 
