@@ -24,6 +24,7 @@ from threadpoolctl import threadpool_limits
 
 from indexer.catalog.database import reading, transaction
 from indexer.catalog.tables import Instance, Job, LedgerRow, Series, now
+from indexer.catalog.words import purge_words
 from indexer.catalog.writer import (
     CatalogWriter,
     SeriesChangedError,
@@ -198,6 +199,8 @@ class _Ingest:
         self._discovering = False
         for space in self._spaces:
             save_projection(self._library, space)
+        with transaction(self._library.engine) as db:
+            purge_words(db)
         self._end_job(job, "stopped" if self._summary.stopped else "done")
         self._show(force=True)
         return self._summary

@@ -59,6 +59,7 @@ from indexer.types import Outcome
 from indexer.verify import VerifyReport, verify
 
 SETTINGS = Settings(workers=1)
+FULL_TEXT = {"words", *(f"words_{n}" for n in ("data", "idx", "content", "docsize", "config"))}
 
 
 def index(library: Library, *paths: Path) -> ingest.IngestSummary:
@@ -325,7 +326,13 @@ def test_the_newest_migration_is_the_one_the_code_expects() -> None:
 def test_migrations_make_the_tables_that_the_code_describes(tmp_path: Path) -> None:
     with Library.create(tmp_path / "library") as library, library.engine.connect() as connection:
         context = MigrationContext.configure(
-            connection, opts={"compare_type": True, "render_as_batch": True}
+            connection,
+            opts={
+                "compare_type": True,
+                "render_as_batch": True,
+                # A virtual table, and the tables that SQLite keeps for it.
+                "include_name": lambda name, kind, _: kind != "table" or name not in FULL_TEXT,
+            },
         )
         assert compare_metadata(context, Base.metadata) == []
 
