@@ -57,7 +57,7 @@ def test_a_vector_is_its_own_nearest(store: VectorStore) -> None:
     assert found[:, 0].tolist() == list(range(50))
     np.testing.assert_allclose(scores[:, 0], 1, atol=1e-5)
     assert (np.diff(scores, axis=1) <= 0).all(), "nearest first"
-    np.testing.assert_allclose(scores, np.take_along_axis(vectors @ vectors.T, found, 1), atol=1e-5)
+    np.testing.assert_allclose(scores, np.take_along_axis(vectors @ vectors.T, found, 1), atol=1e-3)
 
 
 def test_equal_scores_come_by_id(store: VectorStore) -> None:
