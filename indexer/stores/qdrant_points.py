@@ -75,9 +75,13 @@ class Points:
         """Replace the payloads of these points; of those that are not there nothing is said."""
         pairs = list(payloads.items())
         for start in range(0, len(pairs), _MOST_POINTS):
+            # By a filter: named as points, those that are not there would be an error.
             operations = [
                 models.OverwritePayloadOperation(
-                    overwrite_payload=models.SetPayload(payload=dict(payload), points=[i])
+                    overwrite_payload=models.SetPayload(
+                        payload=dict(payload),
+                        filter=models.Filter(must=[models.HasIdCondition(has_id=[i])]),
+                    )
                 )
                 for i, payload in pairs[start : start + _MOST_POINTS]
             ]

@@ -5,6 +5,7 @@ What is asked again must do no harm when it was done already: reads, upserts by 
 
 from __future__ import annotations
 
+import atexit
 import os
 import random
 import threading
@@ -207,6 +208,13 @@ def release(server: Server) -> None:
             return
         _OPEN.pop(_place(server.spec), None)
         server.close()
+
+
+@atexit.register
+def _close_all() -> None:
+    for server in _OPEN.values():
+        server.close()
+    _OPEN.clear()
 
 
 def _place(spec: QdrantSpec) -> tuple[object, ...]:
