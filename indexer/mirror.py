@@ -310,7 +310,7 @@ class _Sync:
         return int(self._db.execute(query).scalar() or 0)
 
     def _write_mark(self, high_water: int, revision: int, count: int) -> None:
-        mark = SyncMark(high_water, self._generation, revision, count)
+        mark = SyncMark(high_water, self._generation, count=count, revision=revision)
         write_mark(self._library, self._space, self._layer, mark)
 
     def _tell(self, more: int) -> None:

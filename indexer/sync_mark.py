@@ -20,14 +20,14 @@ class SyncMark:
     Attributes:
         high_water: every vector up to this ``seq`` is there.
         generation: of the space; what was deleted up to then is not there.
-        revision: changes of studies up to this one are in the payloads.
         count: vectors that are there.
+        revision: changes of studies up to this one are in the payloads.
     """
 
     high_water: int
     generation: int
-    revision: int
     count: int
+    revision: int = 0
 
 
 def read_mark(library: Library, space: SpaceInfo, layer: Layer) -> SyncMark | None:
