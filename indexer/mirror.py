@@ -19,7 +19,7 @@ from indexer.catalog.tables import EmbeddingRow, Item, Series, SliceRow, Space, 
 from indexer.errors import LibraryCorruptError, StoreError
 from indexer.library import Library, SpaceInfo
 from indexer.payload import payloads, slice_uid
-from indexer.projection import SLICES, Layer, catalog_count, embeddings, stored_vectors
+from indexer.projection import ITEMS, SLICES, Layer, catalog_count, embeddings, stored_vectors
 from indexer.stores.contract import RemoteStore, renormalised
 from indexer.sync_mark import SyncMark, read_mark, write_mark
 from indexer.types import Embeddings, ItemIds
@@ -108,6 +108,16 @@ def sync(
         run = _Sync(library, db, space, layer, store)
         run.on_progress, run.stop = on_progress, stop
         return run.run()
+
+
+def is_current(library: Library, db: Connection, space: SpaceInfo, layer: Layer = ITEMS) -> bool:
+    """Whether a server holds all that the catalog says, so that its own filters may be used."""
+    mark, table = read_mark(library, space, layer), layer.table
+    if mark is None or mark.revision != newest_revision(db):
+        return False
+    generation = db.execute(select(Space.generation).where(Space.id == space.id)).scalar_one()
+    newest = db.execute(select(func.max(table.seq)).where(table.space_id == space.id)).scalar()
+    return mark.generation == generation and mark.high_water == (newest or 0)
 
 
 def newest_revision(db: Connection) -> int:

@@ -46,6 +46,10 @@ class Mirrored:
     def sync(self, **options: Any) -> mirror.SyncReport:
         return sync(self.library, self.space, ITEMS, self.store, **options)
 
+    def is_current(self) -> bool:
+        with reading(self.library.engine) as db:
+            return mirror.is_current(self.library, db, self.space)
+
     def in_catalog(self) -> list[int]:
         with reading(self.library.engine) as db:
             return catalog_ids(db, self.space.id).tolist()
@@ -106,7 +110,9 @@ def test_what_changes_of_a_study_changes_its_payloads_alone(mirrored: Mirrored) 
         study, other = db.execute(select(Study.id).limit(2)).scalars().all()
         db.execute(update(Study).where(Study.id == study).values(split="Prüfung", age_years=11.5))
         db.execute(insert(Label).values(study_id=other, name="Grade", value="III"))
+    assert not mirrored.is_current()
     report = mirrored.sync()
+    assert mirrored.is_current()
     assert 0 < report.changed < report.count
     assert report.added == 0
     for expression in ("split=prüfung and age=11.5", "label:grade=iii", "label:grade!=II"):

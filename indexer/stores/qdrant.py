@@ -6,8 +6,8 @@ from the vectors it holds, so that scores are those of every other store and tie
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
@@ -15,7 +15,6 @@ import numpy as np
 from indexer.errors import StoreError
 from indexer.filter_tree import Filter
 from indexer.stores.contract import (
-    NO_ID,
     Place,
     StoreStats,
     checked,
@@ -24,29 +23,17 @@ from indexer.stores.contract import (
 from indexer.stores.qdrant_collection import Collection
 from indexer.stores.qdrant_filter import leaves, qdrant_filter, server_can
 from indexer.stores.qdrant_points import PAGE, Payload, Points
-from indexer.stores.qdrant_server import QdrantClient, Server, models, open_server, release
+from indexer.stores.qdrant_search import MARGIN, Plan, Search, nothing
+from indexer.stores.qdrant_server import Server, models, open_server, release
 from indexer.stores.qdrant_spec import QdrantSpec, read_spec
 from indexer.types import Embeddings, ItemIds, Scores
 
-_MARGIN = 16
-"""Neighbours fetched beyond k, so that ties at the k-th place are settled by id, not by chance."""
 _EXACT_BELOW = 20_000
 """Candidates that are compared one by one: that costs no more than walking a graph of them."""
 _NAMED = 20_000
 """Ids that a filter names, where the store can choose: so many are sent with every query."""
-_QUERIES, _QUERIES_WITH_FILTER = 32, 4
-"""In one request."""
-_ARITHMETIC = 1e-5
-"""By how much sums in single precision may differ from sums in double."""
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """How one search is to be done by the server."""
-
-    where: models.Filter | None
-    exact: bool
-    acorn: bool = False
+_COUNT_AGAIN = 60.0
+"""Seconds."""
 
 
 class QdrantStore:
@@ -63,7 +50,9 @@ class QdrantStore:
         self._server, self._spec, self._place = server, spec, place
         self._collection = Collection(server, spec, place, number)
         self._points = Points(server, self._collection, place.dim)
+        self._search = Search(server, self._points, spec.quantization)
         self._closed = False
+        self._counted: tuple[float | None, int] = (None, 0)
 
     @classmethod
     def check_spec(cls, spec: str) -> None:
@@ -152,6 +141,7 @@ class QdrantStore:
         if self._points.state is None:
             self.prepare()
         self._points.upsert(ids.tolist(), vectors, by_id)
+        self._counted = (None, 0)
 
     def set_payloads(self, ids: ItemIds, payloads: Sequence[Payload]) -> None:
         """Replace the payloads of points; of those that are not there nothing is said."""
@@ -162,6 +152,7 @@ class QdrantStore:
         """Forget these ids; a point goes with the last of its vectors."""
         if self._points.state is not None:
             self._points.delete(np.asarray(ids, np.int64).tolist())
+            self._counted = (None, 0)
 
     # -- searching ------------------------------------------------------------------------------
 
@@ -171,19 +162,19 @@ class QdrantStore:
         """The k nearest of each query among ``allowed`` (all, where None)."""
         queries = checked_queries(queries, self.dim)
         if k <= 0 or not len(queries) or self._points.state is None:
-            return _nothing(len(queries))
+            return nothing(len(queries))
         if allowed is None:
-            exact = self._spec.exact or self.count() <= _EXACT_BELOW
-            return self._nearest(queries, k, _Plan(None, exact))
+            exact = self._spec.exact or self._size() <= _EXACT_BELOW
+            return self._search.nearest(queries, k, Plan(None, exact))
         allowed = np.unique(np.asarray(allowed, np.int64))
         if not len(allowed):
-            return _nothing(len(queries))
+            return nothing(len(queries))
         if len(allowed) > _NAMED and not self._spec.exact:
             found = self._nearest_among(queries, k, allowed)
             if found is not None:
                 return found
         named = models.HasIdCondition(has_id=list(allowed.tolist()))
-        return self._nearest(queries, k, _Plan(models.Filter(must=[named]), exact=True))
+        return self._search.nearest(queries, k, Plan(models.Filter(must=[named]), exact=True))
 
     def search_where(
         self, queries: Embeddings, k: int, tree: Filter, excluded: ItemIds | None = None
@@ -205,107 +196,35 @@ class QdrantStore:
         if not server_can(tree):
             return None
         if k <= 0 or not len(queries) or self._points.state is None:
-            return _nothing(len(queries))
+            return nothing(len(queries))
         where = qdrant_filter(tree)
         if excluded is not None and len(excluded):
             named = models.HasIdCondition(has_id=list(np.unique(excluded).tolist()))
             where = models.Filter(must=where.must, must_not=[named])
-        exact = self._spec.exact or self._points.count(where) <= _EXACT_BELOW
+        exact = self._spec.exact or self._points.count(where, exact=False) <= _EXACT_BELOW
         several = len({leaf.field for leaf in leaves(tree)}) > 1
-        return self._nearest(queries, k, _Plan(where, exact, acorn=several))
+        return self._search.nearest(queries, k, Plan(where, exact, acorn=several))
+
+    def _size(self) -> int:
+        """How many vectors there are, or were a minute ago: counting many takes long."""
+        at, size = self._counted
+        if at is None or time.monotonic() - at > _COUNT_AGAIN:
+            self._counted = (time.monotonic(), size := self.count())
+        return size
 
     def _nearest_among(
         self, queries: Embeddings, k: int, allowed: ItemIds
     ) -> tuple[ItemIds, Scores] | None:
         """The k nearest among many ids, out of the nearest of all; None if these hold too few."""
-        wide = int(1.5 * k * self.count() / len(allowed)) + 4 * _MARGIN
+        wide = int(1.5 * k * self._size() / len(allowed)) + 4 * MARGIN
         if wide > PAGE:
             return None
-        ids, scores = self._nearest(queries, wide, _Plan(None, exact=False))
+        ids, scores = self._search.nearest(queries, wide, Plan(None, exact=False))
         passed = np.isin(ids, allowed)
         if (passed.sum(axis=1) < k).any():
             return None
         rows = [(i[p][:k], s[p][:k]) for i, s, p in zip(ids, scores, passed, strict=True)]
         return np.stack([i for i, _ in rows]), np.stack([s for _, s in rows])
-
-    def _nearest(self, queries: Embeddings, k: int, plan: _Plan) -> tuple[ItemIds, Scores]:
-        """The k nearest of each query by exact scores, looking further until they are settled."""
-        slack = self._slack(queries) if plan.exact else np.full(len(queries), 1e-6)
-        found: list[tuple[ItemIds, Scores]] = [_one_row()] * len(queries)
-        rows = _Rows(self._points)
-        pending, limit = np.arange(len(queries)), k + _MARGIN
-        while len(pending):
-            unsettled = []
-            answers = self._ask(queries[pending], limit, plan)
-            rows.get([ids for ids, _ in answers])
-            for at, (brought, said) in zip(pending.tolist(), answers, strict=True):
-                ids, scores = rows.scores(queries[at], brought)
-                found[at] = ids[:k], scores[:k]
-                # Whatever was not fetched scores no more than the last one fetched, and so much.
-                whole = len(said) < limit
-                if not whole and (len(ids) < k or said[-1] + slack[at] >= scores[k - 1]):
-                    unsettled.append(at)
-            pending, limit = np.array(unsettled, np.int64), 4 * limit
-        return _padded(found)
-
-    def _ask(
-        self, queries: Embeddings, limit: int, plan: _Plan
-    ) -> list[tuple[list[int], list[float]]]:
-        """Ids with the server's own scores, nearest first."""
-        params = None if self._server.local else self._params(limit, plan)
-        requests = [
-            models.QueryRequest(
-                query=query,
-                using=self._collection.vector,
-                filter=plan.where,
-                params=params,
-                limit=limit,
-                with_payload=False,
-                with_vector=False,
-            )
-            for query in queries.tolist()
-        ]
-        name = self._collection.target
-        answers: list[tuple[list[int], list[float]]] = []
-        # A filter may name many ids, which every query would carry.
-        size = _QUERIES if plan.where is None else _QUERIES_WITH_FILTER
-        for start in range(0, len(requests), size):
-            part = requests[start : start + size]
-
-            def ask(
-                client: QdrantClient, part: list[models.QueryRequest] = part
-            ) -> list[models.QueryResponse]:
-                return client.query_batch_points(name, part)
-
-            for answer in self._server.read(ask):
-                points = answer.points
-                answers.append(([int(p.id) for p in points], [p.score for p in points]))
-        return answers
-
-    def _params(self, limit: int, plan: _Plan) -> models.SearchParams:
-        quantized = {"none": None, "int8": 2.0, "binary": 4.0}[self._spec.quantization]
-        if plan.exact:
-            ignored = models.QuantizationSearchParams(ignore=True)
-            return models.SearchParams(exact=True, quantization=ignored)
-        return models.SearchParams(
-            hnsw_ef=min(max(128, 2 * limit), 4096),
-            acorn=models.AcornSearchParams(enable=True) if plan.acorn else None,
-            quantization=None
-            if quantized is None
-            else models.QuantizationSearchParams(rescore=True, oversampling=quantized),
-        )
-
-    def _slack(self, queries: Embeddings) -> Scores:
-        """By how much the server's products can lie below exact cosines, for each query.
-
-        It multiplies the float16 query with vectors whose length the catalog's rounding moved from
-        1; both are bounded. (A server that also sums in float16, as on some ARM processors, is
-        beyond that: neighbours that differ by less may be exchanged there.)
-        """
-        lost = np.linalg.norm(queries - queries.astype(np.float16).astype(np.float32), axis=1)
-        lengths = np.linalg.norm(queries, axis=1)
-        slack: Scores = lost + lengths * (self._points.length_error() + _ARITHMETIC)
-        return slack
 
     # -- reading --------------------------------------------------------------------------------
 
@@ -347,43 +266,3 @@ class QdrantStore:
     def note_recall(self, recall: float) -> None:
         """Write down a recall@10 that was measured."""
         self._points.note("recall", round(recall, 4))
-
-
-class _Rows:
-    """The vectors of one search, fetched once each."""
-
-    def __init__(self, points: Points) -> None:
-        self._points = points
-        self._held: dict[int, np.ndarray] = {}
-
-    def get(self, lists: Sequence[Sequence[int]]) -> None:
-        """Fetch what these lists name and is not here yet."""
-        new = {i for ids in lists for i in ids} - self._held.keys()
-        self._held |= self._points.held(sorted(new))
-
-    def scores(self, query: np.ndarray, ids: Sequence[int]) -> tuple[ItemIds, Scores]:
-        """Those of ``ids`` that are still there, nearest first, ties by id."""
-        here = np.array([i for i in ids if i in self._held], np.int64)
-        if not len(here):
-            return _one_row()
-        rows = np.stack([self._held[i] for i in here.tolist()])
-        scores = (rows.astype(np.float64) @ query.astype(np.float64)).astype(np.float32)
-        order = np.lexsort((here, -scores))
-        return here[order], scores[order]
-
-
-def _one_row() -> tuple[ItemIds, Scores]:
-    return np.empty(0, np.int64), np.empty(0, np.float32)
-
-
-def _nothing(queries: int) -> tuple[ItemIds, Scores]:
-    return np.empty((queries, 0), np.int64), np.empty((queries, 0), np.float32)
-
-
-def _padded(rows: Sequence[tuple[ItemIds, Scores]]) -> tuple[ItemIds, Scores]:
-    width = max((len(ids) for ids, _ in rows), default=0)
-    ids = np.full((len(rows), width), NO_ID, np.int64)
-    scores = np.full((len(rows), width), -np.inf, np.float32)
-    for at, (row, values) in enumerate(rows):
-        ids[at, : len(row)], scores[at, : len(row)] = row, values
-    return ids, scores

@@ -26,6 +26,8 @@ _ROUNDING = 2**-11
 class Points:
     """What `QdrantStore` has in its collection; ``state`` is None where that is not there.
 
+    ``vector`` is what the space's vectors are called.
+
     Args:
         server: where it is.
         collection: which one, and which of its vectors.
@@ -34,13 +36,18 @@ class Points:
 
     def __init__(self, server: Server, collection: Collection, dim: int) -> None:
         self._server, self._collection, self._dim = server, collection, dim
-        self._vector = collection.vector
+        self.vector = collection.vector
         self.state: CollectionState | None = None
+
+    @property
+    def name(self) -> str:
+        """Of the collection, in requests."""
+        return self._collection.target
 
     def look(self) -> None:
         """Ask the server anew what there is."""
         state = self._collection.state()
-        self.state = state if state is not None and self._vector in state.vectors else None
+        self.state = state if state is not None and self.vector in state.vectors else None
 
     # -- writing --------------------------------------------------------------------------------
 
@@ -62,7 +69,7 @@ class Points:
         new = models.PointsList(points=points, update_mode=models.UpdateMode.INSERT_ONLY)
         vectors = models.UpdateVectors(
             points=[
-                models.PointVectors(id=i, vector={self._vector: row})
+                models.PointVectors(id=i, vector={self.vector: row})
                 for i, row in zip(ids, rows.tolist(), strict=True)
             ]
         )
@@ -89,13 +96,13 @@ class Points:
 
     def delete(self, ids: Sequence[int]) -> None:
         """Take these vectors away; a point goes with the last of its vectors."""
-        others = [n for n in (self.state.vectors if self.state else ()) if n != self._vector]
+        others = [n for n in (self.state.vectors if self.state else ()) if n != self.vector]
         used: list[models.Condition] = [models.HasVectorCondition(has_vector=n) for n in others]
         for start in range(0, len(ids), PAGE):
             named: list[models.Condition] = [
                 models.HasIdCondition(has_id=list(ids[start : start + PAGE]))
             ]
-            mine = models.DeleteVectors(vector=[self._vector], filter=models.Filter(must=named))
+            mine = models.DeleteVectors(vector=[self.vector], filter=models.Filter(must=named))
             unused = models.FilterSelector(filter=models.Filter(must=named, must_not=used))
             self._update(
                 models.DeleteVectorsOperation(delete_vectors=mine),
@@ -103,7 +110,7 @@ class Points:
             )
 
     def _update(self, *operations: models.UpdateOperation) -> None:
-        name = self._collection.target
+        name = self.name
 
         def update(client: QdrantClient, seconds: int) -> list[models.UpdateResult]:
             return client.batch_update_points(name, operations, wait=True, timeout=seconds)
@@ -114,24 +121,24 @@ class Points:
 
     def held(self, ids: Sequence[int]) -> dict[int, np.ndarray]:
         """Unit vectors by id, of those ids that are there."""
-        name, found = self._collection.target, dict[int, np.ndarray]()
+        name, found = self.name, dict[int, np.ndarray]()
         size = max(1, min(1000, _REQUEST_BYTES // (_BYTES_A_NUMBER * self._dim)))
         for start in range(0, len(ids), size):
             part = ids[start : start + size]
 
             def retrieve(client: QdrantClient, part: Sequence[int] = part) -> list[models.Record]:
-                return client.retrieve(name, part, with_payload=False, with_vectors=[self._vector])
+                return client.retrieve(name, part, with_payload=False, with_vectors=[self.vector])
 
             for record in self._server.read(retrieve):
-                if isinstance(record.vector, dict) and self._vector in record.vector:
-                    found[int(record.id)] = np.array(record.vector[self._vector], np.float32)
+                if isinstance(record.vector, dict) and self.vector in record.vector:
+                    found[int(record.id)] = np.array(record.vector[self.vector], np.float32)
         if not found:
             return {}
         return dict(zip(found, renormalised(np.stack(list(found.values()))), strict=True))
 
     def known(self, field: str) -> Iterator[tuple[int, object]]:
         """All ids held, ascending, with one field of their payloads (None where it is not)."""
-        name, mine, offset = self._collection.target, self.mine(), None
+        name, mine, offset = self.name, self.mine(), None
         while True:
 
             def scroll(
@@ -151,28 +158,28 @@ class Points:
             if offset is None:
                 return
 
-    def count(self, where: models.Filter | None = None) -> int:
-        """How many vectors there are; with ``where``, of points that pass."""
-        name, mine = self._collection.target, self.mine(where)
+    def count(self, where: models.Filter | None = None, *, exact: bool = True) -> int:
+        """How many vectors there are; with ``where``, of points that pass (``exact``: or about)."""
+        name, mine = self.name, self.mine(where)
         return self._server.read(
-            lambda client: client.count(name, count_filter=mine, exact=True)
+            lambda client: client.count(name, count_filter=mine, exact=exact)
         ).count
 
     def mine(self, where: models.Filter | None = None) -> models.Filter:
         """Passes the points that have the space's vector, and pass ``where``."""
-        has = models.HasVectorCondition(has_vector=self._vector)
+        has = models.HasVectorCondition(has_vector=self.vector)
         return models.Filter(must=[has] if where is None else [has, where])
 
     # -- notes ----------------------------------------------------------------------------------
 
     def noted(self, what: str) -> float | None:
         """A number that was written down about the space."""
-        said = self.state.metadata.get(f"{what} {self._vector}") if self.state else None
+        said = self.state.metadata.get(f"{what} {self.vector}") if self.state else None
         return float(said) if isinstance(said, int | float) else None
 
     def note(self, what: str, value: float) -> None:
         """Write a number down about the space."""
-        self._collection.note({f"{what} {self._vector}": value})
+        self._collection.note({f"{what} {self.vector}": value})
         self.look()
 
     def length_error(self) -> float:
