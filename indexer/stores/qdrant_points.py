@@ -16,7 +16,7 @@ Payload = Mapping[str, Any]
 PAGE = 10_000
 """Ids in one request."""
 _REQUEST_BYTES = 4_000_000
-_BYTES_A_NUMBER = 12
+_BYTES_A_NUMBER = 20
 """Of a request in JSON, where that is longer than in gRPC."""
 _MOST_POINTS = 500
 _ROUNDING = 2**-11
