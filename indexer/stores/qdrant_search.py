@@ -19,6 +19,7 @@ _QUERIES, _QUERIES_WITH_FILTER = 32, 4
 """In one request."""
 _ARITHMETIC = 1e-5
 """By how much sums in single precision may differ from sums in double."""
+_TIE = 1e-6
 _OVERSAMPLING: dict[Quantization, float] = {"int8": 2.0, "binary": 4.0}
 
 
@@ -39,7 +40,7 @@ class Search:
 
     def nearest(self, queries: Embeddings, k: int, plan: Plan) -> tuple[ItemIds, Scores]:
         """The k nearest of each query by exact scores, looking further until they are settled."""
-        slack = self._slack(queries) if plan.exact else np.full(len(queries), 1e-6)
+        slack = self._slack(queries)
         found: list[tuple[ItemIds, Scores]] = [_one_row()] * len(queries)
         rows = _Rows(self._points)
         pending, limit = np.arange(len(queries)), k + MARGIN
@@ -51,11 +52,17 @@ class Search:
             for at, (brought, said) in zip(pending.tolist(), answers, strict=True):
                 ids, scores = rows.scores(queries[at], brought)
                 found[at] = ids[:k], scores[:k]
-                # Whatever was not fetched scores no more than the last one fetched, and so much.
                 whole = len(said) < limit
                 if whole and len(ids) < k and not plan.exact:
                     short.append(at)  # a graph may lose its way among few
-                elif not whole and (len(ids) < k or said[-1] + slack[at] >= scores[k - 1]):
+                elif whole:
+                    continue
+                elif len(ids) < k or _goes_on(
+                    said,
+                    scores[k - 1],
+                    dict(zip(brought, said, strict=True))[int(ids[k - 1])],
+                    slack[at] if plan.exact else None,
+                ):
                     unsettled.append(at)
             pending, limit = np.array(unsettled, np.int64), 4 * limit
         if short:
@@ -123,6 +130,21 @@ class Search:
         lengths = np.linalg.norm(queries, axis=1)
         slack: Scores = lost + lengths * (self._points.length_error() + _ARITHMETIC)
         return slack
+
+
+def _goes_on(said: Sequence[float], score: float, its_said: float, slack: float | None) -> bool:
+    """Whether what was not fetched can be as near as the k-th neighbour.
+
+    Args:
+        said: the server's scores of what was fetched, the last one being the least.
+        score: of the k-th neighbour.
+        its_said: what the server said of it.
+        slack: how far the server's scores lie below others at most; None looks for ties alone,
+            which have one score in the server as well.
+    """
+    if slack is None:
+        return said[-1] + _TIE >= its_said
+    return said[-1] + slack >= score
 
 
 class _Rows:
