@@ -168,7 +168,7 @@ def main() -> None:
         path = folder / f"library-{options.items}"
         if not path.exists():
             with Library.create(path) as library:
-                timed("fill", lambda: fill(library, options.items))  # noqa: B023
+                timed("fill", lambda: fill(library, options.items))
         with Library.open(path) as library:
             measure(library)
 
