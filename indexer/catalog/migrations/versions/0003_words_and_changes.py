@@ -107,9 +107,12 @@ BEGIN
     INSERT INTO study_change (study_id) SELECT id FROM study WHERE patient_id = NEW.id;
 END
 """
+# A removal uses up a revision too, so that the counter alone tells whether anything has changed.
 # The full-text index keeps what it was told until it is merged, hence the purge.
 _ON_REMOVAL = """
 CREATE TRIGGER study_removed AFTER DELETE ON study BEGIN
+    DELETE FROM study_change WHERE study_id = OLD.id;
+    INSERT INTO study_change (study_id) VALUES (OLD.id);
     DELETE FROM study_change WHERE study_id = OLD.id;
     DELETE FROM words WHERE rowid = OLD.id;
     UPDATE words_state SET purge = 1 WHERE purge = 0;
