@@ -173,6 +173,7 @@ _ITEMS = (
     .where(Item.id.in_(_UNDER))
     .order_by(Item.id)
 )
+_THUMBNAIL = select(Thumbnail.webp).where(Thumbnail.item_id == bindparam("item"))
 _VECTORS = (
     select(EmbeddingRow.item_id, EmbeddingRow.vector)
     .where(
@@ -205,8 +206,7 @@ class KnownExample:
                 self._rows = [self._pictured(example.region)]
             best = self._rows[len(self._rows) // 2]
             hit = describe_items(db, [(best.id, 1.0, 0)])[0]
-            picture = select(Thumbnail.webp).where(Thumbnail.item_id == best.id)
-            thumbnail = db.execute(picture).scalar() or b""
+            thumbnail = db.execute(_THUMBNAIL, {"item": best.id}).scalar() or b""
         self.subject = Subject(
             description=described(hit, example, len(self._rows)),
             thumbnail=thumbnail,

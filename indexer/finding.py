@@ -12,12 +12,11 @@ from indexer.catalog.tables import EmbeddingRow, Item
 from indexer.exclusions import among
 from indexer.fusion import reciprocal_ranks
 from indexer.grouping import Group, grouped, spread_out, without_copies
-from indexer.hits import describe_items
 from indexer.library import SpaceInfo
 from indexer.projection import sound_vectors
 from indexer.queries import Query
 from indexer.rankers import KeywordRanker
-from indexer.types import Embeddings, Hit, VoiceRank
+from indexer.types import Embeddings, VoiceRank
 from indexer.voices import View, Voice
 
 _PART = 500
@@ -171,11 +170,12 @@ def vectors_of(db: Connection, space: SpaceInfo, items: Sequence[int]) -> Mappin
     return found
 
 
-def priors_of(view: View, query: Query) -> list[Hit]:
+def priors_of(view: View, query: Query) -> list[tuple[int, float, int]]:
     """Other studies of the query's patients that pass the filter, each by its most similar item.
 
-    By date, those without one last. The score is the cosine in the query's space, 0 where the study
-    has no vector there.
+    Returns:
+        (item, cosine in the query's space, further items of the study); the cosine is 0 where the
+        study has no vector there.
     """
     items = among(view.excluded.priors, view.allowed.ids)
     if not items:
@@ -186,8 +186,4 @@ def priors_of(view: View, query: Query) -> list[Hit]:
         ((item, scores.get(item, 0.0)) for item in items),
         key=lambda pair: (-round(pair[1], 6), pair[0]),
     )
-    groups = grouped(ranked, view.studies(items))
-    priors = describe_items(view.db, [(g.item, g.score, g.more) for g in groups])
-    return sorted(
-        priors, key=lambda hit: (not hit.study_date, hit.study_date, hit.study_instance_uid)
-    )
+    return [(g.item, g.score, g.more) for g in grouped(ranked, view.studies(items))]

@@ -6,12 +6,13 @@ import threading
 from dataclasses import dataclass, field
 
 import numpy as np
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from indexer.catalog.tables import Space
 from indexer.library import Library, SpaceInfo
 from indexer.projection import (
     ITEMS,
+    LAYERS,
     Layer,
     catalog_count,
     catalog_ids,
@@ -19,6 +20,16 @@ from indexer.projection import (
     open_projection,
 )
 from indexer.stores.contract import VectorStore
+
+_MARKS = {
+    layer.name: select(
+        Space.generation,
+        select(func.max(layer.table.seq))
+        .where(layer.table.space_id == bindparam("space"))
+        .scalar_subquery(),
+    ).where(Space.id == bindparam("space"))
+    for layer in LAYERS
+}
 
 
 @dataclass
@@ -75,9 +86,7 @@ class OpenStores:
 
 def _mark(db: Connection, space: SpaceInfo, layer: Layer) -> tuple[int, int]:
     """The deletions that a space has seen, and the newest of its vectors."""
-    table = layer.table
-    newest = select(func.max(table.seq)).where(table.space_id == space.id).scalar_subquery()
-    row = db.execute(select(Space.generation, newest).where(Space.id == space.id)).one()
+    row = db.execute(_MARKS[layer.name], {"space": space.id}).one()
     return int(row[0]), int(row[1] or 0)
 
 

@@ -82,7 +82,8 @@ class Searcher:
         finding = Finding(view, voices)
         if not finding.found and not asked.queries and asked.refusals:
             raise QueryError(f"{'; '.join(asked.refusals)}; and no study has such words")
-        hits = _described(view, voices, finding)
+        prior = priors_of(view, asked.queries[0]) if asked.queries else []
+        hits, priors = _described(view, voices, finding, prior)
         votes: tuple[LabelVote, ...] = ()
         if request.evidence and asked.queries:
             hits, votes = self._evidence(view, asked, hits)
@@ -91,7 +92,7 @@ class Searcher:
             queries=tuple(subject.description for subject in asked.subjects),
             mix=next((query.mix for query in queries if query.mix), ""),
             hits=hits,
-            priors=priors_of(view, queries[0]) if queries else [],
+            priors=priors,
             linked=_linked(view, finding),
             passed=view.allowed.count,
             candidates=view.allowed.count - view.excluded.within(view.allowed.ids),
@@ -144,8 +145,13 @@ def _cosine(hit: Hit, query: Query) -> float:
     return next(own, float("nan"))
 
 
-def _described(view: View, voices: Sequence[Voice], finding: Finding) -> list[Hit]:
-    """The hits for a person, with the slices and pairs that fit best."""
+def _described(
+    view: View,
+    voices: Sequence[Voice],
+    finding: Finding,
+    priors: Sequence[tuple[int, float, int]],
+) -> tuple[list[Hit], list[Hit]]:
+    """Hits, with the slices and pairs that fit best, and priors by date, for a person."""
     found = finding.found
     items = [one.group.item for one in found]
     first = next((voice for voice in voices if voice.query is not None), None)
@@ -155,16 +161,22 @@ def _described(view: View, voices: Sequence[Voice], finding: Finding) -> list[Hi
         if isinstance(first.ranker, LateRanker):
             pairs = first.ranker.pairs(items)
     told = [(one.group.item, one.group.score, one.group.more) for one in found]
-    hits = describe_items(view.db, told, volumes)
-    return [
+    # At once: each question to the catalog takes its time.
+    described = describe_items(view.db, [*told, *priors], volumes)
+    hits = [
         replace(
             hit,
             voices=one.voices,
             snippet=finding.snippets.get(one.group.item, ""),
             pairs=pairs.get(one.group.item, ()),
         )
-        for hit, one in zip(hits, found, strict=True)
+        for hit, one in zip(described[: len(told)], found, strict=True)
     ]
+    by_date = sorted(
+        described[len(told) :],
+        key=lambda hit: (not hit.study_date, hit.study_date, hit.study_instance_uid),
+    )
+    return hits, by_date
 
 
 def _linked(view: View, finding: Finding) -> list[LinkedCopy]:
