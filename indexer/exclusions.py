@@ -61,8 +61,10 @@ def among(items: set[int], allowed: ItemIds | None) -> list[int]:
     few = np.array(sorted(items), np.int64)
     if allowed is None or not len(few):
         return [int(item) for item in few]
-    places = np.searchsorted(allowed, few)
-    inside = np.append(allowed, -1)[places] == few
+    if not len(allowed):
+        return []
+    places = np.minimum(np.searchsorted(allowed, few), len(allowed) - 1)
+    inside = allowed[places] == few
     return [int(item) for item in few[inside]]
 
 

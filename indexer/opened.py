@@ -17,6 +17,7 @@ from indexer.projection import (
     catalog_count,
     catalog_ids,
     embeddings,
+    has_slices,
     open_projection,
 )
 from indexer.stores.contract import VectorStore
@@ -39,12 +40,14 @@ class OpenStore:
     Attributes:
         store: only to be used while holding ``guard``: another search may bring it up to date.
         note: what had to be done when it was opened.
+        sliced: whether the space has slices of volumes too.
         guard: held while the store is searched or changed.
     """
 
     store: VectorStore
     note: str
     mark: tuple[int, int]
+    sliced: bool
     guard: threading.RLock = field(default_factory=threading.RLock)
 
 
@@ -73,7 +76,10 @@ class OpenStores:
             if kept is None:
                 kept = self._opened[key] = self._open(space, layer, mark)
         with kept.guard:
-            if kept.mark == mark or _bring_up(db, space, layer, kept, mark):
+            if kept.mark == mark:
+                return kept
+            if _bring_up(db, space, layer, kept, mark):
+                kept.sliced = has_slices(self._library, space)
                 return kept
         with self._guard:
             self._opened[key] = self._open(space, layer, mark)
@@ -81,7 +87,8 @@ class OpenStores:
 
     def _open(self, space: SpaceInfo, layer: Layer, mark: tuple[int, int]) -> OpenStore:
         projection = open_projection(self._library, space, layer)
-        return OpenStore(projection.store, projection.note, mark)
+        sliced = has_slices(self._library, space)
+        return OpenStore(projection.store, projection.note, mark, sliced)
 
 
 def _mark(db: Connection, space: SpaceInfo, layer: Layer) -> tuple[int, int]:

@@ -10,12 +10,12 @@ import numpy as np
 from sqlalchemy import Connection, bindparam, select
 
 from indexer.answers import QUERY, LinkedCopy, SearchAnswer
-from indexer.asking import LATE, SearchRequest
+from indexer.asking import LATE, Described, SearchRequest
 from indexer.catalog.database import reading
 from indexer.catalog.tables import Item, Series, Study, Thumbnail
 from indexer.errors import QueryError
 from indexer.evidence import attach_evidence, grounds_of, tags_of, votes_of
-from indexer.examples import IMAGE
+from indexer.examples import IMAGE, Subject, completed
 from indexer.exclusions import among
 from indexer.filters import Filter, parse_filter
 from indexer.finding import Finding, priors_of
@@ -83,13 +83,13 @@ class Searcher:
         if not finding.found and not asked.queries and asked.refusals:
             raise QueryError(f"{'; '.join(asked.refusals)}; and no study has such words")
         prior = priors_of(view, asked.queries[0]) if asked.queries else []
-        hits, priors = _described(view, voices, finding, prior)
+        hits, priors, subjects = _described(view, voices, finding, prior, asked.subjects)
         votes: tuple[LabelVote, ...] = ()
         if request.evidence and asked.queries:
             hits, votes = self._evidence(view, asked, hits)
         queries = asked.queries
         return SearchAnswer(
-            queries=tuple(subject.description for subject in asked.subjects),
+            queries=subjects,
             mix=next((query.mix for query in queries if query.mix), ""),
             hits=hits,
             priors=priors,
@@ -116,7 +116,8 @@ class Searcher:
         plain &= (request.rank, request.pooling) == ("pooled", "mean")
         cosines = [_cosine(hit, query) if plain else np.nan for hit in hits]
         first = asked.subjects[0]
-        tags = tags_of(view.db, [first.item]).get(first.item, {}) if first.item else first.tags
+        known = first.description.item
+        tags = tags_of(view.db, [known]).get(known, {}) if known else first.tags
         found = attach_evidence(view.db, grounds, tags, hits, cosines)
         pairs = zip(hits, found, strict=True)
         return (
@@ -150,19 +151,22 @@ def _described(
     voices: Sequence[Voice],
     finding: Finding,
     priors: Sequence[tuple[int, float, int]],
-) -> tuple[list[Hit], list[Hit]]:
-    """Hits, with the slices and pairs that fit best, and priors by date, for a person."""
+    subjects: Sequence[Subject],
+) -> tuple[list[Hit], list[Hit], tuple[Described, ...]]:
+    """Hits, with the slices and pairs that fit best, priors by date, and the examples."""
     found = finding.found
     items = [one.group.item for one in found]
     first = next((voice for voice in voices if voice.query is not None), None)
     volumes, pairs = {}, {}
     if first is not None and first.query is not None:
-        volumes = matches(view.db, first.query.space, first.query.pictures, items)
+        if first.sliced:
+            volumes = matches(view.db, first.query.space, first.query.pictures, items)
         if isinstance(first.ranker, LateRanker):
             pairs = first.ranker.pairs(items)
     told = [(one.group.item, one.group.score, one.group.more) for one in found]
     # At once: each question to the catalog takes its time.
-    described = describe_items(view.db, [*told, *priors], volumes)
+    known = [(s.middle, 1.0, 0) for s in subjects if s.middle is not None]
+    described = describe_items(view.db, [*told, *priors, *known], volumes)
     hits = [
         replace(
             hit,
@@ -173,10 +177,13 @@ def _described(
         for hit, one in zip(described[: len(told)], found, strict=True)
     ]
     by_date = sorted(
-        described[len(told) :],
+        described[len(told) : len(told) + len(priors)],
         key=lambda hit: (not hit.study_date, hit.study_date, hit.study_instance_uid),
     )
-    return hits, by_date
+    # A writer may have taken an example away since it was looked up.
+    own = {hit.id: hit for hit in described[len(told) + len(priors) :]}
+    asked = (s.description for s in subjects)
+    return hits, by_date, tuple(completed(d, own[d.item]) if d.item in own else d for d in asked)
 
 
 def _linked(view: View, finding: Finding) -> list[LinkedCopy]:
