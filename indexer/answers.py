@@ -69,7 +69,7 @@ class SearchAnswer:
         notes: plain sentences: exclusions that could not be made, copies, short lists.
         seconds: wall time.
         asked: what each space was asked, for who asks on with it.
-        query_thumbnail: of the first example that has one.
+        query_thumbnail: of the first example that is a file the library does not have.
     """
 
     queries: tuple[Described, ...]

@@ -219,12 +219,14 @@ class Described:
 
     Attributes:
         kind: ``file``, ``uid``, ``text`` or ``report``.
+        item: public id of its middle image or volume, where the library has it.
         description: of the image; of a phrase or report its words.
         items: how many images or volumes it has that count.
         weight: as asked.
     """
 
     kind: str
+    item: str = ""
     study_instance_uid: str = ""
     series_instance_uid: str = ""
     sop_instance_uid: str = ""

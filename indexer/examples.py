@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,11 +19,9 @@ from indexer.catalog.tables import (
     Patient,
     Series,
     Study,
-    Thumbnail,
 )
 from indexer.encoders.contract import Encoder
 from indexer.errors import ItemNotFoundError, QueryError
-from indexer.hits import describe_items
 from indexer.library import Library, SpaceInfo
 from indexer.matching import picture_of_slice
 from indexer.originals import read_again
@@ -42,19 +40,20 @@ class Subject:
     """Who and what an example is, whatever space it is compared in.
 
     Attributes:
-        description: for a person.
-        thumbnail: WebP, of the middle of its images.
+        description: for a person; of what the library has it is completed with the hits.
+        middle: row number of its middle item, where the library has it.
+        thumbnail: WebP of what the library does not have.
         study: its StudyInstanceUID, "" of words.
         patient: pseudonym of its patient.
         patient_known: whether that stands for one person; of words nobody has to be known.
         roles, pixel_hashes: of its items.
         item_ids: row numbers of its items, where the library has them.
-        item: public id of its middle item, where the library has it.
         tags: what its header says, where the library does not have it.
         notes: plain sentences.
     """
 
     description: Described
+    middle: int | None = None
     thumbnail: bytes = b""
     study: str = ""
     patient: str = ""
@@ -62,7 +61,6 @@ class Subject:
     roles: frozenset[Role] = frozenset()
     pixel_hashes: frozenset[str] = frozenset()
     item_ids: frozenset[int] = frozenset()
-    item: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -127,10 +125,10 @@ def region_view(encoder: Encoder, item: ItemDraft, region: Region, *, series: st
     return View.whole(row, REGION, series=series)
 
 
-def described(hit: Hit, example: Example, items: int) -> Described:
-    """What the library knows of an example."""
-    return Described(
-        kind=example.kind,
+def completed(description: Described, hit: Hit) -> Described:
+    """An example with what the library knows of its middle item."""
+    return replace(
+        description,
         study_instance_uid=hit.study_instance_uid,
         series_instance_uid=hit.series_instance_uid,
         sop_instance_uid=hit.sop_instance_uid,
@@ -138,6 +136,14 @@ def described(hit: Hit, example: Example, items: int) -> Described:
         body_part=hit.body_part,
         description=hit.description,
         labels=hit.labels,
+    )
+
+
+def asked_as(example: Example, items: int, item: str = "") -> Described:
+    """An example as it was asked, before anything is known of it."""
+    return Described(
+        kind=example.kind,
+        item=item,
         items=items,
         weight=example.weight,
         region=example.region,
@@ -204,19 +210,15 @@ class KnownExample:
             if example.region is not None:
                 self._rows = [self._pictured(example.region)]
             best = self._rows[len(self._rows) // 2]
-            hit = describe_items(db, [(best.id, 1.0, 0)])[0]
-            picture = select(Thumbnail.webp).where(Thumbnail.item_id == best.id)
-            thumbnail = db.execute(picture).scalar() or b""
         self.subject = Subject(
-            description=described(hit, example, len(self._rows)),
-            thumbnail=thumbnail,
+            description=asked_as(example, len(self._rows), best.uid),
+            middle=best.id,
             study=best.study_instance_uid,
             patient=best.pseudonym,
             patient_known=not best.shared,
             roles=frozenset(Role(r.role) for r in self._rows),
             pixel_hashes=frozenset(r.pixel_hash for r in self._rows),
             item_ids=frozenset(r.id for r in self._rows),
-            item=best.uid,
         )
 
     def view(self, space: SpaceInfo) -> View | str:

@@ -15,8 +15,7 @@ from indexer.embedding import Embedded, embed_each
 from indexer.encoders.contract import Encoder
 from indexer.errors import QueryError
 from indexer.evidence import tags_from
-from indexer.examples import IMAGE, Subject, View, described, no_places, region_view
-from indexer.hits import describe_items
+from indexer.examples import IMAGE, Subject, View, asked_as, no_places, region_view
 from indexer.library import Library, SpaceInfo
 from indexer.reading.drafts import InstanceDraft, ReadOptions
 from indexer.reading.study import QueryItem, QueryStudy, read_study
@@ -124,31 +123,27 @@ def _subject(library: Library, example: Example, study: QueryStudy) -> Subject:
                 select(Patient.shared).where(Patient.pseudonym == said.patient)
             ).scalar()
             return replace(said, patient_known=said.patient_known and not shared)
-        hit = describe_items(db, [(rows[0].id, 1.0, 0)])[0]
     return replace(
         said,
-        description=described(hit, example, len(items)),
+        description=asked_as(example, len(items), rows[0].uid),
+        middle=rows[0].id,
         study=rows[0].study_instance_uid,
         patient=rows[0].pseudonym,
         patient_known=not rows[0].shared,
         item_ids=frozenset(row.id for row in rows),
-        item=rows[0].uid,
     )
 
 
 def _described(example: Example, draft: InstanceDraft, items: int) -> Described:
     said = draft.attributes
-    return Described(
-        kind=example.kind,
+    return replace(
+        asked_as(example, items),
         study_instance_uid=draft.study_instance_uid,
         series_instance_uid=draft.series_instance_uid,
         sop_instance_uid=draft.sop_instance_uid,
         modality=said.modality,
         body_part=said.body_part,
         description=said.series_description or said.study_description,
-        items=items,
-        weight=example.weight,
-        region=example.region,
     )
 
 

@@ -61,8 +61,10 @@ def among(items: set[int], allowed: ItemIds | None) -> list[int]:
     few = np.array(sorted(items), np.int64)
     if allowed is None or not len(few):
         return [int(item) for item in few]
-    places = np.searchsorted(allowed, few)
-    inside = np.append(allowed, -1)[places] == few
+    if not len(allowed):
+        return []
+    places = np.minimum(np.searchsorted(allowed, few), len(allowed) - 1)
+    inside = allowed[places] == few
     return [int(item) for item in few[inside]]
 
 
@@ -78,11 +80,11 @@ def exclusions_of(
     """
     found = Exclusions()
     studies = {s.study for s in subjects if s.study}
-    _exclude_patients(db, request, subjects, studies, found)
+    seen = _exclude_patients(db, request, subjects, studies, found)
     if request.own_study:
         found.items |= {item for s in subjects for item in s.item_ids}
     else:
-        for row in _rows(db, _OF_STUDIES, studies):
+        for row in _rows(db, _OF_STUDIES, studies - seen):
             found.items.add(row.id)
             found.studies.add(row.study_id)
     hashes = {h for s in subjects for h in s.pixel_hashes if h}
@@ -97,9 +99,11 @@ def _exclude_patients(
     subjects: Sequence[Subject],
     studies: set[str],
     found: Exclusions,
-) -> None:
+) -> set[str]:
+    """Leave out the patients' other studies, and their own; which of the own ones that were."""
+    seen = set[str]()
     if request.same_patient:
-        return
+        return seen
     if not all(s.patient_known for s in subjects):
         found.notes.append(
             "the query's patient id is missing or shared by strangers: other studies of the "
@@ -112,6 +116,9 @@ def _exclude_patients(
             found.items.add(row.id)
         elif not request.own_study:
             found.items.add(row.id)
+            found.studies.add(row.study_id)
+            seen.add(row.study_instance_uid)
+    return seen
 
 
 def _rows(db: Connection, query: Executable, names: set[str]) -> list[Any]:

@@ -12,17 +12,18 @@ from indexer.catalog.tables import EmbeddingRow, Item
 from indexer.exclusions import among
 from indexer.fusion import reciprocal_ranks
 from indexer.grouping import Group, grouped, spread_out, without_copies
-from indexer.hits import describe_items
 from indexer.library import SpaceInfo
 from indexer.projection import sound_vectors
 from indexer.queries import Query
 from indexer.rankers import KeywordRanker
-from indexer.types import Embeddings, Hit, VoiceRank
+from indexer.types import Embeddings, VoiceRank
 from indexer.voices import View, Voice
 
 _PART = 500
 _POOL = 50
 """Hits that are to differ are chosen among so many, or four times as many as are wanted."""
+_MARGIN = 10
+"""Candidates beyond those wanted that are looked at for copies at first."""
 _HASHES = select(Item.id, Item.pixel_hash).where(Item.id.in_(bindparam("items", expanding=True)))
 _VECTORS = select(EmbeddingRow.item_id, EmbeddingRow.vector).where(
     EmbeddingRow.space_id == bindparam("space"),
@@ -73,7 +74,8 @@ class Finding:
                 ranking, at_end = self._ask(voice, further)
                 rankings.append(ranking)
                 complete &= at_end
-            self.found, self.copies = self._listed(self._together(rankings), wanted)
+            ranked = self._together(rankings)
+            self.found, self.copies = self._listed(ranked, rankings, wanted)
             if len(self.found) >= wanted or complete:
                 break
             further *= 4
@@ -100,34 +102,45 @@ class Finding:
                 ranked = kept
         return grouped(ranked, self._view.groups([item for item, _ in ranked])), at_end
 
-    def _together(self, rankings: Sequence[Sequence[Group]]) -> list[Found]:
+    def _together(self, rankings: Sequence[Sequence[Group]]) -> list[Group]:
         """One ranking, by fusion where several voices found something."""
         self.fused = sum(bool(ranking) for ranking in rankings) > 1
-        places: dict[int, list[VoiceRank]] = {}
-        first: dict[int, Group] = {}
-        for voice, ranking in zip(self._voices, rankings, strict=True):
-            for place, group in enumerate(ranking, 1):
-                said = VoiceRank(voice.name, voice.how, place, round(group.score, 6), voice.exact)
-                places.setdefault(group.key, []).append(said)
-                first.setdefault(group.key, group)
         if not self.fused:
-            return [Found(group, tuple(places[key])) for key, group in first.items()]
+            return [group for ranking in rankings for group in ranking]
+        first: dict[int, Group] = {}
+        for ranking in rankings:
+            for group in ranking:
+                first.setdefault(group.key, group)
         fused = reciprocal_ranks([[group.key for group in ranking] for ranking in rankings])
-        return [Found(replace(first[key], score=score), tuple(places[key])) for key, score in fused]
+        return [replace(first[key], score=score) for key, score in fused]
 
-    def _listed(self, ranked: Sequence[Found], wanted: int) -> tuple[list[Found], dict[int, int]]:
+    def _listed(
+        self, ranked: Sequence[Group], rankings: Sequence[Sequence[Group]], wanted: int
+    ) -> tuple[list[Found], dict[int, int]]:
         """The first so many, exact copies of one before them left out."""
-        by_item = {found.group.item: found for found in ranked}
-        kept: list[Group] = []
-        copies: dict[int, int] = {}
-        look = 2 * wanted + _POOL
+        look = wanted + _MARGIN
         while True:
-            groups = [found.group for found in ranked[:look]]
+            groups = ranked[:look]
             hashes = pixel_hashes(self._view.db, [group.item for group in groups])
             kept, copies = without_copies(groups, hashes)
             if len(kept) >= wanted or look >= len(ranked):
-                return [by_item[group.item] for group in kept[:wanted]], copies
+                break
             look *= 4
+        places = self._places({group.key for group in kept[:wanted]}, rankings)
+        return [Found(group, tuple(places[group.key])) for group in kept[:wanted]], copies
+
+    def _places(
+        self, keys: set[int], rankings: Sequence[Sequence[Group]]
+    ) -> dict[int, list[VoiceRank]]:
+        """Where the voices have what is listed."""
+        found: dict[int, list[VoiceRank]] = {key: [] for key in keys}
+        for voice, ranking in zip(self._voices, rankings, strict=True):
+            for place, group in enumerate(ranking, 1):
+                if group.key in keys:
+                    score = round(group.score, 6)
+                    said = VoiceRank(voice.name, voice.how, place, score, voice.exact)
+                    found[group.key].append(said)
+        return found
 
     def _spread(self, pool: Sequence[Found]) -> list[Found]:
         """Hits that differ from each other, by their vectors in the first space."""
@@ -171,11 +184,12 @@ def vectors_of(db: Connection, space: SpaceInfo, items: Sequence[int]) -> Mappin
     return found
 
 
-def priors_of(view: View, query: Query) -> list[Hit]:
+def priors_of(view: View, query: Query) -> list[tuple[int, float, int]]:
     """Other studies of the query's patients that pass the filter, each by its most similar item.
 
-    By date, those without one last. The score is the cosine in the query's space, 0 where the study
-    has no vector there.
+    Returns:
+        (item, cosine in the query's space, further items of the study); the cosine is 0 where the
+        study has no vector there.
     """
     items = among(view.excluded.priors, view.allowed.ids)
     if not items:
@@ -186,8 +200,4 @@ def priors_of(view: View, query: Query) -> list[Hit]:
         ((item, scores.get(item, 0.0)) for item in items),
         key=lambda pair: (-round(pair[1], 6), pair[0]),
     )
-    groups = grouped(ranked, view.studies(items))
-    priors = describe_items(view.db, [(g.item, g.score, g.more) for g in groups])
-    return sorted(
-        priors, key=lambda hit: (not hit.study_date, hit.study_date, hit.study_instance_uid)
-    )
+    return [(g.item, g.score, g.more) for g in grouped(ranked, view.studies(items))]

@@ -6,19 +6,31 @@ import threading
 from dataclasses import dataclass, field
 
 import numpy as np
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from indexer.catalog.tables import Space
 from indexer.library import Library, SpaceInfo
 from indexer.projection import (
     ITEMS,
+    LAYERS,
     Layer,
     catalog_count,
     catalog_ids,
     embeddings,
+    has_slices,
     open_projection,
 )
 from indexer.stores.contract import VectorStore
+
+_MARKS = {
+    layer.name: select(
+        Space.generation,
+        select(func.max(layer.table.seq))
+        .where(layer.table.space_id == bindparam("space"))
+        .scalar_subquery(),
+    ).where(Space.id == bindparam("space"))
+    for layer in LAYERS
+}
 
 
 @dataclass
@@ -28,12 +40,14 @@ class OpenStore:
     Attributes:
         store: only to be used while holding ``guard``: another search may bring it up to date.
         note: what had to be done when it was opened.
+        sliced: whether the space has slices of volumes too.
         guard: held while the store is searched or changed.
     """
 
     store: VectorStore
     note: str
     mark: tuple[int, int]
+    sliced: bool
     guard: threading.RLock = field(default_factory=threading.RLock)
 
 
@@ -62,7 +76,10 @@ class OpenStores:
             if kept is None:
                 kept = self._opened[key] = self._open(space, layer, mark)
         with kept.guard:
-            if kept.mark == mark or _bring_up(db, space, layer, kept, mark):
+            if kept.mark == mark:
+                return kept
+            if _bring_up(db, space, layer, kept, mark):
+                kept.sliced = has_slices(self._library, space)
                 return kept
         with self._guard:
             self._opened[key] = self._open(space, layer, mark)
@@ -70,14 +87,13 @@ class OpenStores:
 
     def _open(self, space: SpaceInfo, layer: Layer, mark: tuple[int, int]) -> OpenStore:
         projection = open_projection(self._library, space, layer)
-        return OpenStore(projection.store, projection.note, mark)
+        sliced = has_slices(self._library, space)
+        return OpenStore(projection.store, projection.note, mark, sliced)
 
 
 def _mark(db: Connection, space: SpaceInfo, layer: Layer) -> tuple[int, int]:
     """The deletions that a space has seen, and the newest of its vectors."""
-    table = layer.table
-    newest = select(func.max(table.seq)).where(table.space_id == space.id).scalar_subquery()
-    row = db.execute(select(Space.generation, newest).where(Space.id == space.id)).one()
+    row = db.execute(_MARKS[layer.name], {"space": space.id}).one()
     return int(row[0]), int(row[1] or 0)
 
 

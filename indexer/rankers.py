@@ -53,7 +53,7 @@ class PooledRanker:
         self._allowed, self._excluded = allowed, excluded
         held = store.count()
         self.total = held if allowed is None else min(held, len(allowed))
-        self.first = 4 * k + len(excluded) + 50
+        self.first = 2 * k + len(excluded) + 20
 
     def __call__(self, look: int) -> list[tuple[int, float]]:
         """Look at so many for each vector of the query."""

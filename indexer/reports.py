@@ -100,6 +100,8 @@ def find_reports(
     start = time.monotonic()
     if not 1 <= request.k <= MAX_K // _LOOK:
         raise QueryError(f"k is 1 to {MAX_K // _LOOK}, not {request.k}")
+    if (request.image is None) == (not request.uid):
+        raise QueryError("ask with either an image file or a UID of the library")
     look = SearchRequest(
         (Example(file=request.image, uid=request.uid or ""),),
         k=_LOOK * request.k,

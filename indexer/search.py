@@ -10,12 +10,12 @@ import numpy as np
 from sqlalchemy import Connection, bindparam, select
 
 from indexer.answers import QUERY, LinkedCopy, SearchAnswer
-from indexer.asking import LATE, SearchRequest
+from indexer.asking import LATE, Described, SearchRequest
 from indexer.catalog.database import reading
 from indexer.catalog.tables import Item, Series, Study, Thumbnail
 from indexer.errors import QueryError
 from indexer.evidence import attach_evidence, grounds_of, tags_of, votes_of
-from indexer.examples import IMAGE
+from indexer.examples import IMAGE, Subject, completed
 from indexer.exclusions import among
 from indexer.filters import Filter, parse_filter
 from indexer.finding import Finding, priors_of
@@ -82,16 +82,17 @@ class Searcher:
         finding = Finding(view, voices)
         if not finding.found and not asked.queries and asked.refusals:
             raise QueryError(f"{'; '.join(asked.refusals)}; and no study has such words")
-        hits = _described(view, voices, finding)
+        prior = priors_of(view, asked.queries[0]) if asked.queries else []
+        hits, priors, subjects = _described(view, voices, finding, prior, asked.subjects)
         votes: tuple[LabelVote, ...] = ()
         if request.evidence and asked.queries:
             hits, votes = self._evidence(view, asked, hits)
         queries = asked.queries
         return SearchAnswer(
-            queries=tuple(subject.description for subject in asked.subjects),
+            queries=subjects,
             mix=next((query.mix for query in queries if query.mix), ""),
             hits=hits,
-            priors=priors_of(view, queries[0]) if queries else [],
+            priors=priors,
             linked=_linked(view, finding),
             passed=view.allowed.count,
             candidates=view.allowed.count - view.excluded.within(view.allowed.ids),
@@ -115,7 +116,8 @@ class Searcher:
         plain &= (request.rank, request.pooling) == ("pooled", "mean")
         cosines = [_cosine(hit, query) if plain else np.nan for hit in hits]
         first = asked.subjects[0]
-        tags = tags_of(view.db, [first.item]).get(first.item, {}) if first.item else first.tags
+        known = first.description.item
+        tags = tags_of(view.db, [known]).get(known, {}) if known else first.tags
         found = attach_evidence(view.db, grounds, tags, hits, cosines)
         pairs = zip(hits, found, strict=True)
         return (
@@ -144,27 +146,44 @@ def _cosine(hit: Hit, query: Query) -> float:
     return next(own, float("nan"))
 
 
-def _described(view: View, voices: Sequence[Voice], finding: Finding) -> list[Hit]:
-    """The hits for a person, with the slices and pairs that fit best."""
+def _described(
+    view: View,
+    voices: Sequence[Voice],
+    finding: Finding,
+    priors: Sequence[tuple[int, float, int]],
+    subjects: Sequence[Subject],
+) -> tuple[list[Hit], list[Hit], tuple[Described, ...]]:
+    """Hits, with the slices and pairs that fit best, priors by date, and the examples."""
     found = finding.found
     items = [one.group.item for one in found]
     first = next((voice for voice in voices if voice.query is not None), None)
     volumes, pairs = {}, {}
     if first is not None and first.query is not None:
-        volumes = matches(view.db, first.query.space, first.query.pictures, items)
+        if first.sliced:
+            volumes = matches(view.db, first.query.space, first.query.pictures, items)
         if isinstance(first.ranker, LateRanker):
             pairs = first.ranker.pairs(items)
     told = [(one.group.item, one.group.score, one.group.more) for one in found]
-    hits = describe_items(view.db, told, volumes)
-    return [
+    # At once: each question to the catalog takes its time.
+    known = [(s.middle, 1.0, 0) for s in subjects if s.middle is not None]
+    described = describe_items(view.db, [*told, *priors, *known], volumes)
+    hits = [
         replace(
             hit,
             voices=one.voices,
             snippet=finding.snippets.get(one.group.item, ""),
             pairs=pairs.get(one.group.item, ()),
         )
-        for hit, one in zip(hits, found, strict=True)
+        for hit, one in zip(described[: len(told)], found, strict=True)
     ]
+    by_date = sorted(
+        described[len(told) : len(told) + len(priors)],
+        key=lambda hit: (not hit.study_date, hit.study_date, hit.study_instance_uid),
+    )
+    # A writer may have taken an example away since it was looked up.
+    own = {hit.id: hit for hit in described[len(told) + len(priors) :]}
+    asked = (s.description for s in subjects)
+    return hits, by_date, tuple(completed(d, own[d.item]) if d.item in own else d for d in asked)
 
 
 def _linked(view: View, finding: Finding) -> list[LinkedCopy]:

@@ -42,7 +42,9 @@ def contact_sheet(answer: SearchAnswer, thumbnails: Mapping[str, bytes]) -> Imag
     draw.text((_GAP, 20), "Query", _INK, _font(24))
     title = f"{len(answer.hits)} nearest of {answer.candidates} candidates"
     draw.text((left + _GAP, 20), title, _INK, _font(24))
-    _query(sheet, draw, answer)
+    own = thumbnails.get(answer.queries[0].item, b"") if answer.queries else b""
+    _tile(sheet, (_GAP, 64), _QUERY, answer.query_thumbnail or own)
+    _query(draw, answer)
     copies = Counter(copy.of for copy in answer.linked)
     for number, hit in enumerate(shown):
         place = (left + _GAP + number % _COLUMNS * (_SIDE + _GAP), 64 + number // _COLUMNS * row)
@@ -61,8 +63,7 @@ def contact_sheet(answer: SearchAnswer, thumbnails: Mapping[str, bytes]) -> Imag
     return sheet
 
 
-def _query(sheet: Image.Image, draw: ImageDraw.ImageDraw, answer: SearchAnswer) -> None:
-    _tile(sheet, (_GAP, 64), _QUERY, answer.query_thumbnail)
+def _query(draw: ImageDraw.ImageDraw, answer: SearchAnswer) -> None:
     y = 64 + _QUERY + 10
     for query in answer.queries[:1]:
         said = [query.modality, query.body_part, query.description]

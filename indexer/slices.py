@@ -15,7 +15,7 @@ from itertools import groupby
 
 import numpy as np
 from jaxtyping import Int64
-from sqlalchemy import Connection, select, tuple_
+from sqlalchemy import Connection, bindparam, select, tuple_
 
 from indexer.catalog.database import reading
 from indexer.catalog.tables import Instance, Item, ItemInstance, SliceRow
@@ -54,6 +54,14 @@ BROUGHT = 20
 """Slices that each slice of the query brings, as in 3D-MIR; more where they make too few hits."""
 _PART = 500
 _BATCH = 4096
+_SLICES = (
+    select(SliceRow.item_id, SliceRow.slice_index, SliceRow.vector)
+    .where(
+        SliceRow.space_id == bindparam("space"),
+        SliceRow.item_id.in_(bindparam("items", expanding=True)),
+    )
+    .order_by(SliceRow.item_id, SliceRow.slice_index)
+)
 
 
 @dataclass(frozen=True)
@@ -104,12 +112,8 @@ def slices_of(db: Connection, space: SpaceInfo, items: Sequence[int]) -> dict[in
     """The stored slices of items, by item; one that did not come slice by slice is absent."""
     found = {}
     for start in range(0, len(items), _PART):
-        rows = db.execute(
-            select(SliceRow.item_id, SliceRow.slice_index, SliceRow.vector)
-            .where(SliceRow.space_id == space.id)
-            .where(SliceRow.item_id.in_(items[start : start + _PART]))
-            .order_by(SliceRow.item_id, SliceRow.slice_index)
-        )
+        part = {"space": space.id, "items": items[start : start + _PART]}
+        rows = db.execute(_SLICES, part)
         for item, group in groupby(rows, key=lambda row: int(row.item_id)):
             own = list(group)
             found[item] = SliceSet(
@@ -246,6 +250,8 @@ def matches(
     found: dict[int, SliceMatch] = {}
     for start in range(0, len(items), _PART):
         own = slices_of(db, space, items[start : start + _PART])
+        if not own:
+            continue
         best = {item: _best_pair(query, slices) for item, slices in own.items()}
         uids = _instances(db, {item: place for item, (place, _, _) in best.items()})
         rows = db.execute(select(Item.id, Item.slices, Item.details).where(Item.id.in_(list(own))))

@@ -21,7 +21,7 @@ from indexer.keywords import keyword_note
 from indexer.late import LateRanker
 from indexer.library import Library
 from indexer.opened import OpenStores
-from indexer.projection import SLICES, has_slices
+from indexer.projection import SLICES
 from indexer.queries import Asked, Query
 from indexer.rankers import KeywordRanker, PooledRanker, Ranker
 from indexer.slices import SAID, SliceRanker, pooled_store
@@ -29,7 +29,6 @@ from indexer.stores.contract import VectorStore
 from indexer.types import Role
 
 KEYWORDS, WORDS = "keywords", "words"
-_ANY_ROLE = frozenset(Role)
 _PART = 500
 _WORD = re.compile(r"\w+")
 
@@ -67,7 +66,7 @@ class View:
     ) -> View:
         """Find out who may be a hit."""
         roles = request.roles or frozenset({Role.PRIMARY}).union(*(s.roles for s in asked.subjects))
-        total = gallery.allowed(db, None, _ANY_ROLE).count
+        total = gallery.count(db)
         return cls(
             db=db,
             gallery=gallery,
@@ -126,6 +125,7 @@ class Voice:
         notes: plain sentences.
         query: of a space; None of keywords.
         use: of a space, for the answer.
+        sliced: of a space, whether it has slices of volumes.
     """
 
     name: str
@@ -136,6 +136,7 @@ class Voice:
     notes: tuple[str, ...]
     query: Query | None = None
     use: SpaceUse | None = None
+    sliced: bool = False
 
 
 def voices_of(view: View, stores: OpenStores, library: Library, asked: Asked) -> tuple[Voice, ...]:
@@ -179,7 +180,7 @@ def _space_voice(view: View, stores: OpenStores, library: Library, query: Query)
         raise QueryError(f"{library.path} holds no items yet; index something first")
     notes = [note for note in (opened.note, *query.notes) if note]
     by_slices = (request.rank, request.pooling) != ("pooled", "mean")
-    if by_slices and not has_slices(library, space):
+    if by_slices and not opened.sliced:
         notes.append(f"'{space.encoder}' keeps no vectors of slices: each item counts as one")
     if request.rank in SAID:
         notes.append(SAID[request.rank])
@@ -202,7 +203,17 @@ def _space_voice(view: View, stores: OpenStores, library: Library, query: Query)
         items=view.total,
     )
     ranker = _ranker(view, stores, library, query, opened.store)
-    return Voice(space.encoder, query.how, ranker, exact, opened.guard, tuple(notes), query, use)
+    return Voice(
+        name=space.encoder,
+        how=query.how,
+        ranker=ranker,
+        exact=exact,
+        guard=opened.guard,
+        notes=tuple(notes),
+        query=query,
+        use=use,
+        sliced=opened.sliced,
+    )
 
 
 def _ranker(

@@ -179,7 +179,7 @@ def test_words_that_no_report_knows_are_said(bridged: Library) -> None:
     answer = searching.search(bridged, SearchRequest(like(text="chest xyzzy"), k=1), Settings())
     assert any("not known from the reports: xyzzy" in note for note in answer.notes)
     long = SearchRequest(like(text="chest radiograph " + "nonsense " * 1_111), k=1)
-    assert len(long.text or "") > 10_000
+    assert len(long.examples[0].text) > 10_000
     assert len(searching.search(bridged, long, Settings()).hits) == 1
     with pytest.raises(QueryError, match="no word of 'xyzzy'"):
         searching.search(bridged, SearchRequest(like(text="xyzzy")), Settings())
@@ -196,7 +196,7 @@ def test_the_command_asks_in_words_too(bridged: Library, tmp_path: Path) -> None
 
 def test_without_a_bridge_or_with_too_few_reports_it_is_said(copy: Library) -> None:
     with pytest.raises(QueryError, match="syntopy bridge fit"):
-        searching.search(copy, SearchRequest(like(text="effusion")), Settings())
+        searching.search(copy, SearchRequest(like(text="effusion"), keywords=""), Settings())
     with pytest.raises(QueryError, match="a bridge needs 60 pairs"):
         service.fit(copy, service.FitRequest(labels=False), Settings(models=copy.path))
     with pytest.raises(ConfigError, match="no space of 'rad-dino'; it has: texture"):

@@ -96,16 +96,15 @@ def test_a_picture_of_no_stated_modality_is_flagged_and_the_answer_says_so(
     library: Library, archive: Path, settings: Settings
 ) -> None:
     def notes(encoder: str, file: str) -> str:
-        request = SearchRequest(like(file=archive / file), encoder=encoder)
+        request = SearchRequest(like(file=archive / file), encoders=(encoder,))
         return " ".join(search.search(library, request, settings).notes)
 
     said = "the modality of the query is not stated; 'rad-dino' was made for CR, DX"
     assert said in notes("rad-dino", "photograph.png")
     assert "not stated" not in notes("texture", "photograph.png")
     assert "not stated" not in notes("rad-dino", "chest film.dcm")
-    answer = search.search(
-        library, SearchRequest(like(file=archive / "chest film.dcm"), encoder="rad-dino"), settings
-    )
+    film = SearchRequest(like(file=archive / "chest film.dcm"), encoders=("rad-dino",))
+    answer = search.search(library, film, settings)
     flagged = [hit for hit in answer.hits if Flag.MODALITY_UNKNOWN in hit.flags]
     assert [hit.modality for hit in flagged] == [""]
 

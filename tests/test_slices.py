@@ -181,8 +181,8 @@ def test_a_slice_has_the_vector_of_its_picture_and_the_volume_their_mean(
     alone = encoder.embed([encoder.prepare(ImagePixels(values, "CT"))])[0]
     rows = stored(indexed, archive)["short"]
     assert rows[3] == pytest.approx(unit(alone), abs=1e-3)
-    near = search(indexed, models, uid=archive.uids["short"], own_study=True, k=1).query
-    assert near["study_instance_uid"] == archive.uids["short"]
+    near = search(indexed, models, uid=archive.uids["short"], own_study=True, k=1)
+    assert near.queries[0].study_instance_uid == archive.uids["short"]
     with reading(indexed.engine) as db:
         blob = db.exec_driver_sql(
             "SELECT vector FROM embedding JOIN item ON item.id = item_id JOIN series ON series.id "
@@ -313,7 +313,9 @@ def test_a_phrase_finds_slices(indexed: Library, models: Path) -> None:
 
 
 def test_what_cannot_be_ranked_is_said(indexed: Library, archive: Archive, models: Path) -> None:
-    with pytest.raises(QueryError, match="rank is one of pooled, frequency, max, sum, not 'best'"):
+    with pytest.raises(
+        QueryError, match="rank is one of pooled, late, frequency, max, sum, not 'best'"
+    ):
         search(indexed, models, file=archive.alone, rank="best")
     with pytest.raises(QueryError, match="pooling is one of mean, median, max, min, not 'std'"):
         search(indexed, models, file=archive.alone, pooling="std")

@@ -51,8 +51,8 @@ def write_sheet(library: Library, answer: SearchAnswer, path: Path) -> Path:
     Raises:
         StorageFullError: the picture cannot be written there.
     """
-    shown = [*answer.hits[:MOST_TILES], *answer.priors[-MOST_PRIORS:]]
-    pictures = engine.thumbnails(library, [hit.id for hit in shown])
+    shown = [hit.id for hit in (*answer.hits[:MOST_TILES], *answer.priors[-MOST_PRIORS:])]
+    pictures = engine.thumbnails(library, [*shown, *(q.item for q in answer.queries[:1])])
     try:
         contact_sheet(answer, pictures).save(path, "PNG")
     except (OSError, ValueError) as error:

@@ -386,7 +386,7 @@ def test_a_third_party_encoder_and_store_serve_a_library(install: Install, tmp_p
             [query @ near, query @ far], abs=1e-3
         )
         assert type(make_store("counting", 5)).searches > 0
-        texture = SearchRequest(like(file=bright), encoder="texture")
+        texture = SearchRequest(like(file=bright), encoders=("texture",))
         assert search.search(library, texture, Settings()).encoder == "texture"
         assert search.search(library, SearchRequest(like(file=other)), Settings()).hits
 
