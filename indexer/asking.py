@@ -204,6 +204,8 @@ def _check_choices(request: SearchRequest) -> None:
 def _check_numbers(request: SearchRequest) -> None:
     if request.min_score is not None and not -1 <= request.min_score <= 1:
         raise QueryError(f"min_score is a cosine, -1 to 1, not {request.min_score:g}")
+    if request.min_score is not None and request.rank in ("frequency", "sum"):
+        raise QueryError(f"min_score is a cosine, and rank {request.rank} counts something else")
     if not 0 <= request.diversity <= 1:
         raise QueryError(f"diversity is 0 to 1, not {request.diversity:g}")
     if request.diversity and request.k > MOST_DIVERSE:

@@ -15,7 +15,7 @@ from indexer.reading.series import read_series
 from indexer.reading.tasks import file_tasks, read_query
 from indexer.sources.archives import archive_kind
 from indexer.sources.discover import Problem, discover
-from indexer.types import Outcome
+from indexer.types import Outcome, Role
 
 MOST_FILES = 20_000
 """Of a folder or an archive: more are no study."""
@@ -112,13 +112,17 @@ def _paired(drafts: tuple[InstanceDraft, ...], items: tuple[ItemDraft, ...]) -> 
 
 
 def _of_one_study(found: Sequence[QueryItem]) -> tuple[QueryItem, ...]:
-    """The items under one study and patient, also those that have none of their own."""
+    """The items under one study and patient, also those that have none of their own.
+
+    Localizers and their like are left out, unless they are all there is.
+    """
     told = [each.draft for each in found if each.draft.sop_class_uid]
     first = told[0] if told else found[0].draft
     uid, patient = first.study_instance_uid, first.patient
+    primary = [each for each in found if each.item.role is Role.PRIMARY] or found
     return tuple(
         replace(each, draft=replace(each.draft, study_instance_uid=uid, patient=patient))
-        for each in found
+        for each in primary
     )
 
 
