@@ -530,7 +530,7 @@ def test_a_sound_library_is_clean(copy: Library, indexed: Indexed) -> None:
     assert report.findings == []
     assert report.items == report.vectors == 58
     assert report.files == sum(1 for p in indexed.cohort.rglob("*") if p.is_file())
-    assert said == ["database", "items", "vectors", "ledger", "index", "source files"]
+    assert said == ["database", "items", "vectors", "ledger", "words", "index", "source files"]
 
 
 def some_item(library: Library) -> int:
