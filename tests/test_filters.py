@@ -65,8 +65,10 @@ HEAD = Comparison("body_part", "=", ("HEAD",))
         ('model="a ""b"""', Comparison("model", "=", ('a "b"',))),
         ("label:'it''s'=x", Comparison("label:it's", "=", ("x",))),
         (
-            "modality=CT and body_part in (CHEST,ABDOMEN) and age>=60 and "
-            "study_date>=2024-01-01 and not label:finding=normal",
+            (
+                "modality=CT and body_part in (CHEST,ABDOMEN) and age>=60 and "
+                "study_date>=2024-01-01 and not label:finding=normal"
+            ),
             All(
                 (
                     CT,
