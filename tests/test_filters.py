@@ -29,6 +29,10 @@ from indexer.filters import (
 CT = Comparison("modality", "=", ("CT",))
 OLD = Comparison("age", ">=", (60.0,))
 HEAD = Comparison("body_part", "=", ("HEAD",))
+FIVE = (
+    "modality=CT and body_part in (CHEST,ABDOMEN) and age>=60 and study_date>=2024-01-01 "
+    "and not label:finding=normal"
+)
 
 
 # -- reading an expression ------------------------------------------------------------------------
@@ -65,8 +69,7 @@ HEAD = Comparison("body_part", "=", ("HEAD",))
         ('model="a ""b"""', Comparison("model", "=", ('a "b"',))),
         ("label:'it''s'=x", Comparison("label:it's", "=", ("x",))),
         (
-            "modality=CT and body_part in (CHEST,ABDOMEN) and age>=60 and study_date>=2024-01-01 and "
-            "not label:finding=normal",
+            FIVE,
             All(
                 (
                     CT,
