@@ -18,6 +18,8 @@ SyntopyError
 │       └── LicenceError     a licence needs a consent that was not given
 ├── StoreError
 │   ├── IndexCorruptError
+│   ├── IndexMemoryError     too little memory to build an index
+│   ├── StoreUnavailableError  a server of vectors does not answer
 │   └── VectorError         NaN, zero or wrong dimension
 └── QueryError
     ├── FilterError         with the place in the expression
@@ -149,6 +151,18 @@ class IndexCorruptError(StoreError):
     """An index file is damaged or belongs to another space."""
 
     code = "index_corrupt"
+
+
+class IndexMemoryError(StoreError):
+    """There is too little memory to build an index; the message says how much is needed."""
+
+    code = "index_memory"
+
+
+class StoreUnavailableError(StoreError):
+    """A server of vectors does not answer; what it has confirmed is kept."""
+
+    code = "store_unavailable"
 
 
 class VectorError(StoreError):

@@ -1,6 +1,6 @@
 """The filter language: ``modality=CT and age>=60 and not label:finding=normal``.
 
-One small tree, compiled to SQL here (other stores add a compiler of their own).
+One small tree (`indexer.filter_tree`), compiled to SQL here and by stores that filter themselves.
 
     expression := term (or term)*          term := factor (and factor)*
     factor     := not factor | ( expression ) | field op value | field in (value, …)
@@ -25,6 +25,19 @@ from sqlalchemy import CTE, ColumnElement, and_, func, not_, or_, select, tuple_
 
 from indexer.catalog.tables import Item, Label, Patient, Series, Study
 from indexer.errors import FilterError
+from indexer.filter_tree import All, AnyOf, Comparison, Filter, Not
+
+__all__ = [
+    "All",
+    "AnyOf",
+    "Comparison",
+    "Filter",
+    "Not",
+    "columns",
+    "field_names",
+    "parse_filter",
+    "sql_condition",
+]
 
 _TOKEN = re.compile(
     r"""(?P<quoted>"(?:[^"]|"")*"|'(?:[^']|'')*')|(?P<op><=|>=|!=|=|<|>)|(?P<mark>[(),])"""
@@ -73,42 +86,14 @@ _COMPARE: dict[str, Callable[[Any, Any], ColumnElement[bool]]] = {
 }
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """``field op value``; of ``in`` the op is ``=`` and there are several values."""
-
-    field: str
-    op: str
-    values: tuple[str, ...] | tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class Not:
-    """The opposite."""
-
-    part: Filter
-
-
-@dataclass(frozen=True)
-class All:
-    """Every part holds."""
-
-    parts: tuple[Filter, ...]
-
-
-@dataclass(frozen=True)
-class AnyOf:
-    """At least one part holds."""
-
-    parts: tuple[Filter, ...]
-
-
-Filter = Comparison | Not | All | AnyOf
-
-
 def field_names() -> list[str]:
     """All fields of the language, sorted; ``label:<name>`` stands for every label."""
     return sorted([*_TEXT, *_NUMBER, *_DATE, "label:<name>"])
+
+
+def columns() -> dict[str, Any]:
+    """The column that each field of the language is about, labels aside."""
+    return {**_TEXT, **_NUMBER, **_DATE}
 
 
 def parse_filter(expression: str) -> Filter:

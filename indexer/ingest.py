@@ -35,8 +35,8 @@ from indexer.catalog.writer import (
 )
 from indexer.embedding import embed_each
 from indexer.errors import StorageFullError
+from indexer.evidence import refresh_grounds
 from indexer.library import Library
-from indexer.projection import save_projection
 from indexer.reading.dicom import merged
 from indexer.reading.drafts import (
     FileResult,
@@ -51,9 +51,11 @@ from indexer.reading.drafts import (
 )
 from indexer.reading.tasks import earlier_slice, file_tasks, known_uids, read_task
 from indexer.registry import usable_encoder
+from indexer.saving import save_all
 from indexer.slices import SliceSet, volume_slices
 from indexer.sources.discover import Problem, SourceFile, discover
 from indexer.sources.tables import MetadataTable
+from indexer.stores.contract import IndexOptions
 from indexer.types import Attributes, Embedding, Outcome, Reason
 from indexer.waiting import Waiting, rounds_of
 from indexer.workers import Failure, WorkerLimits, WorkerPool
@@ -106,6 +108,7 @@ class IngestOptions:
         table: metadata for the files, or None.
         explicit_table: the user named it, so file names in it count for DICOM files too.
         retry_rejected: read files again that an earlier run rejected.
+        index: how the index is built.
     """
 
     workers: int
@@ -114,6 +117,7 @@ class IngestOptions:
     table: MetadataTable | None = None
     explicit_table: bool = False
     retry_rejected: bool = False
+    index: IndexOptions = field(default_factory=IndexOptions)
 
 
 def index_paths(
@@ -197,10 +201,11 @@ class _Ingest:
             raise
         self._summary.stopped = self._stop.is_set()
         self._discovering = False
-        for space in self._spaces:
-            save_projection(self._library, space)
+        save_all(self._library, self._options.index)
         with transaction(self._library.engine) as db:
             purge_words(db)
+        if not self._summary.stopped:
+            refresh_grounds(self._library)
         self._end_job(job, "stopped" if self._summary.stopped else "done")
         self._show(force=True)
         return self._summary

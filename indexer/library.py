@@ -10,9 +10,9 @@ import secrets
 import shutil
 import tomllib
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -32,7 +32,7 @@ from indexer.errors import (
     StorageFullError,
 )
 from indexer.reading.routing import FILE, Rule, read_rules
-from indexer.registry import encoder_names, known_encoder, store_class
+from indexer.registry import check_store, encoder_names, known_encoder
 from indexer.types import EncoderSpec
 
 FORMAT = 1
@@ -50,7 +50,7 @@ class LibraryConfig:
         created: ISO time.
         phi: ``"pseudonym"``, or ``"keep"`` to store real patient ids too.
         encoders: names of the encoders that fill its spaces.
-        store: name of the vector store that answers its searches.
+        store: the vector store that answers its searches: a name, a kind (``faiss:hnsw``), a URL.
         key_check: a trace of the key file, by which an exchanged key is noticed; may be empty.
     """
 
@@ -157,6 +157,34 @@ class Library:
             ConfigError: the file cannot be read, or names an encoder that the library has not.
         """
         return read_rules(self.path / FILE, self.config.encoders)
+
+    def with_store(self, spec: str) -> Library:
+        """The same library as if another store answered its searches; nothing is written.
+
+        Raises:
+            ConfigError: there is no such store.
+        """
+        check_store(spec)
+        return Library(self.path, replace(self.config, store=spec), self.key)
+
+    def choose_store(self, spec: str) -> None:
+        """Note in ``library.toml`` which store answers from now on; only a writer should.
+
+        Raises:
+            ConfigError: there is no such store.
+            StorageFullError: the file cannot be written.
+        """
+        check_store(spec)
+        file = self.path / _FILE
+        stored = tomllib.loads(file.read_text(encoding="utf-8")) | {"store": spec}
+        temporary = file.with_name(f".{_FILE}.{os.getpid()}")
+        with _writable(self.path):
+            with temporary.open("w", encoding="utf-8") as handle:
+                handle.write(_toml(stored))
+                handle.flush()
+                os.fsync(handle.fileno())
+            temporary.replace(file)
+        self.config = replace(self.config, store=spec)
 
     @property
     def index_folder(self) -> Path:
@@ -266,7 +294,7 @@ def _check_choices(phi: str, encoders: tuple[str, ...], store: str) -> None:
             f"unknown encoder {', '.join(unknown) or '(none given)'}; "
             f"there are: {', '.join([*encoder_names(), *OPEN_NAMES])}"
         )
-    store_class(store)
+    check_store(store)
 
 
 def _write_new(folder: Path, phi: str, encoders: tuple[str, ...], store: str) -> None:
@@ -290,9 +318,12 @@ def _write_new(folder: Path, phi: str, encoders: tuple[str, ...], store: str) ->
         "store": store,
         "key_check": _key_check(key),
     }
+    (folder / _FILE).write_text(_toml(lines), encoding="utf-8")
+
+
+def _toml(lines: Mapping[str, object]) -> str:
     # JSON's numbers, strings and lists of strings are TOML's too.
-    text = "".join(f"{name} = {json.dumps(value)}\n" for name, value in lines.items())
-    (folder / _FILE).write_text(text, encoding="utf-8")
+    return "".join(f"{name} = {json.dumps(value)}\n" for name, value in lines.items())
 
 
 def _read_config(path: Path) -> LibraryConfig:

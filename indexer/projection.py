@@ -1,21 +1,18 @@
-"""The vector store of a space, kept equal to the catalog: loaded, topped up, or rebuilt.
+"""The vector store of a space, equal to the catalog: loaded, topped up, or rebuilt in memory.
 
-A snapshot states the highest ``embedding.seq`` it holds and the space's deletion count. What came
-later is added, what was deleted is dropped, and a snapshot that is damaged or foreign is rebuilt:
-losing the index costs time, never data.
+The files of an index state the highest ``embedding.seq`` they hold and the space's deletion count.
+What came later is added, what was deleted is dropped, and files that are damaged or foreign count
+for nothing: losing the index costs time, never data. `indexer.saving` writes them.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from sqlalchemy import Connection, func, select
@@ -25,8 +22,18 @@ from indexer.catalog.database import reading
 from indexer.catalog.tables import EmbeddingRow, SliceRow, Space
 from indexer.errors import IndexCorruptError, LibraryCorruptError, StorageFullError
 from indexer.library import Library, SpaceInfo
-from indexer.registry import make_store, store_class
-from indexer.stores.contract import AppendableStore, SnapshotStore, VectorStore
+from indexer.registry import has_files, is_remote, kind_of, make_store, store_class
+from indexer.stores.contract import (
+    Identity,
+    Place,
+    RemoteStore,
+    StoreStats,
+    SyncMark,
+    VectorStore,
+)
+from indexer.stores.contract import renormalised as renormalised  # noqa: PLC0414 - used by many
+from indexer.stores.manifest import publish
+from indexer.stores.overlay import Overlay
 from indexer.types import Embeddings, ItemIds
 
 _BATCH = 20_000
@@ -56,23 +63,6 @@ LAYERS = (ITEMS, SLICES)
 
 
 @dataclass(frozen=True)
-class Snapshot:
-    """The description beside a snapshot file."""
-
-    library: str
-    file: str
-    sha256: str
-    store: str
-    encoder: str
-    weights: str
-    preprocessing: str
-    dim: int
-    count: int
-    high_water: int
-    generation: int
-
-
-@dataclass(frozen=True)
 class Projection:
     """A store that equals the catalog as of ``high_water``.
 
@@ -88,14 +78,19 @@ class Projection:
 
 
 def open_projection(library: Library, space: SpaceInfo, layer: Layer = ITEMS) -> Projection:
-    """The store of a space, current with the catalog; nothing is written."""
-    stored = _read_description(library, space, layer)
-    store, note = _restore(library, space, layer, stored)
+    """The store of a space, current with the catalog; nothing is written.
+
+    Raises:
+        StoreUnavailableError: the vectors live in a server that does not answer.
+    """
+    if is_remote(library.config.store):
+        return _over_remote(library, space, layer)
+    mark, store, note = _load(library, space, layer)
     with reading(library.engine) as db:
-        generation = db.execute(select(Space.generation).where(Space.id == space.id)).scalar_one()
-        high_water = stored.high_water if stored and store is not None else 0
-        if store is not None:
-            if stored and stored.generation != generation:
+        generation = generation_of(db, space)
+        high_water = mark.high_water if mark and store is not None else 0
+        if store is not None and mark is not None:
+            if mark.generation != generation:
                 store.delete(np.setdiff1d(store.ids(), catalog_ids(db, space.id, layer)))
             high_water = _top_up(db, space, layer, store, high_water)
             if store.count() != catalog_count(db, space.id, layer):
@@ -104,24 +99,93 @@ def open_projection(library: Library, space: SpaceInfo, layer: Layer = ITEMS) ->
         if store is None:
             store = make_store(library.config.store, space.dim)
             high_water = _top_up(db, space, layer, store, 0)
-    damaged = bool(note) and stored is not None
-    return Projection(store, high_water, int(generation), note, damaged)
+    damaged = bool(note) and mark is not None
+    return Projection(store, high_water, generation, note or store.stats().warning, damaged)
 
 
-def save_projection(library: Library, space: SpaceInfo) -> None:
-    """Bring the snapshots of a space up to the catalog, if its store has any; only a writer should.
+def _load(
+    library: Library, space: SpaceInfo, layer: Layer
+) -> tuple[SyncMark | None, VectorStore | None, str]:
+    """The files of a layer: how far they reach, the store, and why there is none."""
+    spec = library.config.store
+    chosen = store_class(spec)
+    if not has_files(spec):
+        return None, None, ""
+    path = index_path(library, space, layer)
+    found = chosen.read_mark(path)
+    if found is None or found[0] != identity(library, space):
+        with reading(library.engine) as db:
+            empty = catalog_count(db, space.id, layer) == 0
+        return None, None, "" if empty else "the index was missing and is rebuilt from the catalog"
+    try:
+        return found[1], chosen.load(path, space.dim, kind_of(spec)), ""
+    except (OSError, IndexCorruptError):
+        return found[1], None, "the index file was damaged and is rebuilt from the catalog"
 
-    A store that can append never has its index loaded for that: memory stays bounded.
+
+def _over_remote(library: Library, space: SpaceInfo, layer: Layer) -> Projection:
+    """What a server holds, and over it in memory what it does not hold yet."""
+    remote = connect(library, space, layer)
+    mark = read_mark(library, space, layer)
+    store = Overlay(remote, make_store("exact", space.dim))
+    damaged, notes = False, list[str]()
+    if mark is not None and remote.count() != mark.count:
+        damaged = True
+        notes.append("the server does not hold what it should: run syntopy verify --repair")
+    with reading(library.engine) as db:
+        generation = generation_of(db, space)
+        if mark is None or mark.generation != generation:
+            store.delete(np.setdiff1d(remote.ids(), catalog_ids(db, space.id, layer)))
+        before = mark.high_water if mark else 0
+        high_water = _top_up(db, space, layer, store, before)
+        waiting = catalog_count(db, space.id, layer, since=before)
+    if waiting:
+        notes.append(f"{waiting} vectors are not in the server yet and are searched in memory")
+    return Projection(store, high_water, generation, "; ".join(notes), damaged)
+
+
+def connect(library: Library, space: SpaceInfo, layer: Layer) -> RemoteStore:
+    """The server's part of a layer.
+
+    Raises:
+        StoreUnavailableError: it does not answer.
     """
-    if not hasattr(store_class(library.config.store), "restore"):
-        return
-    for layer in layers_of(library, space):
-        _save_layer(library, space, layer)
+    place = Place(
+        library.config.id, space.encoder, space.weights, space.preprocessing, layer.name, space.dim
+    )
+    store: RemoteStore = store_class(library.config.store).connect(library.config.store, place)
+    return store
+
+
+def read_mark(library: Library, space: SpaceInfo, layer: Layer) -> SyncMark | None:
+    """How far a server has been brought; None if it is not known."""
+    try:
+        stored = json.loads(_mark_path(library, space, layer).read_text(encoding="utf-8"))
+        return SyncMark(**stored["mark"]) if stored["of"] == identity(library, space) else None
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def write_mark(library: Library, space: SpaceInfo, layer: Layer, mark: SyncMark) -> None:
+    """Note how far a server has been brought; after it has confirmed."""
+    path = _mark_path(library, space, layer)
+    path.parent.mkdir(exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    told = {"of": identity(library, space), "mark": asdict(mark)}
+    try:
+        temporary.write_text(json.dumps(told, indent=1), encoding="utf-8")
+        publish(temporary, path)
+    except OSError as error:
+        raise StorageFullError(f"{path.parent} cannot be written: {error.strerror}") from error
+
+
+def _mark_path(library: Library, space: SpaceInfo, layer: Layer) -> Path:
+    return library.index_folder / f"{layer.name}-{space.id}.mark.json"
 
 
 def layers_of(library: Library, space: SpaceInfo) -> list[Layer]:
     """The layers of a space: that of its items, and if any volume came slice by slice, of these."""
-    written = _description_path(library, space, SLICES).exists()
+    written = index_path(library, space, SLICES).exists()
     return [ITEMS, SLICES] if written or has_slices(library, space) else [ITEMS]
 
 
@@ -130,92 +194,6 @@ def has_slices(library: Library, space: SpaceInfo) -> bool:
     with reading(library.engine) as db:
         found = db.execute(select(SliceRow.seq).where(SliceRow.space_id == space.id).limit(1))
         return found.scalar() is not None
-
-
-def _save_layer(library: Library, space: SpaceInfo, layer: Layer) -> None:
-    chosen: type[Any] = store_class(library.config.store)
-    stored = _read_description(library, space, layer)
-    if hasattr(chosen, "append"):
-        if not _append(library, space, layer, chosen, stored):
-            _append(library, space, layer, chosen, None)
-        return
-    projection = open_projection(library, space, layer)
-    new, generation = projection.high_water, projection.generation
-    known = (stored.high_water, stored.generation) if stored else None
-    if (new, generation) == known and not projection.note:
-        return
-    store = projection.store
-    assert isinstance(store, SnapshotStore)  # noqa: S101 - it has `restore`
-    _save(
-        library,
-        space,
-        layer,
-        store.snapshot,
-        count=store.count(),
-        high_water=new,
-        generation=generation,
-    )
-
-
-def _append(
-    library: Library,
-    space: SpaceInfo,
-    layer: Layer,
-    chosen: type[AppendableStore],
-    stored: Snapshot | None,
-) -> bool:
-    """Write what the catalog has beyond ``stored``; False if that cannot be built upon."""
-    table = layer.table
-    with reading(library.engine) as db:
-        generation = int(
-            db.execute(select(Space.generation).where(Space.id == space.id)).scalar_one()
-        )
-        total = catalog_count(db, space.id, layer)
-        newest = db.execute(select(func.max(table.seq)).where(table.space_id == space.id)).scalar()
-        since, before = (stored.high_water, stored.count) if stored else (0, 0)
-        added = int(
-            db.execute(
-                select(func.count()).where(table.space_id == space.id, table.seq > since)
-            ).scalar_one()
-        )
-        if stored is not None:
-            old = library.index_folder / stored.file
-            if stored.generation != generation or before + added != total:
-                return False
-            if not _is_sound(old, stored):
-                return False
-            if not added:
-                return True
-
-        def write(path: Path) -> None:
-            if stored is not None:
-                shutil.copyfile(library.index_folder / stored.file, path)
-            else:
-                chosen.append(path, space.dim, np.empty(0, np.int64), _no_vectors(space.dim))
-            for _, ids, vectors in embeddings(db, space, since, layer):
-                chosen.append(path, space.dim, ids, vectors)
-
-        _save(
-            library,
-            space,
-            layer,
-            write,
-            count=total,
-            high_water=int(newest or 0),
-            generation=generation,
-        )
-    return True
-
-
-def _no_vectors(dim: int) -> Embeddings:
-    return np.empty((0, dim), np.float32)
-
-
-def _is_sound(path: Path, stored: Snapshot) -> bool:
-    try:
-        return _sha256(path) == stored.sha256
-    except OSError:
-        return False
 
 
 def _top_up(db: Connection, space: SpaceInfo, layer: Layer, store: VectorStore, since: int) -> int:
@@ -276,49 +254,43 @@ def stored_vectors(blobs: Sequence[bytes], dim: int) -> tuple[np.ndarray, np.nda
     return vectors, np.abs(lengths - 1) < _UNIT
 
 
-def renormalised(vectors: np.ndarray) -> Embeddings:
-    """Stored float16 rows as float32 unit rows: the rounding is taken back out of the length."""
-    wide = vectors.astype(np.float32)
-    wide /= np.linalg.norm(wide, axis=1, keepdims=True)
-    return wide
-
-
 def catalog_ids(db: Connection, space_id: int, layer: Layer = ITEMS) -> ItemIds:
     """All ids that have a vector in a space, ascending."""
     query = select(layer.key).where(layer.table.space_id == space_id)
     return np.array(sorted(db.execute(query).scalars()), np.int64)
 
 
-def catalog_count(db: Connection, space_id: int, layer: Layer = ITEMS) -> int:
-    """How many vectors a space has."""
+def catalog_count(db: Connection, space_id: int, layer: Layer = ITEMS, *, since: int = 0) -> int:
+    """How many vectors a space has; those above a ``seq`` alone."""
     query = select(func.count()).where(layer.table.space_id == space_id)
+    if since:
+        query = query.where(layer.table.seq > since)
     return int(db.execute(query).scalar_one())
 
 
-def rebuild(library: Library) -> None:
-    """Delete every index file, whatever it holds, and make them anew; only a writer should."""
-    for path in library.index_folder.glob("*"):
-        path.unlink(missing_ok=True)
-    for space in library.spaces():
-        save_projection(library, space)
+def index_stats(library: Library, space: SpaceInfo) -> list[tuple[str, StoreStats]]:
+    """What the files of a space's layers say of themselves, unopened; that of items first."""
+    if not has_files(library.config.store):
+        return []
+    chosen = store_class(library.config.store)
+    named = zip(("items", "slices"), layers_of(library, space), strict=False)
+    found = [(name, chosen.read_stats(index_path(library, space, at))) for name, at in named]
+    return [(name, stats) for name, stats in found if stats is not None]
 
 
-def _description_path(library: Library, space: SpaceInfo, layer: Layer) -> Path:
-    return library.index_folder / f"{layer.name}-{space.id}.json"
+def generation_of(db: Connection, space: SpaceInfo) -> int:
+    """How many deletions a space has seen."""
+    return int(db.execute(select(Space.generation).where(Space.id == space.id)).scalar_one())
 
 
-def _read_description(library: Library, space: SpaceInfo, layer: Layer) -> Snapshot | None:
-    try:
-        text = _description_path(library, space, layer).read_text(encoding="utf-8")
-        stored = Snapshot(**json.loads(text))
-    except (OSError, ValueError, TypeError):
-        return None
-    mine = _identity(library, space)
-    return stored if all(getattr(stored, name) == value for name, value in mine.items()) else None
+def index_path(library: Library, space: SpaceInfo, layer: Layer) -> Path:
+    """The file that names all others of a layer's index; one for each store and kind."""
+    slug = re.sub("[^a-z0-9]+", "-", library.config.store.lower())
+    return library.index_folder / f"{layer.name}-{space.id}.{slug}.json"
 
 
-def _identity(library: Library, space: SpaceInfo) -> dict[str, Any]:
-    """What a snapshot has to be of to be ours: row numbers of another library say nothing here."""
+def identity(library: Library, space: SpaceInfo) -> Identity:
+    """What an index has to be of to be ours: row numbers of another library say nothing here."""
     return {
         "library": library.config.id,
         "store": library.config.store,
@@ -327,74 +299,3 @@ def _identity(library: Library, space: SpaceInfo) -> dict[str, Any]:
         "preprocessing": space.preprocessing,
         "dim": space.dim,
     }
-
-
-def _restore(
-    library: Library, space: SpaceInfo, layer: Layer, stored: Snapshot | None
-) -> tuple[VectorStore | None, str]:
-    chosen: type[Any] = store_class(library.config.store)
-    if not hasattr(chosen, "restore"):
-        return None, ""
-    if stored is None:
-        with reading(library.engine) as db:
-            empty = catalog_count(db, space.id, layer) == 0
-        return None, "" if empty else "the index was missing and is rebuilt from the catalog"
-    path = library.index_folder / stored.file
-    try:
-        if _sha256(path) != stored.sha256:
-            raise IndexCorruptError(f"{path.name} does not match its checksum")
-        return chosen.restore(path, space.dim), ""
-    except (OSError, IndexCorruptError):
-        return None, "the index file was damaged and is rebuilt from the catalog"
-
-
-def _save(
-    library: Library,
-    space: SpaceInfo,
-    layer: Layer,
-    write: Callable[[Path], None],
-    *,
-    count: int,
-    high_water: int,
-    generation: int,
-) -> None:
-    """Write snapshot, then its description, each by rename; then drop older snapshots."""
-    folder = library.index_folder
-    folder.mkdir(exist_ok=True)
-    name = f"{layer.name}-{space.id}-{high_water}-{generation}.index"
-    temporary = folder / f".{name}.{os.getpid()}"
-    try:
-        write(temporary)
-        description = Snapshot(
-            file=name,
-            sha256=_sha256(temporary),
-            count=count,
-            high_water=high_water,
-            generation=generation,
-            **_identity(library, space),
-        )
-        _publish(temporary, folder / name)
-        temporary.write_text(json.dumps(description.__dict__, indent=1), encoding="utf-8")
-        _publish(temporary, _description_path(library, space, layer))
-    except (OSError, RuntimeError) as error:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise StorageFullError(
-            f"the index cannot be written to {folder}; free space and run: syntopy verify --repair"
-        ) from error
-    # What a writer left that did not get this far.
-    killed = folder.glob(f".{layer.name}-{space.id}-*")
-    for old in (*folder.glob(f"{layer.name}-{space.id}-*.index"), *killed):
-        if old.name != name:
-            old.unlink(missing_ok=True)
-
-
-def _publish(temporary: Path, path: Path) -> None:
-    with temporary.open("rb+") as handle:
-        os.fsync(handle.fileno())
-    temporary.replace(path)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()

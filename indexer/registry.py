@@ -38,7 +38,9 @@ BACKBONE = "indexer.encoders.backbone:Backbone"
 """Of all names like ``transformers/OWNER/NAME`` and ``timm/NAME``."""
 STORES = {
     "exact": "indexer.stores.exact:ExactStore",
-    "faiss": "indexer.stores.faiss_flat:FaissFlatStore",
+    "faiss": "indexer.stores.faiss_store:FaissStore",
+    "qdrant": "indexer.stores.qdrant:QdrantStore",
+    "qdrant+local": "indexer.stores.qdrant:QdrantStore",
 }
 
 
@@ -148,21 +150,56 @@ class Recipe(Protocol):
         """Each step in a sentence."""
 
 
-def store_class(name: str) -> type[Any]:
-    """The class of the store of this name; called with the dimension it makes an empty store.
+def store_class(spec: str) -> type[Any]:
+    """The class of a store; the part of a spec before the first colon is its name.
 
     Raises:
         ConfigError: no such store; the message lists those there are. Or it cannot be loaded.
     """
-    targets = _targets("syntopy.stores", STORES)
+    name, targets = spec.partition(":")[0], _targets("syntopy.stores", STORES)
     if name not in targets:
         raise ConfigError(f"there is no store '{name}'; there are: {', '.join(sorted(targets))}")
     return _load(targets[name])
 
 
-def make_store(name: str, dim: int) -> VectorStore:
-    """An empty store of this name."""
-    store: VectorStore = store_class(name)(dim)
+def check_store(spec: str) -> None:
+    """Look at a spec such as ``faiss``, ``faiss:hnsw`` or a URL; nothing is opened.
+
+    Raises:
+        ConfigError: no such store, or none of that kind.
+    """
+    chosen = store_class(spec)
+    if hasattr(chosen, "check_spec"):
+        chosen.check_spec(spec)
+    elif ":" in spec:
+        raise ConfigError(f"the store '{spec.partition(':')[0]}' has no kinds: leave out the colon")
+
+
+def is_remote(spec: str) -> bool:
+    """Whether the vectors of a store live in a server."""
+    return hasattr(store_class(spec), "connect")
+
+
+def has_files(spec: str) -> bool:
+    """Whether a store keeps files, so that it is opened faster than it is rebuilt."""
+    return hasattr(store_class(spec), "read_mark")
+
+
+def kind_of(spec: str) -> str:
+    """What a spec says after the first colon."""
+    return spec.partition(":")[2]
+
+
+def make_store(spec: str, dim: int) -> VectorStore:
+    """An empty store in memory; of a store that lives in a server, one that stands for it.
+
+    A class is called with the dimension, and with the kind if the spec has one.
+    """
+    if is_remote(spec):
+        return make_store("exact", dim)
+    check_store(spec)
+    kind = kind_of(spec)
+    store: VectorStore = store_class(spec)(dim, kind) if kind else store_class(spec)(dim)
     return store
 
 

@@ -33,9 +33,9 @@ from indexer.projection import (
     embeddings,
     layers_of,
     open_projection,
-    rebuild,
     stored_vectors,
 )
+from indexer.saving import rebuild
 from indexer.types import Outcome
 
 _BATCH = 20_000

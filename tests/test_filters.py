@@ -29,10 +29,6 @@ from indexer.filters import (
 CT = Comparison("modality", "=", ("CT",))
 OLD = Comparison("age", ">=", (60.0,))
 HEAD = Comparison("body_part", "=", ("HEAD",))
-FIVE = (
-    "modality=CT and body_part in (CHEST,ABDOMEN) and age>=60 and study_date>=2024-01-01 "
-    "and not label:finding=normal"
-)
 
 
 # -- reading an expression ------------------------------------------------------------------------
@@ -69,7 +65,10 @@ FIVE = (
         ('model="a ""b"""', Comparison("model", "=", ('a "b"',))),
         ("label:'it''s'=x", Comparison("label:it's", "=", ("x",))),
         (
-            FIVE,
+            (
+                "modality=CT and body_part in (CHEST,ABDOMEN) and age>=60 and "
+                "study_date>=2024-01-01 and not label:finding=normal"
+            ),
             All(
                 (
                     CT,

@@ -23,6 +23,7 @@ from sqlalchemy import delete, func, insert, select, update
 from api.service import ingest
 from api.service import library as service
 from api.service import search as searching
+from indexer.asking import SearchRequest, like
 from indexer.catalog import database
 from indexer.catalog.database import reading, transaction
 from indexer.catalog.tables import (
@@ -53,8 +54,8 @@ from indexer.errors import (
 )
 from indexer.library import Library
 from indexer.phantoms import Kind, PhantomStudy, Trait
-from indexer.projection import open_projection, save_projection
-from indexer.search import SearchRequest
+from indexer.projection import open_projection
+from indexer.saving import save_all, save_projection
 from indexer.types import Outcome
 from indexer.verify import VerifyReport, verify
 
@@ -70,14 +71,14 @@ def answers(library: Library, indexed: Indexed) -> list[tuple[str, float]]:
     """What some searches give: equal if two libraries are."""
     found = []
     for study in indexed.plan[::13]:
-        request = SearchRequest(uid=study.study_instance_uid, k=100, same_patient=True)
+        request = SearchRequest(like(uid=study.study_instance_uid), k=100, same_patient=True)
         answer = searching.search(library, request, SETTINGS)
         found += [(hit.id, hit.score) for hit in answer.hits]
     return found
 
 
 def notes(library: Library, indexed: Indexed) -> str:
-    request = SearchRequest(uid=indexed.plan[0].study_instance_uid, k=1)
+    request = SearchRequest(like(uid=indexed.plan[0].study_instance_uid), k=1)
     return "\n".join(searching.search(library, request, SETTINGS).notes)
 
 
@@ -149,6 +150,11 @@ def test_an_empty_folder_will_do_and_a_full_one_will_not(tmp_path: Path) -> None
     [
         ({"phi": "all"}, "'pseudonym' or 'keep', not 'all'"),
         ({"store": "nosuch"}, "no store 'nosuch'; there are: exact, faiss"),
+        (
+            {"store": "faiss:nosuch"},
+            "no kind of index 'faiss:nosuch'; there are: faiss, faiss:auto",
+        ),
+        ({"store": "exact:flat"}, "'exact' has no kinds"),
         ({"encoders": ("texture", "nosuch")}, "unknown encoder nosuch; there are: .*texture"),
         ({"encoders": ()}, r"none given"),
     ],
@@ -341,7 +347,7 @@ def test_migrations_make_the_tables_that_the_code_describes(tmp_path: Path) -> N
 
 
 def snapshot(library: Library) -> Path:
-    return next(library.index_folder.glob("*.index"))
+    return next(library.index_folder.glob("*.rows"))
 
 
 def drop_index(library: Library) -> None:
@@ -415,8 +421,8 @@ def test_what_is_added_later_tops_the_index_up(
     assert topped.high_water > before.high_water
     with copy.writing():
         save_projection(copy, space)
-    assert snapshot(copy) != old, "a new snapshot takes the place of the old one"
-    assert not old.exists()
+    assert old.exists(), "what is there is not written again"
+    assert len(list(copy.index_folder.glob("*.rows"))) == 2
     assert open_projection(copy, space).high_water == topped.high_water
 
 
@@ -462,7 +468,7 @@ def test_what_is_deleted_is_not_found_even_by_an_old_index(
 
 
 def _found(library: Library, indexed: Indexed) -> list[str]:
-    request = SearchRequest(uid=indexed.plan[0].study_instance_uid, k=1000)
+    request = SearchRequest(like(uid=indexed.plan[0].study_instance_uid), k=1000)
     return [h.study_instance_uid for h in searching.search(library, request, SETTINGS).hits]
 
 
@@ -491,18 +497,20 @@ def test_a_store_without_snapshots_is_filled_anew_each_time(
         assert [i for i, _ in answers(exact, indexed)] == [i for i, _ in before]
         assert "index" not in notes(exact, indexed)
         with exact.writing():
-            save_projection(exact, exact.spaces()[0])
+            save_all(exact)
         assert not exact.index_folder.exists()
         assert verify(exact).clean
 
 
 def test_a_writer_that_was_killed_leaves_no_index_behind_for_good(copy: Library) -> None:
-    left = copy.index_folder / f".space-{copy.spaces()[0].id}-7-0.index.12345"
-    left.write_bytes(b"half an index")
+    space = copy.spaces()[0].id
+    left = [f".space-{space}.faiss.0123.rows", f"space-{space}-7-0.index", f"space-{space}.json"]
+    for name in left:  # the last two are of earlier versions
+        (copy.index_folder / name).write_bytes(b"half an index")
     drop_snapshot(copy)
     with copy.writing():
-        save_projection(copy, copy.spaces()[0])
-    assert not left.exists()
+        save_all(copy)
+    assert not set(left) & {path.name for path in copy.index_folder.iterdir()}
 
 
 # -- verify ---------------------------------------------------------------------------------------
@@ -522,7 +530,7 @@ def test_a_sound_library_is_clean(copy: Library, indexed: Indexed) -> None:
     assert report.findings == []
     assert report.items == report.vectors == 58
     assert report.files == sum(1 for p in indexed.cohort.rglob("*") if p.is_file())
-    assert said == ["database", "items", "vectors", "ledger", "index", "source files"]
+    assert said == ["database", "items", "vectors", "ledger", "words", "index", "source files"]
 
 
 def some_item(library: Library) -> int:
@@ -837,4 +845,4 @@ def test_an_encoder_of_the_library_that_is_no_longer_installed_is_named(copy: Li
     path = copy.path / "library.toml"
     path.write_text(path.read_text().replace('["texture"]', '["gone"]'))
     with Library.open(copy.path) as library, pytest.raises(UnknownEncoderError, match="'gone'"):
-        searching.search(library, SearchRequest(uid="1.2.3"), SETTINGS)
+        searching.search(library, SearchRequest(like(uid="1.2.3")), SETTINGS)

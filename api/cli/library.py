@@ -25,7 +25,12 @@ def init(
     encoder: Annotated[
         list[str] | None, typer.Option(help="Encoder to fill the library with. May be repeated.")
     ] = None,
-    store: Annotated[str, typer.Option(help="Vector store: faiss or exact.")] = "faiss",
+    store: Annotated[
+        str,
+        typer.Option(
+            help="Vector store: faiss, faiss:hnsw and other kinds (docs/index.md), exact, or a URL."
+        ),
+    ] = "faiss",
     rules: Annotated[
         Path | None,
         typer.Option(help="TOML file that says which encoders get what (docs/encoders.md)."),
@@ -115,13 +120,16 @@ def remove(
     """
     with errors_on_one_line(as_json=as_json):
         from api.service import library as service
+        from api.service.options import index_options
         from indexer.library import Library
 
         settings = settings_with(library)
         if not yes and not typer.confirm(f"Remove this {level} from {settings.library}?", err=True):
             raise typer.Exit(1)
         with Library.open(settings.library) as opened:
-            removed = service.remove(opened, level, uid, actor=_user())
+            removed = service.remove(
+                opened, level, uid, actor=_user(), index=index_options(settings)
+            )
     if as_json:
         print_json(removed)
     else:

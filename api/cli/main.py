@@ -13,6 +13,8 @@ from api.cli.index import index, rejected
 from api.cli.library import info, init, remove, verify
 from api.cli.models import app as models
 from api.cli.models import route
+from api.cli.regions import regions
+from api.cli.reindex import reindex
 from api.cli.reports import reports
 from api.cli.search import search, show
 from indexer import __version__
@@ -43,7 +45,22 @@ def main(
     """Take the options that go before the command."""
 
 
-for command in (init, index, search, reports, show, info, rejected, remove, verify, route, demo):
+commands = (
+    init,
+    index,
+    search,
+    reports,
+    regions,
+    show,
+    info,
+    rejected,
+    remove,
+    verify,
+    reindex,
+    route,
+    demo,
+)
+for command in commands:
     app.command()(command)
 app.add_typer(models)
 app.add_typer(evaluate)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from api.service.options import read_options
+from api.service.options import index_options, read_options
 from indexer.catalog.database import reading
 from indexer.catalog.tables import LedgerRow
 from indexer.config import Settings
@@ -151,6 +151,7 @@ def _options(
         table=table,
         explicit_table=explicit,
         retry_rejected=request.retry_rejected,
+        index=index_options(settings),
     )
 
 

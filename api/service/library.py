@@ -26,9 +26,13 @@ from indexer.catalog.tables import (
 from indexer.dicom.identity import pseudonym
 from indexer.errors import ConfigError, ItemNotFoundError
 from indexer.library import Library
-from indexer.projection import rebuild
+from indexer.projection import index_stats
+from indexer.saving import erase_removed
+from indexer.stores.contract import IndexOptions, StoreStats
 from indexer.verify import VerifyReport, space_counts
 from indexer.verify import verify as check
+
+_INDEX = IndexOptions()
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,7 @@ class LibraryInfo:
     phi: str
     store: str
     spaces: list[dict[str, object]]
+    index: list[dict[str, object]]
     bridges: list[dict[str, object]]
     patients: int
     studies: int
@@ -84,6 +89,11 @@ def info(library: Library) -> LibraryInfo:
                 {"encoder": name, "dim": dim, "vectors": count}
                 for name, dim, count in space_counts(library)
             ],
+            index=[
+                _index(space.encoder, layer, stats)
+                for space in library.spaces()
+                for layer, stats in index_stats(library, space)
+            ],
             bridges=[_bridge(each) for each in bridge_versions(library) if each.in_use],
             patients=number(Patient),
             studies=number(Study),
@@ -100,6 +110,20 @@ def info(library: Library) -> LibraryInfo:
             bytes=_bytes(library.path),
             notices=sorted({s.notice for s in library.spaces() if s.notice}),
         )
+
+
+def _index(encoder: str, layer: str, stats: StoreStats) -> dict[str, object]:
+    """What is said of the index of a layer."""
+    described: dict[str, object] = {"encoder": encoder, "of": layer, "kind": stats.kind}
+    if not stats.exact:
+        described |= {
+            "recall_at_10": round(stats.recall, 4),
+            "recall_at_100": round(stats.recall_100, 4),
+            "target": stats.target,
+            **stats.parameters,
+        }
+    described |= {"vectors": stats.count, "why": stats.reason}
+    return described | ({"warning": stats.warning} if stats.warning else {})
 
 
 def _bridge(found: BridgeVersion) -> dict[str, object]:
@@ -136,7 +160,14 @@ def verify(
     return check(library, repair=repair, sources=sources, on_progress=on_progress)
 
 
-def remove(library: Library, level: str, uid: str, *, actor: str) -> Removed:
+def remove(
+    library: Library,
+    level: str,
+    uid: str,
+    *,
+    actor: str,
+    index: IndexOptions = _INDEX,
+) -> Removed:
     """Take a ``study``, ``series`` or ``patient`` out: metadata, vectors, thumbnails, index.
 
     A patient is named by pseudonym or by the real patient id, with its issuer before it
@@ -156,7 +187,7 @@ def remove(library: Library, level: str, uid: str, *, actor: str) -> Removed:
             raise ItemNotFoundError(f"there is no such {level} in the library")
         with library.engine.connect() as connection:
             connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-        rebuild(library)
+        erase_removed(library, index)
         drop_bridges(library)
     return removed
 

@@ -6,6 +6,7 @@ from indexer.config import Settings
 from indexer.encoders.contract import EncoderContext
 from indexer.library import Library
 from indexer.reading.drafts import ReadOptions
+from indexer.stores.contract import IndexOptions
 
 
 def encoder_context(settings: Settings, name: str) -> EncoderContext:
@@ -13,6 +14,11 @@ def encoder_context(settings: Settings, name: str) -> EncoderContext:
     return EncoderContext(
         name, settings.models, settings.device, settings.precision, settings.compile
     )
+
+
+def index_options(settings: Settings) -> IndexOptions:
+    """How an index is built."""
+    return IndexOptions(recall=settings.index_recall)
 
 
 def read_options(library: Library, settings: Settings) -> ReadOptions:

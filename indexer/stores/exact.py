@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from indexer.stores.contract import StoreStats, checked, checked_queries
+from indexer.stores.contract import (
+    StoreStats,
+    checked,
+    checked_queries,
+    cosines,
+    ranked,
+    renormalised,
+)
 from indexer.types import Embeddings, ItemIds, Scores
 
 _ROWS = 16_384
-"""Vectors compared at a time, so that the wide copies stay small."""
 
 
 class ExactStore:
@@ -17,35 +23,36 @@ class ExactStore:
     def __init__(self, dim: int) -> None:
         self.dim = dim
         self._ids = np.empty(0, np.int64)
-        self._vectors = np.empty((0, dim), np.float32)
+        self._rows = np.empty((0, dim), np.float16)
 
     def upsert(self, ids: ItemIds, vectors: Embeddings) -> None:
         """Add vectors, or replace those of known ids."""
-        ids, vectors = checked(ids, vectors, self.dim)
+        ids, rows = checked(ids, vectors, self.dim)
         keep = ~np.isin(self._ids, ids)
         all_ids = np.concatenate([self._ids[keep], ids])
         order = np.argsort(all_ids)
         self._ids = all_ids[order]
-        self._vectors = np.concatenate([self._vectors[keep], vectors])[order]
+        self._rows = np.concatenate([self._rows[keep], rows])[order]
 
     def delete(self, ids: ItemIds) -> None:
         """Forget these ids."""
         keep = ~np.isin(self._ids, ids)
-        self._ids, self._vectors = self._ids[keep], self._vectors[keep]
+        self._ids, self._rows = self._ids[keep], self._rows[keep]
 
     def search(
         self, queries: Embeddings, k: int, allowed: ItemIds | None = None
     ) -> tuple[ItemIds, Scores]:
         """The k nearest of each query among ``allowed`` (all, where None)."""
         queries = checked_queries(queries, self.dim)
-        ids, vectors = self._ids, self._vectors
+        ids, rows = self._ids, self._rows
         if allowed is not None:
             keep = np.isin(ids, allowed)
-            ids, vectors = ids[keep], vectors[keep]
-        scores = _products(queries, vectors)
-        # A stable sort over ascending ids settles ties by id.
-        order = np.argsort(-scores, axis=1, kind="stable")[:, : max(k, 0)]
-        return ids[order], np.take_along_axis(scores, order, axis=1)
+            ids, rows = ids[keep], rows[keep]
+        scores = np.empty((len(queries), len(rows)), np.float32)
+        for start in range(0, len(rows), _ROWS):
+            part = slice(start, start + _ROWS)
+            scores[:, part] = cosines(queries, renormalised(rows[part]))
+        return ranked(np.broadcast_to(ids, scores.shape), scores, min(max(k, 0), len(ids)))
 
     def fetch(self, ids: ItemIds) -> Embeddings:
         """The vectors of these ids, in this order."""
@@ -54,7 +61,7 @@ class ExactStore:
         known[known] = self._ids[at[known]] == np.asarray(ids)[known]
         if not known.all():
             raise KeyError(f"{(~known).sum()} of {len(known)} ids are not in the store")
-        return self._vectors[at]
+        return renormalised(self._rows[at])
 
     def ids(self) -> ItemIds:
         """All ids held, ascending."""
@@ -66,18 +73,4 @@ class ExactStore:
 
     def stats(self) -> StoreStats:
         """Kind, size and recall."""
-        return StoreStats("exact", len(self._ids), self._vectors.nbytes + self._ids.nbytes, 1.0)
-
-
-def _products(queries: Embeddings, vectors: Embeddings) -> Scores:
-    """Inner products ``(queries, vectors)``, summed in double precision.
-
-    In single precision BLAS gives equal vectors scores that differ in the last bit, depending on
-    their place in the array: ties would not be ties.
-    """
-    wide = queries.astype(np.float64)
-    scores = np.empty((len(queries), len(vectors)), np.float32)
-    for start in range(0, len(vectors), _ROWS):
-        part = slice(start, start + _ROWS)
-        scores[:, part] = wide @ vectors[part].astype(np.float64).T
-    return scores
+        return StoreStats("exact", len(self._ids), self._rows.nbytes + self._ids.nbytes, 1.0)

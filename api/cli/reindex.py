@@ -1,0 +1,62 @@
+"""``syntopy reindex``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from api.cli.options import JsonOption, LibraryOption
+from api.cli.output import err, errors_on_one_line, out, print_json, print_note, settings_with
+
+
+def reindex(
+    store: Annotated[
+        str,
+        typer.Option(
+            help="Where to: faiss, faiss:flat, faiss:hnsw, faiss:ivf-flat … (docs/index.md), "
+            "exact, or a URL. Without it the present index is made anew."
+        ),
+    ] = "",
+    library: LibraryOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Move the index to another store or kind, or make it anew.
+
+    Searches go on with the old index until the new one is complete and agrees with the catalog.
+    A run that was stopped goes on when it is repeated.
+
+    [bold]Example[/]
+
+      syntopy reindex --store faiss:ivf-flat --library chest
+    """
+    with errors_on_one_line(as_json=as_json):
+        from api.service import reindex as service
+        from indexer.library import Library
+
+        settings = settings_with(library)
+        with Library.open(settings.library) as opened, err.status("reading") as status:
+
+            def show(what: str, done: int, total: int) -> None:
+                so_far = f": {done:,} of {total:,}" if total else f": {done:,}" if done else ""
+                status.update(f"{what}{so_far}")
+
+            report = service.reindex(opened, store or None, settings, show)
+    if as_json:
+        print_json(report)
+        return
+    for each in report.layers:
+        stats = each.stats
+        out.print(f"{each.encoder}, {each.of}: {stats.count:,} vectors in {stats.kind}")
+        out.print(f"  {stats.reason}")
+        if not stats.exact:
+            out.print(
+                f"  finds {stats.recall:.1%} of the ten nearest, {stats.recall_100:.1%} of the "
+                f"hundred nearest; aimed for {stats.target:.1%}"
+            )
+            said = ", ".join(f"{name} {value:g}" for name, value in stats.parameters.items())
+            out.print(f"  {said}")
+        if stats.warning:
+            print_note(stats.warning)
+    moved = "made anew" if report.before == report.store else f"moved from {report.before}"
+    out.print(f"the index is in {report.store}, {moved} in {report.seconds:.1f} s")

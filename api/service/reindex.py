@@ -1,0 +1,151 @@
+"""Move a library's index to another store or kind, or make it anew."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from api.service.options import index_options
+from indexer.catalog.database import reading
+from indexer.config import Settings
+from indexer.errors import IndexCorruptError
+from indexer.library import Library, SpaceInfo
+from indexer.projection import (
+    Layer,
+    catalog_count,
+    catalog_ids,
+    embeddings,
+    layers_of,
+    open_projection,
+)
+from indexer.registry import make_store
+from indexer.saving import drop_others, save_projection
+from indexer.stores.contract import IndexOptions, StoreStats, VectorStore, no_progress
+from indexer.types import Embeddings, Scores
+
+_SAMPLE, _NEIGHBOURS = 100, 10
+_COMPARED = 50_000
+"""Vectors of the catalog that answers are compared with."""
+_ROUNDING = 1e-5
+_SLACK = 0.1
+"""How far the agreement of a sample may be below the recall that was measured."""
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """One index that was made.
+
+    Attributes:
+        encoder: of the space.
+        of: ``"items"`` or ``"slices"``.
+        stats: what the index says of itself.
+        agreement: share of the ten nearest of a sample of the library's own vectors that it finds
+            among vectors of the catalog, compared one by one with each other.
+    """
+
+    encoder: str
+    of: str
+    stats: StoreStats
+    agreement: float
+
+
+@dataclass(frozen=True)
+class ReindexReport:
+    """What became of a library's index."""
+
+    before: str
+    store: str
+    layers: list[LayerReport]
+    seconds: float
+
+
+def reindex(
+    library: Library,
+    spec: str | None,
+    settings: Settings,
+    on_progress: Callable[[str, int, int], None] = no_progress,
+) -> ReindexReport:
+    """Make the index anew, or in another store or of another kind.
+
+    The new one is made beside the old, which answers until the new one is complete and has been
+    compared with the catalog; then ``library.toml`` is replaced. What was complete when a run was
+    stopped is not made again.
+
+    Args:
+        library: open; its writer lock is taken, and it answers from the new store afterwards.
+        spec: such as ``faiss:hnsw`` or ``exact``; None makes the present one anew.
+        settings: what recall to aim for.
+        on_progress: is told what is done, how much of it, and of how much. What it raises stops
+            the run, and leaves the library as it was.
+
+    Raises:
+        ConfigError: there is no such store.
+        IndexMemoryError, StorageFullError, StoreUnavailableError: the library is as it was.
+        IndexCorruptError: the new index does not equal the catalog; the library is as it was.
+    """
+    start, before = time.monotonic(), library.config.store
+    options = replace(index_options(settings), on_progress=on_progress, required=True)
+    with library.writing(), _with_store(library, spec or before) as target:
+        layers = list[LayerReport]()
+        for space in target.spaces():
+            save_projection(target, space, options, anew=target.config.store == before)
+            names = zip(("items", "slices"), layers_of(target, space), strict=False)
+            layers += [_checked(target, space, layer, name, options) for name, layer in names]
+        if target.config.store != before:
+            library.choose_store(target.config.store)
+        drop_others(library)
+    return ReindexReport(before, library.config.store, layers, time.monotonic() - start)
+
+
+@contextmanager
+def _with_store(library: Library, spec: str) -> Iterator[Library]:
+    target = library.with_store(spec)
+    try:
+        yield target
+    finally:
+        target.close()
+
+
+def _checked(
+    library: Library, space: SpaceInfo, layer: Layer, name: str, options: IndexOptions
+) -> LayerReport:
+    """Compare a new index with the catalog: by count, and by what a sample finds."""
+    options.on_progress("comparing with the catalog", 0, 0)
+    projection = open_projection(library, space, layer)
+    store, stats = projection.store, projection.store.stats()
+    if projection.damaged:
+        raise IndexCorruptError(f"'{space.encoder}': {projection.note}; nothing was changed")
+    with reading(library.engine) as db:
+        wanted = catalog_count(db, space.id, layer)
+        ids = catalog_ids(db, space.id, layer)
+        part = next((found for _, *found in embeddings(db, space, layer=layer)), None)
+    if store.count() != wanted or not np.array_equal(store.ids(), ids):
+        raise IndexCorruptError(
+            f"the new index of '{space.encoder}' holds {store.count()} vectors, the catalog "
+            f"{wanted}; nothing was changed"
+        )
+    agreement = 1.0
+    if part is not None:
+        agreement = _agreement(store, part[0][:_COMPARED], part[1][:_COMPARED])
+    if agreement < (1.0 if stats.exact else stats.recall - _SLACK):
+        raise IndexCorruptError(
+            f"the new index of '{space.encoder}' finds {agreement:.1%} of what the catalog has; "
+            "nothing was changed"
+        )
+    return LayerReport(space.encoder, name, stats, agreement)
+
+
+def _agreement(store: VectorStore, ids: np.ndarray, vectors: Embeddings) -> float:
+    """Share of the true neighbours of some vectors, among a part of the catalog, that are found."""
+    every = max(1, len(ids) // _SAMPLE)
+    queries = vectors[::every][:_SAMPLE]
+    reference = make_store("exact", store.dim)
+    reference.upsert(ids, vectors)
+    _, truth = reference.search(queries, _NEIGHBOURS)
+    found: Scores = store.search(queries, _NEIGHBOURS)[1]
+    # Among all vectors nothing can be further away than among a part of them.
+    return float((found[:, : truth.shape[1]] >= truth - _ROUNDING).mean())

@@ -1,0 +1,131 @@
+"""Exact search over rows: scan for candidates, compare these exactly, prove that none is missing.
+
+A scan gives scores in float32 of rows whose length is one but for rounding. Both errors have
+bounds. The k-th best exact score is compared with the best that an unseen row can have; where that
+is not below, every row that may reach it is brought by a second scan.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from indexer.stores.contract import NO_ID, cosines
+from indexer.stores.halves import unit_rows
+from indexer.stores.rows import Part, Rows, Selection
+from indexer.types import Embeddings, ItemIds, Scores
+
+MARGIN = 22
+"""Candidates beyond k: they cost next to nothing, and mostly spare the second scan."""
+_BLOCK = 16_384
+_CANDIDATES = 8192
+"""Candidates compared at a time."""
+_SPARSE = 1500
+"""Where one row in so many is allowed, taking these out is cheaper than passing all by."""
+_QUERIES = 256
+
+
+def nearest(
+    rows: Rows, queries: Embeddings, k: int, chosen: Selection | None
+) -> tuple[ItemIds, Scores]:
+    """Candidates ``(queries, c)`` among which the k best surely are, and their exact scores.
+
+    Rows by number; NO_ID and -inf where a query has fewer.
+    """
+    found = [
+        _nearest(rows, queries[start : start + _QUERIES], k, chosen)
+        for start in range(0, len(queries), _QUERIES)
+    ]
+    return stacked([each[0] for each in found]), stacked_scores([each[1] for each in found])
+
+
+def _nearest(
+    rows: Rows, queries: Embeddings, k: int, chosen: Selection | None
+) -> tuple[ItemIds, Scores]:
+    candidates = rows.total if chosen is None else chosen.count
+    few = chosen is not None and candidates * _SPARSE < rows.total
+    if few or 4 * (k + MARGIN) >= candidates:
+        numbers = np.arange(rows.total) if chosen is None else chosen.rows
+        return _all_of(rows, queries, numbers)
+    scans = [part.scan(queries, k + MARGIN, chosen) for part in rows.parts]
+    numbers = np.concatenate([found for _, found in scans], axis=1)
+    scores = exact_scores(rows, queries, numbers)
+    kth = -np.partition(-scores, k - 1, axis=1)[:, k - 1]
+    open_parts = [
+        (part, _unproven(part, found, kth)) for part, found in zip(rows.parts, scans, strict=True)
+    ]
+    again = np.flatnonzero(np.any([unproven for _, unproven in open_parts], axis=0))
+    if not len(again):
+        return numbers, scores
+    # The second scan brings what may reach the k-th score, however many copies there are of it.
+    wide_numbers, wide_scores = list(numbers), list(scores)
+    for query in again:
+        more = [numbers[query]]
+        more += [
+            part.above(queries[query], float(kth[query]), chosen)
+            for part, unproven in open_parts
+            if unproven[query]
+        ]
+        wide_numbers[query] = np.setdiff1d(np.concatenate(more), [NO_ID])
+        wide_scores[query] = exact_scores(
+            rows, queries[query : query + 1], wide_numbers[query][None]
+        )[0]
+    return (
+        stacked([each[None] for each in wide_numbers]),
+        stacked_scores([each[None] for each in wide_scores]),
+    )
+
+
+def _unproven(part: Part, scan: tuple[Scores, ItemIds], kth: Scores) -> np.ndarray:
+    """For which queries a row of a part that was not brought may be among the k best."""
+    scores, numbers = scan
+    if scores.shape[1] == len(part.rows):
+        return np.zeros(len(kth), bool)
+    last = scores[:, -1].astype(np.float64)
+    more = numbers[:, -1] != NO_ID
+    unproven: np.ndarray = more & (last + part.error(last) >= kth)
+    return unproven
+
+
+def _all_of(rows: Rows, queries: Embeddings, numbers: ItemIds) -> tuple[ItemIds, Scores]:
+    scores = np.empty((len(queries), len(numbers)), np.float32)
+    for start in range(0, len(numbers), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        scores[:, part] = cosines(queries, unit_rows(rows.gather(numbers[part])))
+    return np.broadcast_to(numbers, scores.shape), scores
+
+
+def exact_scores(rows: Rows, queries: Embeddings, numbers: ItemIds) -> Scores:
+    """Exact scores ``(queries, c)`` of candidates by row number; -inf for NO_ID."""
+    count, wide = numbers.shape
+    scores = np.full(numbers.shape, -np.inf, np.float32)
+    step = max(1, _CANDIDATES // max(1, wide))
+    for start in range(0, count, step):
+        part = numbers[start : start + step]
+        at, place = np.nonzero(part != NO_ID)
+        for first in range(0, len(at), _CANDIDATES):
+            mine = slice(first, first + _CANDIDATES)
+            units = unit_rows(rows.gather(part[at[mine], place[mine]]))
+            asked = queries[start + at[mine]].astype(np.float64)
+            products = np.einsum("nd,nd->n", asked, units.astype(np.float64))
+            scores[start + at[mine], place[mine]] = products
+    return scores
+
+
+def stacked(blocks: list[ItemIds]) -> ItemIds:
+    """Blocks of candidates ``(queries, c)`` of different widths as one."""
+    width = max((block.shape[1] for block in blocks), default=0)
+    filled = [
+        np.pad(block, ((0, 0), (0, width - block.shape[1])), constant_values=NO_ID)
+        for block in blocks
+    ]
+    return np.concatenate(filled) if filled else np.empty((0, 0), np.int64)
+
+
+def stacked_scores(blocks: list[Scores]) -> Scores:
+    """As `stacked`, of scores."""
+    width = max((block.shape[1] for block in blocks), default=0)
+    filled = [
+        np.pad(block, ((0, 0), (0, width - block.shape[1])), constant_values=-np.inf)
+        for block in blocks
+    ]
+    return np.concatenate(filled) if filled else np.empty((0, 0), np.float32)
