@@ -30,7 +30,7 @@ from indexer.keywords import MOST_WORDS, KeywordHit, keyword_note, keyword_ranks
 from indexer.library import Library
 from indexer.reading.drafts import FileResult, InstanceDraft, ItemDraft, PatientDraft
 from indexer.sources.discover import SourceFile
-from indexer.types import Attributes, Outcome, Role
+from indexer.types import Attributes, Frame, Outcome, Role
 from indexer.verify import verify
 
 SETTINGS = Settings(workers=1)
@@ -71,7 +71,9 @@ def add(engine: Engine, uid: str, said: Attributes, *, series: str = "1", person
     draft = InstanceDraft(
         instance, f"{uid}.{series}", uid, "image", PatientDraft(person or uid, None, False), said
     )
-    item = ItemDraft(f"item{instance}", "image", Role.PRIMARY, "", {}, b"", (instance,))
+    item = ItemDraft(
+        f"item{instance}", "image", Role.PRIMARY, "", {}, b"", (instance,), Frame(8, 8, 1.0)
+    )
     with transaction(engine) as db:
         result = FileResult(
             SourceFile(instance, None, 1, 1), Outcome.INDEXED, instances=(draft,), items=(item,)

@@ -31,11 +31,11 @@ _UPDATE = text("""
     WHERE rowid = :study_id
 """)
 _WRONG = text("""
-    SELECT count(*) FROM (
-        SELECT study_id AS id, description, report, label, tags FROM study_words
-        EXCEPT SELECT rowid, description, report, label, tags FROM words
-        UNION ALL SELECT rowid, '', '', '', '' FROM words WHERE rowid NOT IN (SELECT id FROM study)
-    )
+    SELECT (
+        SELECT count(*) FROM study_words AS said LEFT JOIN words ON words.rowid = said.study_id
+        WHERE words.description IS NOT said.description OR words.report IS NOT said.report
+            OR words.label IS NOT said.label OR words.tags IS NOT said.tags
+    ) + (SELECT count(*) FROM words WHERE rowid NOT IN (SELECT id FROM study))
 """)
 _COLUMNS = ("description", "report", "label", "tags")
 _WORD = re.compile(r"\w+")
