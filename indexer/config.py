@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from platformdirs import user_data_path
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from indexer.errors import ConfigError
@@ -30,6 +30,7 @@ class Settings(BaseSettings):
         compile: whether networks are compiled before they run.
         index_recall: recall@10 against exact search that an approximate index has to reach.
         mirror: URL of a server laid out like the hub that weights come from.
+        qdrant_api_key: for libraries whose vectors a Qdrant server holds; it stands nowhere else.
     """
 
     model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True)
@@ -46,6 +47,7 @@ class Settings(BaseSettings):
     compile: bool = False
     index_recall: float = Field(default=0.98, gt=0, le=1)
     mirror: str = ""
+    qdrant_api_key: SecretStr = SecretStr("")
 
     @property
     def worker_count(self) -> int:

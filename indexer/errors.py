@@ -19,6 +19,7 @@ SyntopyError
 ├── StoreError
 │   ├── IndexCorruptError
 │   ├── IndexMemoryError     too little memory to build an index
+│   ├── StoreUnavailableError  a server of vectors does not answer
 │   └── VectorError         NaN, zero or wrong dimension
 └── QueryError
     ├── FilterError         with the place in the expression
@@ -156,6 +157,12 @@ class IndexMemoryError(StoreError):
     """There is too little memory to build an index; the message says how much is needed."""
 
     code = "index_memory"
+
+
+class StoreUnavailableError(StoreError):
+    """A server of vectors does not answer; what it has confirmed is kept."""
+
+    code = "store_unavailable"
 
 
 class VectorError(StoreError):

@@ -1,18 +1,19 @@
 """The filter language: ``modality=CT and age>=60 and not label:finding=normal``.
 
-One small tree, compiled to SQL here (other stores add a compiler of their own).
+One small tree (`indexer.filter_tree`), compiled to SQL here and by stores that filter themselves.
 
     expression := term (or term)*          term := factor (and factor)*
     factor     := not factor | ( expression ) | field op value | field in (value, …)
     op         := = != < <= > >=
 
-Values are words, or quoted, and so are names of labels: ``label:"finding labels"=Effusion``. Text
-compares without regard to case. A value that is unknown for an item fails every comparison, and
-``not`` turns that around.
+Values are words, or quoted, and so are names of labels: ``label:"finding labels"=Effusion``; a
+quote within quotes is doubled. Text compares without regard to case. A value that is unknown for
+an item fails every comparison, and ``not`` turns that around.
 """
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -20,15 +21,30 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, false, func, not_, or_, select
+from sqlalchemy import CTE, ColumnElement, and_, func, not_, or_, select, tuple_
 
 from indexer.catalog.tables import Item, Label, Patient, Series, Study
 from indexer.errors import FilterError
+from indexer.filter_tree import All, AnyOf, Comparison, Filter, Not
+
+__all__ = [
+    "All",
+    "AnyOf",
+    "Comparison",
+    "Filter",
+    "Not",
+    "columns",
+    "field_names",
+    "parse_filter",
+    "sql_condition",
+]
 
 _TOKEN = re.compile(
-    r"""(?P<quoted>"[^"]*"|'[^']*')|(?P<op><=|>=|!=|=|<|>)|(?P<mark>[(),])"""
-    r"""|(?P<word>(?i:label):(?:"[^"]+"|'[^']+')|[^\s(),<>=!"']+)""",
+    r"""(?P<quoted>"(?:[^"]|"")*"|'(?:[^']|'')*')|(?P<op><=|>=|!=|=|<|>)|(?P<mark>[(),])"""
+    r"""|(?P<word>(?i:label):(?:"(?:[^"]|"")+"|'(?:[^']|'')+')|[^\s(),<>=!"']+)""",
 )
+_BARE = re.compile(r"""[^\s(),<>=!"']+""")
+_KEYWORDS = ("and", "or", "not", "in")
 _MOST_CONDITIONS, _MOST_VALUES, _DEEPEST = 300, 10_000, 30
 """What SQLite (expression depth 1000, 32,766 variables) and Python's own stack bear with ease."""
 _TEXT: dict[str, Any] = {
@@ -50,6 +66,16 @@ _TEXT: dict[str, Any] = {
 }
 _NUMBER: dict[str, Any] = {"age": Study.age_years, "slices": Item.slices}
 _DATE: dict[str, Any] = {"study_date": Study.study_date}
+_VALUES: dict[str, CTE] = {
+    field: select(column.label("value"))
+    .distinct()
+    .cte(f"values_of_{field}")
+    .prefix_with("MATERIALIZED")
+    for field, column in _TEXT.items()
+}
+"""What a field can be, each spelling once, so that few are to be put into lower case. Materialized,
+else SQLite would move the comparison inside, before the rows become few."""
+_LABELS = select(Label.name, Label.value).distinct().cte("labels").prefix_with("MATERIALIZED")
 _COMPARE: dict[str, Callable[[Any, Any], ColumnElement[bool]]] = {
     "=": lambda a, b: a == b,
     "!=": lambda a, b: a != b,
@@ -60,42 +86,14 @@ _COMPARE: dict[str, Callable[[Any, Any], ColumnElement[bool]]] = {
 }
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """``field op value``; of ``in`` the op is ``=`` and there are several values."""
-
-    field: str
-    op: str
-    values: tuple[str, ...] | tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class Not:
-    """The opposite."""
-
-    part: Filter
-
-
-@dataclass(frozen=True)
-class All:
-    """Every part holds."""
-
-    parts: tuple[Filter, ...]
-
-
-@dataclass(frozen=True)
-class AnyOf:
-    """At least one part holds."""
-
-    parts: tuple[Filter, ...]
-
-
-Filter = Comparison | Not | All | AnyOf
-
-
 def field_names() -> list[str]:
     """All fields of the language, sorted; ``label:<name>`` stands for every label."""
     return sorted([*_TEXT, *_NUMBER, *_DATE, "label:<name>"])
+
+
+def columns() -> dict[str, Any]:
+    """The column that each field of the language is about, labels aside."""
+    return {**_TEXT, **_NUMBER, **_DATE}
 
 
 def parse_filter(expression: str) -> Filter:
@@ -107,13 +105,56 @@ def parse_filter(expression: str) -> Filter:
     return _Parser(expression).parse()
 
 
+def format_filter(tree: Filter) -> str:
+    """The tree as an expression that `parse_filter` reads back to the same tree."""
+    match tree:
+        case Comparison():
+            return _format_comparison(tree)
+        case Not(part):
+            return f"not {_format_part(part)}"
+        case All(parts):
+            return " and ".join(_format_part(part) for part in parts)
+        case AnyOf(parts):
+            return " or ".join(_format_part(part) for part in parts)
+
+
+def _format_part(tree: Filter) -> str:
+    text = format_filter(tree)
+    return f"({text})" if isinstance(tree, All | AnyOf) else text
+
+
+def _format_comparison(tree: Comparison) -> str:
+    kind, colon, name = tree.field.partition(":")
+    field = f"{kind}:{_format_text(name)}" if colon else kind
+    values = [_format_text(v) if isinstance(v, str) else _format_number(v) for v in tree.values]
+    if len(values) == 1:
+        return f"{field}{tree.op}{values[0]}"
+    return f"{field} in ({', '.join(values)})"
+
+
+def _format_text(text: str) -> str:
+    if _BARE.fullmatch(text) and text.lower() not in _KEYWORDS:
+        return text
+    return '"' + text.replace('"', '""') + '"'
+
+
+def _format_number(number: float) -> str:
+    return repr(int(number)) if number.is_integer() and abs(number) < 1e15 else repr(number)
+
+
+def _unquoted(text: str) -> str:
+    """A token without its quotes, if it has any."""
+    mark = text[:1]
+    return text[1:-1].replace(2 * mark, mark) if mark in ('"', "'") else text
+
+
 def sql_condition(tree: Filter) -> ColumnElement[bool]:
-    """The tree as a condition over item joined with series, study and patient."""
+    """The tree as a condition over item joined with series, study and patient; never NULL."""
     match tree:
         case Comparison():
             return _comparison(tree)
         case Not(part):
-            return not_(func.coalesce(sql_condition(part), false()))
+            return not_(sql_condition(part))
         case All(parts):
             return and_(*(sql_condition(p) for p in parts))
         case AnyOf(parts):
@@ -122,23 +163,37 @@ def sql_condition(tree: Filter) -> ColumnElement[bool]:
 
 def _comparison(tree: Comparison) -> ColumnElement[bool]:
     if tree.field.startswith("label:"):
-        said = func.lower(Label.value).in_([str(v).lower() for v in tree.values])
-        return exists(
-            select(Label.id).where(
-                Label.study_id == Study.id,
-                or_(Label.item_id.is_(None), Label.item_id == Item.id),
-                func.lower(Label.name) == tree.field.removeprefix("label:"),
-                said if tree.op == "=" else not_(said),
-            )
-        )
+        return _has_label(tree)
     if tree.field in _NUMBER:
-        return _one_of(_NUMBER[tree.field], tree.op, tree.values)
+        number = _NUMBER[tree.field]
+        return and_(number.is_not(None), _one_of(number, tree.op, tree.values))
     if tree.field in _DATE:
         column = _DATE[tree.field]
         return and_(column != "", _one_of(column, tree.op, tree.values))
-    column = _TEXT[tree.field]
-    lowered = [str(v).lower() for v in tree.values]
-    return and_(column != "", _one_of(func.lower(column), tree.op, lowered))
+    value = _VALUES[tree.field].c.value
+    same = _one_of(func.lower(value), tree.op, [str(v).lower() for v in tree.values])
+    spellings = select(value).where(value != "", same)
+    among: ColumnElement[bool] = _TEXT[tree.field].in_(spellings)
+    return among
+
+
+def _has_label(tree: Comparison) -> ColumnElement[bool]:
+    """The study, or the item itself, has such a label."""
+    same = func.lower(_LABELS.c.value).in_([str(v).lower() for v in tree.values])
+    spellings = select(_LABELS.c.name, _LABELS.c.value).where(
+        func.lower(_LABELS.c.name) == tree.field.removeprefix("label:"),
+        same if tree.op == "=" else not_(same),
+    )
+    # Said before the query, as SQLite reads expressions to a limited depth.
+    said = (
+        select(Label.study_id, Label.item_id)
+        .where(tuple_(Label.name, Label.value).in_(spellings))
+        .cte()
+    )
+    return or_(
+        Study.id.in_(select(said.c.study_id).where(said.c.item_id.is_(None))),
+        Item.id.in_(select(said.c.item_id).where(said.c.item_id.is_not(None))),
+    )
 
 
 def _one_of(column: Any, op: str, values: Sequence[Any]) -> ColumnElement[bool]:
@@ -184,7 +239,7 @@ class _Parser:
                 raise FilterError(what, self._expression, position)
             kind = match.lastgroup
             value = match[kind]
-            if kind == "word" and value.lower() in ("and", "or", "not", "in"):
+            if kind == "word" and value.lower() in _KEYWORDS:
                 kind, value = "keyword", value.lower()
             tokens.append(_Token(kind, value, position))
             position = match.end()
@@ -264,11 +319,13 @@ class _Parser:
         name = token.text.lower()
         if name in _TEXT or name in _NUMBER or name in _DATE:
             return name
-        label = name.removeprefix("label:").strip("\"'")
+        label = _unquoted(name.removeprefix("label:"))
         if name.startswith("label:") and label:
             return f"label:{label}"
+        near = difflib.get_close_matches(name, field_names(), 1)
+        meant = f"did you mean '{near[0]}'? There" if near else "there"
         raise self._error(
-            f"unknown field '{token.text}'; there are {', '.join(field_names())}", token
+            f"unknown field '{token.text}'; {meant} are {', '.join(field_names())}", token
         )
 
     def _value(self, field: str) -> Any:
@@ -278,7 +335,7 @@ class _Parser:
         self._values += 1
         if self._values > _MOST_VALUES:
             raise self._error(f"more than {_MOST_VALUES} values", token)
-        text = token.text[1:-1] if token.kind == "quoted" else token.text
+        text = _unquoted(token.text) if token.kind == "quoted" else token.text
         if field in _NUMBER:
             try:
                 number = float(text)

@@ -169,12 +169,15 @@ def _studies(db: Connection, query: Query) -> list[str]:
         .join(Patient)
         .where(
             Study.id.in_(select(Report.study_id)),
-            Study.study_instance_uid != query.study,
+            Study.study_instance_uid.not_in(query.studies),
         )
         .order_by(Study.id.desc())
     )
-    own = query.patient if query.patient_known else None
-    return [row.study_instance_uid for row in rows if row.id not in copies and row.pseudonym != own]
+    return [
+        row.study_instance_uid
+        for row in rows
+        if row.id not in copies and row.pseudonym not in query.patients
+    ]
 
 
 def _score(

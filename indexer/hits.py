@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, select
+from sqlalchemy import Connection, Row, and_, bindparam, select
 
 from indexer.catalog.tables import (
     Instance,
@@ -20,64 +19,82 @@ from indexer.catalog.tables import (
 )
 from indexer.types import Hit, SliceMatch
 
+_FIRST = (
+    select(Instance.sop_instance_uid)
+    .join(ItemInstance)
+    .where(ItemInstance.item_id == Item.id)
+    .order_by(ItemInstance.position)
+    .limit(1)
+    .scalar_subquery()
+)
+_ITEMS = (
+    select(
+        Item.id,
+        Item.uid,
+        Item.kind,
+        Item.role,
+        Item.frame_index,
+        Item.flags,
+        _FIRST.label("sop_instance_uid"),
+        Series.series_instance_uid,
+        Series.modality,
+        Series.body_part,
+        Series.view,
+        Series.description.label("series_description"),
+        Series.study_id,
+        Study.study_instance_uid,
+        Study.description.label("study_description"),
+        Study.sex,
+        Study.age_years,
+        Study.study_date,
+        Patient.pseudonym,
+        Patient.shared,
+    )
+    .select_from(Item)
+    .join(Series)
+    .join(Study)
+    .join(Patient)
+    .where(Item.id.in_(bindparam("ids", expanding=True)))
+)
+_LABELS = (
+    select(Label.study_id, Label.name, Label.value)
+    .where(and_(Label.study_id.in_(bindparam("studies", expanding=True)), Label.item_id.is_(None)))
+    .order_by(Label.name, Label.value)
+)
+"""Built once: to put such a statement together takes longer than to run it."""
+
 
 def describe_items(
     db: Connection,
     found: Sequence[tuple[int, float, int]],
     matches: Mapping[int, SliceMatch] | None = None,
 ) -> list[Hit]:
-    """Describe items for a person: (item, score, further items of its study), and slices."""
-    ids = [item for item, _, _ in found]
-    first = (
-        select(Instance.sop_instance_uid)
-        .join(ItemInstance)
-        .where(ItemInstance.item_id == Item.id)
-        .order_by(ItemInstance.position)
-        .limit(1)
-        .scalar_subquery()
-    )
-    query = (
-        select(
-            Item.id,
-            Item.uid,
-            Item.kind,
-            Item.role,
-            Item.frame_index,
-            Item.flags,
-            first.label("sop_instance_uid"),
-            Series.series_instance_uid,
-            Series.modality,
-            Series.body_part,
-            Series.view,
-            Series.description.label("series_description"),
-            Series.study_id,
-            Study.study_instance_uid,
-            Study.description.label("study_description"),
-            Study.sex,
-            Study.age_years,
-            Study.study_date,
-            Patient.pseudonym,
-            Patient.shared,
-        )
-        .select_from(Item)
-        .join(Series)
-        .join(Study)
-        .join(Patient)
-        .where(Item.id.in_(ids))
-    )
-    rows = {row.id: row for row in db.execute(query)}
+    """Describe items for a person: (item, score, further items of its group), and slices.
+
+    Those that are gone from the catalog are left out.
+    """
+    rows = {row.id: row for row in db.execute(_ITEMS, {"ids": [item for item, _, _ in found]})}
     labels = _labels(db, {row.study_id for row in rows.values()})
     return [
-        replace(
-            _hit(rows[item], score, more, labels.get(rows[item].study_id, {})),
-            match=(matches or {}).get(item),
+        _hit(
+            rows[item],
+            score,
+            more,
+            labels.get(rows[item].study_id, {}),
+            (matches or {}).get(item),
         )
         for item, score, more in found
         if item in rows
     ]
 
 
-def _hit(row: Row[Any], score: float, more: int, labels: Mapping[str, tuple[str, ...]]) -> Hit:
+def _hit(
+    row: Row[Any],
+    score: float,
+    more: int,
+    labels: Mapping[str, tuple[str, ...]],
+    match: SliceMatch | None,
+) -> Hit:
     return Hit(
         id=row.uid,
         score=round(float(score), 6),
@@ -97,17 +114,14 @@ def _hit(row: Row[Any], score: float, more: int, labels: Mapping[str, tuple[str,
         role=row.role,
         flags=tuple(row.flags),
         labels=labels,
-        more_in_study=more,
+        more=more,
+        match=match,
     )
 
 
 def _labels(db: Connection, studies: set[int]) -> dict[int, dict[str, tuple[str, ...]]]:
     found: dict[int, dict[str, tuple[str, ...]]] = defaultdict(dict)
-    rows = db.execute(
-        select(Label.study_id, Label.name, Label.value)
-        .where(and_(Label.study_id.in_(studies), Label.item_id.is_(None)))
-        .order_by(Label.name, Label.value)
-    )
+    rows = db.execute(_LABELS, {"studies": sorted(studies)})
     for study, name, value in rows:
         found[study][name] = (*found[study].get(name, ()), value)
     return found

@@ -24,6 +24,7 @@ from threadpoolctl import threadpool_limits
 
 from indexer.catalog.database import reading, transaction
 from indexer.catalog.tables import Instance, Job, LedgerRow, Series, now
+from indexer.catalog.words import purge_words
 from indexer.catalog.writer import (
     CatalogWriter,
     SeriesChangedError,
@@ -34,6 +35,7 @@ from indexer.catalog.writer import (
 )
 from indexer.embedding import embed_each
 from indexer.errors import StorageFullError
+from indexer.evidence import refresh_grounds
 from indexer.library import Library
 from indexer.reading.dicom import merged
 from indexer.reading.drafts import (
@@ -200,6 +202,10 @@ class _Ingest:
         self._summary.stopped = self._stop.is_set()
         self._discovering = False
         save_all(self._library, self._options.index)
+        with transaction(self._library.engine) as db:
+            purge_words(db)
+        if not self._summary.stopped:
+            refresh_grounds(self._library)
         self._end_job(job, "stopped" if self._summary.stopped else "done")
         self._show(force=True)
         return self._summary

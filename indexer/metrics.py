@@ -1,178 +1,130 @@
-"""How good a space is at putting like beside like: precision, average precision, kNN accuracy.
+"""What a ranking is worth: precision, recall, average precision and their kin, one query at a time.
 
-Every item asks once, against all items of other patients, by cosine. Pure: arrays in, figures out.
+A ranking is what one query got, nearest first, without the query itself and all else of its
+patient. An item is relevant if it shares a label with the query; its gain is the number of labels
+that it shares. Pure: arrays in, figures out. Ranks begin at one.
+
+Sources: Manning, Raghavan, Schuetze, Introduction to Information Retrieval (2008), chapter 8, for
+precision, recall, average precision and R-precision; Voorhees, TREC-8 Question Answering (1999),
+for the reciprocal rank; Jaervelin, Kekaelaeinen, ACM TOIS 20 (2002) 422, for nDCG.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool, Int64
 
-from indexer.errors import QueryError
-from indexer.types import Embeddings
-
-_ROWS = 256
-"""Queries whose scores are held together."""
 NEIGHBOURS = 5
 """Of the vote behind kNN accuracy."""
+KS = (1, 5, 10)
+"""Cut-offs that are told unless others are asked for."""
 
-Labels = Sequence[frozenset[str]]
 Relevance = Bool[np.ndarray, " ranked"]
-Values = Float64[np.ndarray, "measures queries"]
-Codes = Int64[np.ndarray, " n"]
+Gains = Int64[np.ndarray, " ranked"]
 
 
-@dataclass(frozen=True)
-class Measure:
-    """A mean over queries with its 95 % interval, patients drawn with replacement."""
-
-    value: float
-    low: float
-    high: float
+def precision_at_k(relevant: Relevance, k: int) -> float:
+    """Share of the nearest k that are relevant; of fewer candidates, of those there are."""
+    return float(relevant[:k].mean()) if len(relevant) else 0.0
 
 
-@dataclass(frozen=True)
-class RetrievalReport:
-    """How well neighbours share a label.
+def recall_at_k(relevant: Relevance, k: int, total: int) -> float:
+    """Share of the ``total`` relevant candidates that are among the nearest k."""
+    return float(relevant[:k].sum() / total)
 
-    Attributes:
-        precision_at_1, precision_at_5, precision_at_10: share of the nearest k that are relevant;
-            where there are fewer than k candidates, of those there are.
-        map: mean average precision over the whole ranking, divided by all relevant candidates.
-        knn_accuracy: share of queries whose label wins the vote of their five nearest; of equal
-            votes the label of the nearer one wins.
-        chance: mean share of relevant items among a query's candidates: what a random order gives
-            as precision.
-        n_queries: queries that have at least one relevant candidate; only these count.
-        n_items: items compared.
-        n_patients: patients among the queries.
+
+def hit_rate_at_k(relevant: Relevance, k: int) -> float:
+    """1 if any of the nearest k is relevant, else 0; "Recall@K" in metric learning."""
+    return float(relevant[:k].any())
+
+
+def average_precision(relevant: Relevance, total: int) -> float:
+    """Mean of the precisions at the ranks of all ``total`` relevant candidates.
+
+    One that the ranking does not reach counts as 0, so over a ranking that is cut the figure is
+    lower than over the whole. The mean over queries is mAP, without cut-off.
     """
-
-    precision_at_1: Measure
-    precision_at_5: Measure
-    precision_at_10: Measure
-    map: Measure
-    knn_accuracy: Measure
-    chance: float
-    n_queries: int
-    n_items: int
-    n_patients: int
+    ranks = np.flatnonzero(relevant) + 1
+    return float((np.arange(1, len(ranks) + 1) / ranks).sum() / total)
 
 
-def retrieval(
-    vectors: Embeddings,
-    labels: Labels,
-    patients: Sequence[str],
-    *,
-    queries: int = 0,
-    draws: int = 1000,
-    seed: int = 0,
-    on_progress: Callable[[int, int], None] | None = None,
-) -> RetrievalReport:
-    """Measure retrieval, leaving out the query and everything of its patient.
+def r_precision(relevant: Relevance, total: int) -> float:
+    """Share of relevant ones among the nearest ``total``: where precision equals recall."""
+    return float(relevant[:total].sum() / total)
+
+
+def reciprocal_rank(relevant: Relevance) -> float:
+    """1 / rank of the nearest relevant one, 0 if there is none; its mean over queries is MRR."""
+    return float(1 / (1 + np.argmax(relevant))) if relevant.any() else 0.0
+
+
+def ndcg_at_k(gains: Gains, ideal: Gains, k: int) -> float:
+    """Discounted cumulative gain of the nearest k over that of the best possible order.
+
+    The gain counts as it is, divided by ``log2(rank + 1)``: linear, as in Jaervelin and
+    Kekaelaeinen and in scikit-learn, not ``2**gain - 1``.
 
     Args:
-        vectors: L2-normalised, float32 ``(n, dim)``.
-        labels: of each item; two items are relevant to each other if they share one.
-        patients: of each item; "" is a patient that nobody else is.
-        queries: at most so many, drawn by the seed; 0 asks with all.
-        draws: of the bootstrap.
-        seed: of both.
-        on_progress: called with (done, all).
-
-    Raises:
-        QueryError: no item has a relevant one of another patient.
+        gains: of the ranking.
+        ideal: the greatest gains among all candidates, descending, k at least where there are.
+        k: cut-off.
     """
-    n = len(vectors)
-    rng = np.random.default_rng(seed)
-    asked = np.arange(n)
-    if 0 < queries < n:
-        asked = np.sort(rng.choice(n, queries, replace=False))
-    groups = _groups(patients)
-    shared = _sharing(labels)
-    rows: list[tuple[float, ...]] = []
-    owners: list[int] = []
-    for start in range(0, len(asked), _ROWS):
-        part = asked[start : start + _ROWS]
-        scores = vectors[part] @ vectors.T
-        for query, row in zip(part.tolist(), scores, strict=True):
-            candidates = np.flatnonzero(groups != groups[query])
-            order = candidates[np.argsort(-row[candidates], kind="stable")]
-            relevant = shared(query, order)
-            if relevant.any():
-                rows.append(_of_one(relevant, _vote(labels, order) in labels[query]))
-                owners.append(int(groups[query]))
-        if on_progress:
-            on_progress(min(start + _ROWS, len(asked)), len(asked))
-    if not rows:
-        raise QueryError("no item shares a label with an item of another patient")
-    values = np.array(rows).T
-    at_1, at_5, at_10, average, vote = _with_intervals(values[:-1], np.array(owners), draws, rng)
-    return RetrievalReport(
-        precision_at_1=at_1,
-        precision_at_5=at_5,
-        precision_at_10=at_10,
-        map=average,
-        knn_accuracy=vote,
-        chance=float(values[-1].mean()),
-        n_queries=len(rows),
-        n_items=n,
-        n_patients=len(set(owners)),
+    return _dcg(gains[:k]) / _dcg(ideal[:k])
+
+
+def _dcg(gains: Gains) -> float:
+    return float((gains / np.log2(np.arange(2, len(gains) + 2))).sum())
+
+
+def measure_names(ks: Sequence[int]) -> tuple[str, ...]:
+    """What `measure` gives, in its order."""
+    at_k = ("precision_at_{}", "recall_at_{}", "hit_rate_at_{}", "ndcg_at_{}", "graded_ndcg_at_{}")
+    return (
+        *(name.format(k) for name in at_k for k in ks),
+        "map",
+        "r_precision",
+        "mrr",
+        "chance",
     )
 
 
-def _groups(patients: Sequence[str]) -> Codes:
-    """Patients as numbers; one that is not known gets a number of its own."""
-    known: dict[str, int] = {}
-    return np.array(
-        [known.setdefault(p, len(known)) if p else -1 - i for i, p in enumerate(patients)], np.int64
+def measure(
+    gains: Gains, *, total: int, ideal: Gains, candidates: int, ks: Sequence[int]
+) -> tuple[float, ...]:
+    """All measures of one query, as `measure_names` calls them.
+
+    Args:
+        gains: of the ranking, which may be cut.
+        total: relevant candidates, those included that the ranking does not reach; at least one.
+        ideal: the greatest gains among all candidates, descending.
+        candidates: how many there are; ``chance``, the precision of a random order, is
+            ``total / candidates``.
+        ks: cut-offs.
+    """
+    relevant: Relevance = gains > 0
+    plain, best = relevant.astype(np.int64), np.minimum(ideal, 1)
+    return (
+        *(precision_at_k(relevant, k) for k in ks),
+        *(recall_at_k(relevant, k, total) for k in ks),
+        *(hit_rate_at_k(relevant, k) for k in ks),
+        *(ndcg_at_k(plain, best, k) for k in ks),
+        *(ndcg_at_k(gains, ideal, k) for k in ks),
+        average_precision(relevant, total),
+        r_precision(relevant, total),
+        reciprocal_rank(relevant),
+        total / candidates,
     )
 
 
-def _sharing(labels: Labels) -> Callable[[int, Codes], Relevance]:
-    """Which of some items share a label with a query."""
-    holders: dict[str, np.ndarray] = {
-        label: np.array([label in own for own in labels], bool)
-        for label in sorted({label for own in labels for label in own})
-    }
+def vote(labels: Sequence[frozenset[str]], k: int = NEIGHBOURS) -> str:
+    """The label that most of the nearest k have; of equal votes that of the nearer one; "" of none.
 
-    def shared(query: int, order: Codes) -> Relevance:
-        relevant = np.zeros(len(order), bool)
-        for label in labels[query]:
-            relevant |= holders[label][order]
-        return relevant
-
-    return shared
-
-
-def _of_one(relevant: Relevance, voted: bool) -> tuple[float, ...]:
-    """Precision at 1, 5 and 10, average precision, whether the vote was right, chance."""
-    ranks = np.flatnonzero(relevant) + 1
-    average = float(np.mean(np.arange(1, len(ranks) + 1) / ranks))
-    precisions = [float(relevant[:k].mean()) for k in (1, 5, 10)]
-    return (*precisions, average, float(voted), float(relevant.mean()))
-
-
-def _vote(labels: Labels, order: Codes) -> str:
-    votes = Counter(label for item in order[:NEIGHBOURS] for label in sorted(labels[item]))
+    Args:
+        labels: of the ranking.
+        k: neighbours that vote, one vote for each label they have.
+    """
+    votes = Counter(label for own in labels[:k] for label in sorted(own))
     return votes.most_common(1)[0][0] if votes else ""
-
-
-def _with_intervals(
-    values: Values, owners: Codes, draws: int, rng: np.random.Generator
-) -> list[Measure]:
-    """Means over queries; patients, not queries, are drawn, as one patient's images are alike."""
-    names, group = np.unique(owners, return_inverse=True)
-    counts = np.bincount(group, minlength=len(names)).astype(np.float64)
-    sums = np.stack([np.bincount(group, row, len(names)) for row in values])
-    chosen = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), draws)
-    means = (chosen @ sums.T) / np.maximum(chosen @ counts, 1)[:, None]
-    lows, highs = np.percentile(means, (2.5, 97.5), axis=0)
-    return [
-        Measure(float(mean), float(low), float(high))
-        for mean, low, high in zip(values.mean(axis=1), lows, highs, strict=True)
-    ]

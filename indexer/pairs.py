@@ -29,6 +29,7 @@ class Pairs:
         texts: the study's reports, and its labels as words.
         vectors: of its middle primary item: float32 unit rows ``(n, dim)``.
         patients: of each; a study of its own where the id is shared by strangers.
+        splits: of each, as the study's data set parts it; "" where it does not.
         with_labels: texts in which there are labels.
         left_out: studies that were not drawn.
     """
@@ -36,6 +37,7 @@ class Pairs:
     texts: list[str]
     vectors: Embeddings
     patients: list[str]
+    splits: list[str]
     with_labels: int
     left_out: int
 
@@ -46,6 +48,7 @@ class _Chosen:
     item: int
     view: str
     patient: str
+    split: str
 
 
 def read_pairs(library: Library, space: SpaceInfo, *, labels: bool = True, seed: int = 0) -> Pairs:
@@ -72,6 +75,7 @@ def read_pairs(library: Library, space: SpaceInfo, *, labels: bool = True, seed:
         texts=[texts[i] for i in kept],
         vectors=vectors,
         patients=[chosen[i].patient for i in kept],
+        splits=[chosen[i].split for i in kept],
         with_labels=sum(bool(said.get(chosen[i].study)) for i in kept),
         left_out=left_out,
     )
@@ -87,7 +91,7 @@ def _chosen(db: Connection, space: SpaceInfo, *, labels: bool) -> Iterator[_Chos
     named = select(Report.study_id)
     wordy = union(named, select(Label.study_id)) if labels else named
     rows = db.execute(
-        select(Study.id, Item.id, Series.view, Patient.pseudonym, Patient.shared)
+        select(Study.id, Item.id, Series.view, Patient.pseudonym, Patient.shared, Study.split)
         .select_from(Study)
         .join(Patient)
         .join(Series, Series.study_id == Study.id)
@@ -99,8 +103,8 @@ def _chosen(db: Connection, space: SpaceInfo, *, labels: bool) -> Iterator[_Chos
     )
     for study, group in groupby(rows, key=lambda row: int(row[0])):
         items = list(group)
-        _, item, view, patient, shared = items[len(items) // 2]
-        yield _Chosen(study, item, view, f"study {study}" if shared else patient)
+        _, item, view, patient, shared, split = items[len(items) // 2]
+        yield _Chosen(study, item, view, f"study {study}" if shared else patient, split)
 
 
 def _reports(db: Connection, studies: Sequence[int]) -> dict[int, list[str]]:

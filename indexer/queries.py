@@ -1,307 +1,212 @@
-"""Queries made ready: a file, a UID or a phrase to vectors of one space, and whom to leave out."""
+"""From the examples of a request to one query a space: which spaces can take them, and the mix."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
-import numpy as np
-from sqlalchemy import CompoundSelect, select, union
-
-from indexer.bridges import bridge_note, load_bridge
-from indexer.catalog.database import reading
-from indexer.catalog.tables import (
-    EmbeddingRow,
-    Instance,
-    Item,
-    ItemInstance,
-    Patient,
-    Series,
-    Study,
-    Thumbnail,
-)
-from indexer.embedding import Embedded, embed_each
-from indexer.encoders.contract import TextEncoder
-from indexer.errors import ConfigError, ItemNotFoundError, QueryError
-from indexer.hits import describe_items
+from indexer.asking import ALL, Example, Rocchio, SearchRequest
+from indexer.errors import ConfigError, QueryError
+from indexer.examples import KnownExample, Ready, Subject, View
 from indexer.library import Library, SpaceInfo
-from indexer.projection import renormalised
-from indexer.reading.drafts import InstanceDraft, ItemDraft, ReadOptions
-from indexer.registry import make_encoder, usable_encoder
-from indexer.slices import SliceSet, slices_of, volume_slices
-from indexer.types import Embeddings, EncoderSpec, Flag, Hit, Role
+from indexer.mixing import centre, rocchio, said
+from indexer.reading.drafts import ReadOptions
+from indexer.registry import make_encoder
+from indexer.slices import SliceSet
+from indexer.types import Embeddings
 
 
-@dataclass
+@dataclass(frozen=True)
 class Query:
-    """A query made ready: vectors of one space, and whom to leave out."""
+    """What one space is asked.
+
+    Attributes:
+        space: which.
+        vectors: unit vectors ``(n, dim)``; an item counts by the best of them. Of a mix it is one.
+        pictures: single pictures of the query, of volumes the slices; owned by the vectors.
+        series: SeriesInstanceUID of each vector, "" of words and of a mix.
+        how: how the examples reached the space.
+        mix: how they were mixed, in a sentence; "" of one alone.
+        notes: plain sentences.
+        subjects: who the examples are, also those that the space cannot take.
+    """
 
     space: SpaceInfo
     vectors: Embeddings
-    description: dict[str, object]
-    thumbnail: bytes
-    study: str
-    patient: str
-    patient_known: bool
-    roles: frozenset[Role]
-    pixel_hashes: frozenset[str]
-    item_ids: frozenset[int]
-    note: str = ""
-    slices: SliceSet | None = None
-    """Of volumes their slices; None where the vectors are all there is."""
+    pictures: SliceSet
+    series: tuple[str, ...]
+    how: str
+    mix: str
+    notes: tuple[str, ...]
+    subjects: tuple[Subject, ...]
 
     @property
-    def pictures(self) -> SliceSet:
-        """All single pictures of the query; a phrase counts as one."""
-        return self.slices or SliceSet.whole(self.vectors)
+    def studies(self) -> frozenset[str]:
+        """StudyInstanceUIDs of the examples."""
+        return frozenset(s.study for s in self.subjects if s.study)
+
+    @property
+    def patients(self) -> frozenset[str]:
+        """Pseudonyms of their patients, where these stand for one person."""
+        return frozenset(s.patient for s in self.subjects if s.patient and s.patient_known)
+
+    @property
+    def pixel_hashes(self) -> frozenset[str]:
+        """Of all their items."""
+        return frozenset(h for s in self.subjects for h in s.pixel_hashes)
 
 
-def spaces_for(library: Library, encoder: str | None, options: ReadOptions) -> list[SpaceInfo]:
-    """The spaces to try, in the order of the library's encoders."""
-    names = [encoder] if encoder else list(library.config.encoders)
-    found = []
+@dataclass(frozen=True)
+class Asked:
+    """All that is to be searched with.
+
+    Attributes:
+        subjects: who the examples are, in the order of the request.
+        queries: one for each space that is searched; none where words are all there is, and no
+            space takes them.
+        refusals: why spaces take none of the examples, in sentences.
+        notes: plain sentences.
+    """
+
+    subjects: tuple[Subject, ...]
+    queries: tuple[Query, ...]
+    refusals: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def make_asked(library: Library, request: SearchRequest, options: ReadOptions) -> Asked:
+    """Look up and read the examples, and see which spaces can take them.
+
+    Raises:
+        QueryError: no space can take an example, or the library is empty.
+        ConfigError: there is no such space.
+        ItemNotFoundError, FileRejectedError: of an example.
+    """
+    spaces = spaces_for(library, request.encoders, options)
+    ready = [_ready(library, example, spaces, options) for example in request.examples]
+    subjects = tuple(one.subject for one in ready)
+    notes = [note for subject in subjects for note in subject.notes]
+    chosen, refusals = _chosen(spaces, ready, every=bool(request.encoders))
+    by_words = {e for e in request.examples if e.weight > 0 and (e.text or e.report)}
+    if request.keywords is not None:
+        by_words = set()
+    queries = []
+    for space, views in chosen:
+        left_out = _left_out(ready, views)
+        queries.append(
+            _query(space, list(zip(ready, views, strict=True)), request.mix, left_out, subjects)
+        )
+    for number, one in enumerate(ready):
+        taken = any(isinstance(views[number], View) for _, views in chosen)
+        if not taken and one.example not in by_words:
+            raise QueryError(_cannot(one, spaces))
+    if chosen:
+        notes += [refusal for refusal in refusals if request.encoders]
+    return Asked(subjects, tuple(queries), tuple(refusals), tuple(notes))
+
+
+def spaces_for(library: Library, encoders: Sequence[str], options: ReadOptions) -> list[SpaceInfo]:
+    """The spaces to try: those named, else all in the order of the library's encoders.
+
+    Raises:
+        ConfigError: the library has no such space.
+        QueryError: it holds no items yet.
+    """
+    own = library.config.encoders
+    names = own if not encoders or ALL in encoders else tuple(dict.fromkeys(encoders))
     for name in names:
-        if name not in library.config.encoders:
-            raise ConfigError(
-                f"the library has no space of '{name}'; it has {', '.join(library.config.encoders)}"
-            )
-        space = library.space_for(make_encoder(options.context(name)).spec)
-        if space is not None:
-            found.append(space)
+        if name not in own:
+            raise ConfigError(f"the library has no space of '{name}'; it has {', '.join(own)}")
+    there = {(s.encoder, s.weights, s.preprocessing): s for s in library.spaces()}
+    specs = [make_encoder(options.context(name)).spec for name in names]
+    keys = [(spec.name, spec.weights, spec.preprocessing) for spec in specs]
+    found = [there[key] for key in keys if key in there]
     if not found:
         raise QueryError(f"{library.path} holds no items yet; index something first")
     return found
 
 
-def query_by_uid(library: Library, spaces: Sequence[SpaceInfo], uid: str) -> Query:
-    """What the library holds under a UID of any level, or an item id.
+def _ready(
+    library: Library, example: Example, spaces: Sequence[SpaceInfo], options: ReadOptions
+) -> Ready:
+    if example.uid:
+        return KnownExample(library, example, options)
+    if example.file is not None:
+        # Decoders, which a UID does not need.
+        from indexer.examples_read import ReadExample  # noqa: PLC0415
 
-    Raises:
-        ItemNotFoundError: nothing with a vector in these spaces.
+        return ReadExample(library, example, spaces, options)
+    from indexer.examples_words import WordsExample  # noqa: PLC0415 - bridges, as above
+
+    return WordsExample(library, example, options)
+
+
+Chosen = list[tuple[SpaceInfo, list[View | str]]]
+
+
+def _chosen(
+    spaces: Sequence[SpaceInfo], ready: Sequence[Ready], *, every: bool
+) -> tuple[Chosen, list[str]]:
+    """Spaces with what each sees of the examples; and why others see none that is liked.
+
+    Args:
+        spaces: to try, in this order.
+        ready: the examples.
+        every: take all that can take one that is liked; else only the first that can take all, or
+            most.
     """
-    with reading(library.engine) as db:
-        found = db.execute(
-            select(
-                Item.id,
-                Item.role,
-                Item.pixel_hash,
-                Study.study_instance_uid,
-                Patient.pseudonym,
-                Patient.shared,
-                EmbeddingRow.space_id,
-                EmbeddingRow.vector,
-                Thumbnail.webp,
-            )
-            .select_from(Item)
-            .join(Series)
-            .join(Study)
-            .join(Patient)
-            .join(EmbeddingRow, EmbeddingRow.item_id == Item.id)
-            .join(Thumbnail)
-            .where(Item.id.in_(_items_of(uid)))
-            .order_by(Item.id)
-        ).all()
-        held = {row.space_id for row in found}
-        space = next((s for s in spaces if s.id in held), None)
-        if space is None:
-            raise ItemNotFoundError(
-                f"there is no study, series, instance or item '{uid}' with a vector of "
-                f"{' or '.join(s.encoder for s in spaces)} in the library"
-            )
-        rows = [row for row in found if row.space_id == space.id]
-        primary = [r for r in rows if r.role == Role.PRIMARY] or rows
-        best = primary[len(primary) // 2]
-        described = describe_items(db, [(best.id, 1.0, 0)])[0]
-        slices = slices_of(db, space, [row.id for row in primary])
-    vectors = renormalised(
-        np.frombuffer(b"".join(r.vector for r in primary), "<f2").reshape(-1, space.dim)
-    )
-    parts = [
-        slices.get(row.id) or SliceSet.whole(vector[None])
-        for row, vector in zip(primary, vectors, strict=True)
-    ]
-    return Query(
-        space=space,
-        vectors=vectors,
-        slices=SliceSet.joined(parts),
-        description=_described(described, len(primary)),
-        thumbnail=best.webp,
-        study=best.study_instance_uid,
-        patient=best.pseudonym,
-        patient_known=not best.shared,
-        roles=frozenset(Role(r.role) for r in primary),
-        pixel_hashes=frozenset(r.pixel_hash for r in primary),
-        item_ids=frozenset(r.id for r in primary),
-    )
-
-
-def query_by_text(
-    library: Library, spaces: Sequence[SpaceInfo], text: str, options: ReadOptions
-) -> Query:
-    """Words reach images by the encoder's own text tower, else by the library's bridge."""
+    if not ready:
+        return [], []
+    able: Chosen = []
+    refusals: dict[str, None] = {}
     for space in spaces:
-        encoder = usable_encoder(options.context(space.encoder))
-        if isinstance(encoder, TextEncoder):
-            rows = encoder.embed_text([text])
-            note = f"words by the text tower of '{space.encoder}'"
-            tokens = encoder.text_tokens([text])[0]
-            if tokens > encoder.token_limit:
-                note += f"; of {tokens} tokens the first {encoder.token_limit} count"
+        views = [one.view(space) for one in ready]
+        if _liked(ready, views):
+            able.append((space, views))
+            if not every and all(isinstance(view, View) for view in views):
+                return [able[-1]], list(refusals)
         else:
-            bridge = load_bridge(library, space, options)
-            if bridge is None:
-                continue
-            rows = bridge.embed([text])
-            note = "; ".join(filter(None, (bridge_note(bridge), bridge.features.note(text))))
-        return Query(
-            space=space,
-            vectors=rows / np.linalg.norm(rows, axis=1, keepdims=True),
-            description=_described_text(text),
-            thumbnail=b"",
-            study="",
-            patient="",
-            patient_known=True,
-            roles=frozenset(),
-            pixel_hashes=frozenset(),
-            item_ids=frozenset(),
-            note=note,
-        )
-    names = ", ".join(space.encoder for space in spaces)
-    raise QueryError(
-        f"{names} cannot be asked in words; fit a bridge from this library's reports with: "
-        f"syntopy bridge fit --library {library.path}"
-    )
+            refusals |= dict.fromkeys(view for view in views if isinstance(view, str))
+    if able and not every:
+        able = [max(able, key=lambda pair: sum(isinstance(v, View) for v in pair[1]))]
+    return able, list(refusals)
 
 
-def _described_text(text: str) -> dict[str, object]:
-    empty = (
-        "study_instance_uid",
-        "series_instance_uid",
-        "sop_instance_uid",
-        "modality",
-        "body_part",
-    )
-    return dict.fromkeys(empty, "") | {"description": text, "labels": {}, "items": 1}
+def _liked(ready: Sequence[Ready], views: Sequence[View | str]) -> bool:
+    pairs = zip(ready, views, strict=True)
+    return any(one.example.weight > 0 and isinstance(view, View) for one, view in pairs)
 
 
-def _items_of(uid: str) -> CompoundSelect[tuple[int]]:
-    """Items by their own id or by the UID of any level above; each part goes by an index."""
-    return union(
-        select(Item.id).where(Item.uid == uid),
-        select(ItemInstance.item_id).join(Instance).where(Instance.sop_instance_uid == uid),
-        select(Item.id).join(Series).where(Series.series_instance_uid == uid),
-        select(Item.id).join(Series).join(Study).where(Study.study_instance_uid == uid),
-    )
+def _left_out(ready: Sequence[Ready], views: Sequence[View | str]) -> Iterator[str]:
+    for one, view in zip(ready, views, strict=True):
+        if isinstance(view, str):
+            yield f"{view}: '{one.example.name}' does not count there"
 
 
-def _described(hit: Hit, items: int) -> dict[str, object]:
-    kept = ("study_instance_uid", "series_instance_uid", "sop_instance_uid", "modality")
-    described: dict[str, object] = {name: getattr(hit, name) for name in kept}
-    return described | {
-        "body_part": hit.body_part,
-        "description": hit.description,
-        "labels": {name: list(values) for name, values in hit.labels.items()},
-        "items": items,
-    }
+def _cannot(one: Ready, spaces: Sequence[SpaceInfo]) -> str:
+    """Why no space takes an example."""
+    reasons = dict.fromkeys(view for view in map(one.view, spaces) if isinstance(view, str))
+    if one.example.file is not None and one.example.region is None:
+        names = ", ".join(space.encoder for space in spaces)
+        return f"{one.example.name}: no encoder can take it ({names}); {'; '.join(reasons)}"
+    return "; ".join(reasons)
 
 
-def query_by_file(
-    library: Library, spaces: Sequence[SpaceInfo], path: Path, options: ReadOptions
+def _query(
+    space: SpaceInfo,
+    pairs: Sequence[tuple[Ready, View | str]],
+    mix: Rocchio,
+    left_out: Iterable[str],
+    subjects: tuple[Subject, ...],
 ) -> Query:
-    """A file, read and embedded as if it were indexed.
-
-    Raises:
-        QueryError, FileRejectedError: it cannot be used.
-    """
-    from indexer.reading.tasks import read_query  # noqa: PLC0415 - decoders, not needed for a UID
-
-    draft, items = read_query(path, options)
-    space = next((s for s in spaces if any(s.encoder in i.tensors for i in items)), None)
-    if space is None:
-        names = ", ".join(s.encoder for s in spaces)
-        raise QueryError(f"{path.name}: no encoder can take it ({names})")
-    usable = [item for item in items if space.encoder in item.tensors]
-    encoder = usable_encoder(options.context(space.encoder))
-    found = embed_each(encoder, [item.tensors[space.encoder] for item in usable])
-    made = [(i, e) for i, e in zip(usable, found, strict=True) if isinstance(e, Embedded)]
-    if not made:
-        raise QueryError(f"{path.name} cannot be embedded: {found[0]}")
-    query = Query(
-        space=space,
-        vectors=np.stack([embedded.unit for _, embedded in made]),
-        slices=SliceSet.joined(
-            [
-                volume_slices(encoder, item, embedded) or SliceSet.whole(embedded.unit[None])
-                for item, embedded in made
-            ]
-        ),
-        description=_described_file(draft, len(usable)),
-        thumbnail=usable[len(usable) // 2].thumbnail,
-        study=draft.study_instance_uid,
-        patient=draft.patient.pseudonym,
-        patient_known=not draft.patient.names_nobody and not _is_shared(library, draft),
-        roles=frozenset(item.role for item in usable),
-        pixel_hashes=frozenset(item.pixel_hash for item in usable),
-        item_ids=frozenset(),
-        note=_doubt(encoder.spec, usable),
-    )
-    return _as_known(library, query, [item.uid for item in usable])
-
-
-def _doubt(spec: EncoderSpec, items: Sequence[ItemDraft]) -> str:
-    """What must be said where an encoder may have got what it was not made for."""
-    flags = {flag for item in items for flag in item.flags}
-    made_for = ", ".join(sorted(spec.modalities | spec.body_parts))
-    if Flag.OUTSIDE_PURPOSE in flags:
-        return f"by a rule of the library '{spec.name}' gets this; it was made for {made_for}"
-    if spec.modalities and Flag.MODALITY_UNKNOWN in flags:
-        made_for = ", ".join(sorted(spec.modalities))
-        return f"the modality of the query is not stated; '{spec.name}' was made for {made_for}"
-    return ""
-
-
-def _as_known(library: Library, query: Query, item_uids: Sequence[str]) -> Query:
-    """The query with what the library knows of the file, as a table may have named its patient."""
-    with reading(library.engine) as db:
-        rows = db.execute(
-            select(Item.id, Study.study_instance_uid, Patient.pseudonym, Patient.shared)
-            .select_from(Item)
-            .join(Series)
-            .join(Study)
-            .join(Patient)
-            .where(Item.uid.in_(item_uids))
-            .order_by(Item.id)
-        ).all()
-        if not rows:
-            return query
-        described = describe_items(db, [(rows[0].id, 1.0, 0)])[0]
-    return replace(
-        query,
-        description=_described(described, len(item_uids)),
-        study=rows[0].study_instance_uid,
-        patient=rows[0].pseudonym,
-        patient_known=not rows[0].shared,
-        item_ids=frozenset(row.id for row in rows),
-    )
-
-
-def _described_file(draft: InstanceDraft, items: int) -> dict[str, object]:
-    return {
-        "study_instance_uid": draft.study_instance_uid,
-        "series_instance_uid": draft.series_instance_uid,
-        "sop_instance_uid": draft.sop_instance_uid,
-        "modality": draft.attributes.modality,
-        "body_part": draft.attributes.body_part,
-        "description": draft.attributes.series_description or draft.attributes.study_description,
-        "labels": {},
-        "items": items,
-    }
-
-
-def _is_shared(library: Library, draft: InstanceDraft) -> bool:
-    with reading(library.engine) as db:
-        found = db.execute(
-            select(Patient.shared).where(Patient.pseudonym == draft.patient.pseudonym)
-        ).scalar()
-    return bool(found)
+    taken = [(one.example.weight, view) for one, view in pairs if isinstance(view, View)]
+    notes = (*dict.fromkeys(view.note for _, view in taken if view.note), *left_out)
+    if len(taken) == 1:
+        ((_, only),) = taken
+        return Query(space, only.rows, only.pictures, only.series, only.how, "", notes, subjects)
+    weights = [weight for weight, _ in taken]
+    shares = {"alpha": mix.alpha, "beta": mix.beta, "gamma": mix.gamma}
+    row = rocchio([centre(view.rows) for _, view in taken], weights, **shares)[None]
+    how = " + ".join(dict.fromkeys(view.how for _, view in taken))
+    pictures = SliceSet.whole(row)
+    return Query(space, row, pictures, ("",), how, said(weights, **shares), notes, subjects)

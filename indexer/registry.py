@@ -39,6 +39,8 @@ BACKBONE = "indexer.encoders.backbone:Backbone"
 STORES = {
     "exact": "indexer.stores.exact:ExactStore",
     "faiss": "indexer.stores.faiss_store:FaissStore",
+    "qdrant": "indexer.stores.qdrant:QdrantStore",
+    "qdrant+local": "indexer.stores.qdrant:QdrantStore",
 }
 
 

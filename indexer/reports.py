@@ -15,6 +15,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, select
 
+from indexer.asking import MAX_K, Described, Example, SearchRequest
 from indexer.bridge import BridgeQuality
 from indexer.catalog.database import reading
 from indexer.catalog.tables import Report
@@ -22,7 +23,7 @@ from indexer.errors import QueryError
 from indexer.hearing import PART, FoundText, hear, texts_of, voice_of
 from indexer.library import Library
 from indexer.reading.drafts import ReadOptions
-from indexer.search import MAX_K, SearchRequest, search
+from indexer.search import search
 from indexer.towers import Progress
 from indexer.types import Hit
 
@@ -54,7 +55,7 @@ class ReportsAnswer:
     """What was found, by which voice, and how far it can be trusted.
 
     Attributes:
-        query: what was asked with, as in `indexer.search.SearchAnswer`.
+        query: what was asked with.
         neighbours: reports of the nearest studies of other patients; voice *neighbour*.
         reports, sentences: nearest to the image by their words; voice *text*.
         words: how texts reached the space, "" if they cannot.
@@ -64,7 +65,7 @@ class ReportsAnswer:
         seconds: wall time.
     """
 
-    query: dict[str, object]
+    query: Described
     neighbours: list[FoundText]
     reports: list[FoundText]
     sentences: list[FoundText]
@@ -99,8 +100,12 @@ def find_reports(
     start = time.monotonic()
     if not 1 <= request.k <= MAX_K // _LOOK:
         raise QueryError(f"k is 1 to {MAX_K // _LOOK}, not {request.k}")
+    if (request.image is None) == (not request.uid):
+        raise QueryError("ask with either an image file or a UID of the library")
     look = SearchRequest(
-        image=request.image, uid=request.uid, k=_LOOK * request.k, encoder=request.encoder
+        (Example(file=request.image, uid=request.uid or ""),),
+        k=_LOOK * request.k,
+        encoders=(request.encoder,) if request.encoder else (),
     )
     answer = search(library, look, options)
     # The last note of a short list says that it is short; of the studies looked at that is no news.
@@ -114,7 +119,8 @@ def find_reports(
         neighbours = _of_neighbours(db, answer.hits, request.k)
     if len(neighbours) < request.k:
         notes.append(f"{len(neighbours)} of the {len(answer.hits)} nearest studies have a report")
-    voice = voice_of(library, answer.asked, options, on_progress)
+    (query,) = answer.asked
+    voice = voice_of(library, query, options, on_progress)
     reports: list[FoundText] = []
     said: list[FoundText] = []
     if voice is None:
@@ -124,11 +130,9 @@ def find_reports(
         )
     else:
         notes.append(voice.note)
-        reports, said = hear(
-            library, answer.asked, voice, k=request.k, most=request.studies, notes=notes
-        )
+        reports, said = hear(library, query, voice, k=request.k, most=request.studies, notes=notes)
     return ReportsAnswer(
-        query=answer.query,
+        query=answer.queries[0],
         neighbours=neighbours,
         reports=reports,
         sentences=said,

@@ -13,6 +13,7 @@ from sqlalchemy import func, select
 from indexer.catalog.database import reading
 from indexer.errors import ConfigError, IndexCorruptError
 from indexer.library import Library, SpaceInfo
+from indexer.mirror import MirrorStore, sync
 from indexer.projection import (
     LAYERS,
     Layer,
@@ -59,7 +60,7 @@ def save_projection(
         StoreUnavailableError: the vectors live in a server that does not answer.
     """
     if is_remote(library.config.store):
-        _sync(library, space, anew=anew)
+        _sync(library, space, options, anew=anew)
     elif has_files(library.config.store):
         for layer in layers_of(library, space):
             _Saving(library, space, layer, options).save(anew=anew, erase=erase)
@@ -86,14 +87,20 @@ def erase_removed(library: Library, options: IndexOptions = _DEFAULTS) -> None:
     _drop_unknown(library)
 
 
-def _sync(library: Library, space: SpaceInfo, *, anew: bool) -> None:
-    """The seam for `indexer.mirror`, which knows what a server is told of the studies."""
+def _sync(library: Library, space: SpaceInfo, options: IndexOptions, *, anew: bool) -> None:
+    """Bring a server up to the catalog."""
     for layer in layers_of(library, space):
+
+        def told(done: int, total: int) -> None:
+            options.on_progress("bringing vectors to the server", done, total)
+
         with closing(connect(library, space, layer)) as store:
+            if not isinstance(store, MirrorStore):
+                raise ConfigError(f"{library.config.store}: the store takes no payloads")
             if anew:
                 store.drop()
             store.prepare()
-            raise ConfigError(f"{library.config.store}: writing to servers comes with the mirror")
+            sync(library, space, layer, store, on_progress=told)
 
 
 def drop_others(library: Library) -> None:

@@ -1,152 +1,134 @@
-"""A query in, its neighbours out: embed, search, exclude, group, describe."""
+"""A request in, its neighbours out: ask every voice, fuse, group, exclude, describe."""
 
 from __future__ import annotations
 
 import time
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Protocol
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import Connection, bindparam, select
 
+from indexer.answers import QUERY, LinkedCopy, SearchAnswer
+from indexer.asking import LATE, Described, SearchRequest
 from indexer.catalog.database import reading
-from indexer.catalog.tables import (
-    Item,
-    Patient,
-    Series,
-    Study,
-    Thumbnail,
-)
+from indexer.catalog.tables import Item, Series, Study, Thumbnail
 from indexer.errors import QueryError
-from indexer.filters import parse_filter, sql_condition
+from indexer.evidence import attach_evidence, grounds_of, tags_of, votes_of
+from indexer.examples import IMAGE, Subject, completed
+from indexer.exclusions import among
+from indexer.filters import Filter, parse_filter
+from indexer.finding import Finding, priors_of
+from indexer.fusion import K
+from indexer.gallery import Gallery
 from indexer.hits import describe_items
+from indexer.late import LATE_SAID, LateRanker
 from indexer.library import Library
-from indexer.projection import has_slices, open_projection
-from indexer.queries import Query, query_by_file, query_by_text, query_by_uid, spaces_for
+from indexer.opened import OpenStores
+from indexer.queries import Asked, Query, make_asked
 from indexer.reading.drafts import ReadOptions
-from indexer.slices import POOLINGS, RANKINGS, SAID, SliceRanker, matches, pooled_store
-from indexer.stores.contract import VectorStore
-from indexer.types import Embeddings, Hit, ItemIds, Role
+from indexer.slices import matches
+from indexer.types import Hit, LabelVote
+from indexer.voices import View, Voice, voices_of
 
-MAX_K = 10_000
+_COPIES = (
+    select(Item.id, Item.uid, Study.study_instance_uid)
+    .select_from(Item)
+    .join(Series)
+    .join(Study)
+    .where(Item.id.in_(bindparam("items", expanding=True)))
+    .order_by(Item.id)
+)
 
 
-@dataclass(frozen=True)
-class SearchRequest:
-    """What is asked.
+class Searcher:
+    """A library kept ready for searching: indexes stay open, filters are remembered.
 
-    Attributes:
-        image: a file to search with, or
-        uid: a study, series, SOP instance UID or item id of the library, or
-        text: a phrase; it needs an encoder with a text tower, or a bridge.
-        k: neighbours wanted, 1 to 10,000.
-        filter: an expression of `indexer.filters`, ``""`` for none.
-        own_study, same_patient: whether the query's own study, its patient, may be among the hits.
-        roles: item roles to look at; None takes primary images and the query's own role.
-        group: ``"study"`` lists each study once by its best item, ``"item"`` lists items.
-        encoder: which space; None takes the library's first that can take the query.
-        rank: ``"pooled"`` compares one vector an item; ``"frequency"``, ``"max"`` and ``"sum"``
-            rank by slices, see `indexer.slices`.
-        pooling: how the slices of a volume make its one vector: ``"mean"``, which is stored, or
-            ``"median"``, ``"max"``, ``"min"``.
+    May be used by several threads. Everything is brought up to the catalog before each search,
+    also after other processes have written.
+
+    Args:
+        library: open as long as this is used.
+        options: how query files are read, and where models lie.
     """
 
-    image: Path | None = None
-    uid: str | None = None
-    text: str | None = None
-    k: int = 10
-    filter: str = ""
-    own_study: bool = False
-    same_patient: bool = False
-    roles: frozenset[Role] | None = None
-    group: str = "study"
-    encoder: str | None = None
-    rank: str = "pooled"
-    pooling: str = "mean"
+    def __init__(self, library: Library, options: ReadOptions) -> None:
+        self._library, self._options = library, options
+        self._gallery, self._stores = Gallery(library), OpenStores(library)
 
+    def search(self, request: SearchRequest) -> SearchAnswer:
+        """Answer a request.
 
-@dataclass(frozen=True)
-class SearchAnswer:
-    """What was found, and how far it can be trusted.
+        Raises:
+            QueryError: nothing to search with, a number out of range, examples that no space can
+                take, an empty library.
+            FilterError: the filter cannot be read.
+            FileRejectedError: a query file cannot be used.
+            ItemNotFoundError: a UID is not in the library.
+        """
+        start = time.monotonic()
+        request.check()
+        tree = parse_filter(request.filter) if request.filter.strip() else None
+        asked = make_asked(self._library, request, self._options)
+        with reading(self._library.engine) as db:
+            answer = self._answer(db, request, tree, asked)
+        return replace(answer, seconds=time.monotonic() - start)
 
-    Attributes:
-        query: what was searched with: the fields that a hit has, as far as they are known.
-        hits: nearest first.
-        candidates: items that passed the filter and the exclusions.
-        exact: whether every candidate was compared.
-        encoder, notice: what made the vectors, and what must be said about it.
-        notes: plain sentences: exclusions that could not be made, copies left out, short lists.
-        seconds: wall time.
-        asked: the query as it was made ready, for who asks on with it.
-    """
+    def _answer(
+        self, db: Connection, request: SearchRequest, tree: Filter | None, asked: Asked
+    ) -> SearchAnswer:
+        view = View.of(db, self._gallery, request, tree, asked)
+        voices = voices_of(view, self._stores, self._library, asked)
+        finding = Finding(view, voices)
+        if not finding.found and not asked.queries and asked.refusals:
+            raise QueryError(f"{'; '.join(asked.refusals)}; and no study has such words")
+        prior = priors_of(view, asked.queries[0]) if asked.queries else []
+        hits, priors, subjects = _described(view, voices, finding, prior, asked.subjects)
+        votes: tuple[LabelVote, ...] = ()
+        if request.evidence and asked.queries:
+            hits, votes = self._evidence(view, asked, hits)
+        queries = asked.queries
+        return SearchAnswer(
+            queries=subjects,
+            mix=next((query.mix for query in queries if query.mix), ""),
+            hits=hits,
+            priors=priors,
+            linked=_linked(view, finding),
+            passed=view.allowed.count,
+            candidates=view.allowed.count - view.excluded.within(view.allowed.ids),
+            fused=finding.fused,
+            exact=all(voice.exact for voice in voices),
+            spaces=tuple(voice.use for voice in voices if voice.use is not None),
+            votes=votes,
+            notes=_notes(view, asked, voices, finding),
+            seconds=0.0,
+            asked=queries,
+            query_thumbnail=next((s.thumbnail for s in asked.subjects if s.thumbnail), b""),
+        )
 
-    query: dict[str, object]
-    hits: list[Hit]
-    candidates: int
-    exact: bool
-    encoder: str
-    notice: str
-    notes: list[str]
-    seconds: float
-    asked: Query = field(repr=False, compare=False)
-    query_thumbnail: bytes = field(default=b"", repr=False)
+    def _evidence(
+        self, view: View, asked: Asked, hits: list[Hit]
+    ) -> tuple[list[Hit], tuple[LabelVote, ...]]:
+        """Hits with what speaks for them, and votes: both rest on cosines of pictures."""
+        query, request = asked.queries[0], view.request
+        grounds = grounds_of(self._library, query.space, view.db)
+        plain = query.how == IMAGE and not query.mix
+        plain &= (request.rank, request.pooling) == ("pooled", "mean")
+        cosines = [_cosine(hit, query) if plain else np.nan for hit in hits]
+        first = asked.subjects[0]
+        known = first.description.item
+        tags = tags_of(view.db, [known]).get(known, {}) if known else first.tags
+        found = attach_evidence(view.db, grounds, tags, hits, cosines)
+        pairs = zip(hits, found, strict=True)
+        return (
+            [replace(hit, evidence=evidence) for hit, evidence in pairs],
+            tuple(votes_of(grounds, hits, cosines)),
+        )
 
 
 def search(library: Library, request: SearchRequest, options: ReadOptions) -> SearchAnswer:
-    """Answer a request.
-
-    Raises:
-        QueryError: nothing to search with, a k out of range, an empty library.
-        FilterError: the filter cannot be read.
-        FileRejectedError: the query file cannot be used.
-        ItemNotFoundError: the UID is not in the library.
-    """
-    start = time.monotonic()
-    _check(request)
-    condition = sql_condition(parse_filter(request.filter)) if request.filter.strip() else None
-    spaces = spaces_for(library, request.encoder, options)
-    if request.uid:
-        query = query_by_uid(library, spaces, request.uid)
-    elif request.text:
-        query = query_by_text(library, spaces, request.text, options)
-    else:
-        query = query_by_file(library, spaces, request.image or Path(), options)
-    space = query.space
-    projection = open_projection(library, space)
-    if not projection.store.count():
-        raise QueryError(f"{library.path} holds no items yet; index something first")
-    notes = [note for note in (projection.note, query.note) if note]
-    if request.rank in SAID:
-        notes.append(SAID[request.rank])
-    if (request.rank, request.pooling) != ("pooled", "mean") and not has_slices(library, space):
-        notes.append(f"'{space.encoder}' keeps no vectors of slices: each item counts as one")
-    with reading(library.engine) as db:
-        excluded = _excluded(db, request, query, notes)
-        allowed = None if condition is None else _allowed(db, condition)
-        ranker = _ranker(
-            db, library, projection.store, query, request, allowed=allowed, excluded=excluded
-        )
-        found = _best(db, ranker, request)
-        volumes = matches(db, space, query.pictures, [item for item, _, _ in found])
-        hits = describe_items(db, found, volumes)
-    candidates = _count(projection.store, allowed, excluded)
-    if len(hits) < request.k:
-        notes.append(f"only {len(hits)} found: no more pass the filter and the exclusions")
-    return SearchAnswer(
-        query=query.description,
-        hits=hits,
-        candidates=candidates,
-        exact=projection.store.stats().exact,
-        encoder=space.encoder,
-        notice=space.notice,
-        notes=notes,
-        seconds=time.monotonic() - start,
-        asked=query,
-        query_thumbnail=query.thumbnail,
-    )
+    """Answer one request; see `Searcher`, which answers the next one faster."""
+    return Searcher(library, options).search(request)
 
 
 def thumbnails(library: Library, item_uids: Sequence[str]) -> dict[str, bytes]:
@@ -158,185 +140,116 @@ def thumbnails(library: Library, item_uids: Sequence[str]) -> dict[str, bytes]:
         return {row.uid: row.webp for row in rows}
 
 
-def _check(request: SearchRequest) -> None:
-    asked = sum((request.image is not None, bool(request.uid), bool(request.text)))
-    if asked != 1:
-        raise QueryError("search with either an image file or a UID, or a text; one of them")
-    if not 1 <= request.k <= MAX_K:
-        raise QueryError(f"k is 1 to {MAX_K}, not {request.k}")
-    for name, asked_for, known in (
-        ("group", request.group, ("study", "item")),
-        ("rank", request.rank, ("pooled", *RANKINGS)),
-        ("pooling", request.pooling, tuple(POOLINGS)),
-    ):
-        if asked_for not in known:
-            raise QueryError(f"{name} is one of {', '.join(known)}, not '{asked_for}'")
-    if request.rank != "pooled" and request.pooling != "mean":
-        raise QueryError(f"rank {request.rank} goes by slices: leave out pooling")
+def _cosine(hit: Hit, query: Query) -> float:
+    """Of a hit with the query in its space; NaN if that did not find it."""
+    own = (voice.score for voice in hit.voices if voice.voice == query.space.encoder)
+    return next(own, float("nan"))
 
 
-def _excluded(
-    db: Connection, request: SearchRequest, query: Query, notes: list[str]
-) -> dict[int, str]:
-    """Items that may not be hits, with the reason."""
-    joined = select(Item.id).select_from(Item).join(Series).join(Study).join(Patient)
-    excluded: dict[int, str] = {}
-    roles = request.roles or frozenset({Role.PRIMARY}) | query.roles
-    other = db.execute(select(Item.id).where(Item.role.not_in([r.value for r in roles]))).scalars()
-    excluded |= dict.fromkeys(other, "role")
-    if not request.same_patient:
-        if query.patient_known:
-            same = joined.where(Patient.pseudonym == query.patient)
-            if request.own_study:
-                same = same.where(Study.study_instance_uid != query.study)
-            excluded |= dict.fromkeys(db.execute(same).scalars(), "patient")
-        else:
-            notes.append(
-                "the query's patient id is missing or shared by strangers: other studies of the "
-                "same person cannot be told apart and may be among the hits"
-            )
-    if request.own_study:
-        excluded |= dict.fromkeys(query.item_ids, "query")
-    else:
-        own = joined.where(Study.study_instance_uid == query.study)
-        excluded |= dict.fromkeys(db.execute(own).scalars(), "study")
-    copies = db.execute(select(Item.id).where(Item.pixel_hash.in_(query.pixel_hashes))).scalars()
-    copied = {i for i in copies if i not in excluded}
-    if copied:
-        notes.append(
-            "1 exact copy of the query, under another UID, is not listed"
-            if len(copied) == 1
-            else f"{len(copied)} exact copies of the query, under other UIDs, are not listed"
+def _described(
+    view: View,
+    voices: Sequence[Voice],
+    finding: Finding,
+    priors: Sequence[tuple[int, float, int]],
+    subjects: Sequence[Subject],
+) -> tuple[list[Hit], list[Hit], tuple[Described, ...]]:
+    """Hits, with the slices and pairs that fit best, priors by date, and the examples."""
+    found = finding.found
+    items = [one.group.item for one in found]
+    first = next((voice for voice in voices if voice.query is not None), None)
+    volumes, pairs = {}, {}
+    if first is not None and first.query is not None:
+        if first.sliced:
+            volumes = matches(view.db, first.query.space, first.query.pictures, items)
+        if isinstance(first.ranker, LateRanker):
+            pairs = first.ranker.pairs(items)
+    told = [(one.group.item, one.group.score, one.group.more) for one in found]
+    # At once: each question to the catalog takes its time.
+    known = [(s.middle, 1.0, 0) for s in subjects if s.middle is not None]
+    described = describe_items(view.db, [*told, *priors, *known], volumes)
+    hits = [
+        replace(
+            hit,
+            voices=one.voices,
+            snippet=finding.snippets.get(one.group.item, ""),
+            pairs=pairs.get(one.group.item, ()),
         )
-    excluded |= dict.fromkeys(copied, "copy")
-    left_out = sum(1 for why in excluded.values() if why == "role")
-    if left_out:
+        for hit, one in zip(described[: len(told)], found, strict=True)
+    ]
+    by_date = sorted(
+        described[len(told) : len(told) + len(priors)],
+        key=lambda hit: (not hit.study_date, hit.study_date, hit.study_instance_uid),
+    )
+    # A writer may have taken an example away since it was looked up.
+    own = {hit.id: hit for hit in described[len(told) + len(priors) :]}
+    asked = (s.description for s in subjects)
+    return hits, by_date, tuple(completed(d, own[d.item]) if d.item in own else d for d in asked)
+
+
+def _linked(view: View, finding: Finding) -> list[LinkedCopy]:
+    """Exact copies: of the query, and of hits."""
+    of_query = among(view.excluded.copies, view.allowed.ids)
+    wanted = {*of_query, *finding.copies, *finding.copies.values()}
+    if not wanted:
+        return []
+    rows = {row.id: row for row in view.db.execute(_COPIES, {"items": sorted(wanted)})}
+    return [
+        LinkedCopy(rows[item].uid, rows[item].study_instance_uid, QUERY) for item in of_query
+    ] + [
+        LinkedCopy(rows[copy].uid, rows[copy].study_instance_uid, rows[item].uid)
+        for copy, item in finding.copies.items()
+    ]
+
+
+def _notes(view: View, asked: Asked, voices: Sequence[Voice], finding: Finding) -> list[str]:
+    """What must be said, in plain sentences; that a list is short comes last."""
+    request = view.request
+    notes = [*asked.notes, *(note for voice in voices for note in voice.notes)]
+    if not asked.queries:
+        notes += asked.refusals
+    notes += view.excluded.notes
+    if request.rank == LATE:
+        most = max(
+            (v.ranker.compared for v in voices if isinstance(v.ranker, LateRanker)), default=0
+        )
+        notes.append(f"{LATE_SAID}; so were compared the nearest {most} studies")
+    if finding.fused:
+        notes.append(f"the lists of {_names(voices)} are fused by reciprocal rank (k = {K})")
+    if request.diversity and asked.queries:
         notes.append(
-            f"{left_out} localizers, captures, derived and test images were not looked at "
+            f"hits were chosen to differ, by maximal marginal relevance, lambda "
+            f"{1 - request.diversity:g}: they are in the order of choosing"
+        )
+    copies = among(view.excluded.copies, view.allowed.ids)
+    if copies:
+        notes.append(
+            "1 exact copy of the query, under another UID, is linked, not listed"
+            if len(copies) == 1
+            else f"{len(copies)} exact copies of the query, under other UIDs, are linked, not "
+            "listed"
+        )
+    if view.other_roles:
+        notes.append(
+            f"{view.other_roles} localizers, captures, derived and test images were not looked at "
             "(--role all looks at them too)"
         )
-    return excluded
+    return notes + _short(view, finding)
 
 
-def _allowed(db: Connection, condition: ColumnElement[bool]) -> ItemIds:
-    rows = db.execute(
-        select(Item.id).select_from(Item).join(Series).join(Study).join(Patient).where(condition)
-    ).scalars()
-    return np.array(sorted(rows), np.int64)
+def _names(voices: Sequence[Voice]) -> str:
+    return " and ".join(voice.name for voice in voices)
 
 
-def _count(store: VectorStore, allowed: ItemIds | None, excluded: Mapping[int, str]) -> int:
-    held = store.ids()
-    if allowed is not None:
-        held = np.intersect1d(held, allowed)
-    return int((~np.isin(held, np.fromiter(excluded, np.int64, len(excluded)))).sum())
-
-
-class Ranker(Protocol):
-    """Finds items near a query, when looking at so many vectors: best first, with scores.
-
-    Attributes:
-        first: how many to look at first.
-        total: how many there are.
-    """
-
-    first: int
-    total: int
-
-    def __call__(self, look: int) -> list[tuple[int, float]]:
-        """Look at so many."""
-
-
-class _Pooled:
-    """One vector an item; of several query vectors the best one counts for each item."""
-
-    def __init__(
-        self,
-        store: VectorStore,
-        vectors: Embeddings,
-        k: int,
-        *,
-        allowed: ItemIds | None,
-        excluded: Mapping[int, str],
-    ) -> None:
-        self._store, self._vectors = store, vectors
-        self._allowed, self._excluded = allowed, excluded
-        self.total = store.count() if allowed is None else len(allowed)
-        self.first = 4 * k + len(excluded) + 50
-
-    def __call__(self, look: int) -> list[tuple[int, float]]:
-        ids, scores = self._store.search(self._vectors, look, self._allowed)
-        best: dict[int, float] = {}
-        for item, score in zip(ids.ravel().tolist(), scores.ravel().tolist(), strict=True):
-            if item >= 0 and item not in self._excluded and score > best.get(item, -2.0):
-                best[item] = score
-        # To six digits, as shown: what differs beyond is rounding, and ties go by id.
-        return sorted(best.items(), key=lambda pair: (-round(pair[1], 6), pair[0]))
-
-
-def _ranker(
-    db: Connection,
-    library: Library,
-    store: VectorStore,
-    query: Query,
-    request: SearchRequest,
-    *,
-    allowed: ItemIds | None,
-    excluded: Mapping[int, str],
-) -> Ranker:
-    """What the request asks for."""
-    if request.rank != "pooled":
-        return SliceRanker(
-            db,
-            library,
-            query.space,
-            items=store,
-            query=query.pictures,
-            how=request.rank,
-            allowed=allowed,
-            excluded=excluded,
-        )
-    vectors = query.vectors
-    if request.pooling != "mean":
-        store = pooled_store(library, query.space, request.pooling)
-        vectors = query.pictures.pooled(request.pooling)
-    return _Pooled(store, vectors, request.k, allowed=allowed, excluded=excluded)
-
-
-def _best(db: Connection, ranker: Ranker, request: SearchRequest) -> list[tuple[int, float, int]]:
-    """Best (item id, score, more in its study), looking further until k groups are found."""
-    look = min(ranker.total, ranker.first)
-    while True:
-        groups = _grouped(db, ranker(look), request.group)
-        if len(groups) >= request.k or look >= ranker.total:
-            return groups[: request.k]
-        look = min(ranker.total, look * 4)
-
-
-def _grouped(
-    db: Connection, ranked: Sequence[tuple[int, float]], group: str
-) -> list[tuple[int, float, int]]:
-    """The best item of each study, with the number of further ones."""
-    if group == "item":
-        return [(item, score, 0) for item, score in ranked]
-    study_of = _studies(db, [item for item, _ in ranked])
-    first: dict[int, tuple[int, float]] = {}
-    more: dict[int, int] = defaultdict(int)
-    for item, score in ranked:
-        study = study_of.get(item)
-        if study is None:
-            continue  # taken out by a writer since the index was read
-        if study in first:
-            more[study] += 1
-        else:
-            first[study] = (item, score)
-    return [(item, score, more[study]) for study, (item, score) in first.items()]
-
-
-def _studies(db: Connection, items: Sequence[int]) -> dict[int, int]:
-    found: dict[int, int] = {}
-    for start in range(0, len(items), 500):
-        part = items[start : start + 500]
-        rows = db.execute(select(Item.id, Series.study_id).join(Series).where(Item.id.in_(part)))
-        found.update((row.id, row.study_id) for row in rows)
-    return found
+def _short(view: View, finding: Finding) -> list[str]:
+    """Why there are fewer hits than were asked for, in one sentence."""
+    request, count = view.request, len(finding.found)
+    if count >= request.k:
+        return []
+    if not view.allowed.count:
+        return [f"only {count} found: nothing passes the filter"]
+    if finding.cut and not count:
+        near = f"{finding.nearest:.3f}, below {request.min_score:g}"
+        return [f"nothing is close enough: the nearest has {near}"]
+    if finding.cut:
+        return [f"only {count} found: no more have a score of at least {request.min_score:g}"]
+    return [f"only {count} found: no more pass the filter and the exclusions"]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
-from indexer.search import SearchAnswer
+from indexer.answers import QUERY, SearchAnswer
 from indexer.types import Hit
 
 _GROUND, _TILE = (16, 19, 24), (0, 0, 0)
@@ -17,6 +18,10 @@ _COLUMNS = 5
 _LONGEST = 200
 MOST_TILES = 100
 """A sheet of all that a search can give would not fit into memory."""
+MOST_PRIORS = _COLUMNS
+"""The latest so many are drawn."""
+_LANE = 40
+"""Height of the heading over the priors."""
 
 
 def contact_sheet(answer: SearchAnswer, thumbnails: Mapping[str, bytes]) -> Image.Image:
@@ -26,45 +31,62 @@ def contact_sheet(answer: SearchAnswer, thumbnails: Mapping[str, bytes]) -> Imag
         answer: what `indexer.search.search` gave; the first `MOST_TILES` hits are drawn.
         thumbnails: WebP pictures by item id.
     """
-    shown = answer.hits[:MOST_TILES]
+    shown, priors = answer.hits[:MOST_TILES], answer.priors[-MOST_PRIORS:]
     rows = max(2, -(-len(shown) // _COLUMNS))
     left = _QUERY + 2 * _GAP
     width = left + _COLUMNS * (_SIDE + _GAP) + _GAP
-    height = 64 + rows * (_SIDE + _TEXT + _GAP) + 44
+    row = _SIDE + _TEXT + _GAP
+    height = 64 + rows * row + (_LANE + row if priors else 0) + 44
     sheet = Image.new("RGB", (width, height), _GROUND)
     draw = ImageDraw.Draw(sheet)
     draw.text((_GAP, 20), "Query", _INK, _font(24))
     title = f"{len(answer.hits)} nearest of {answer.candidates} candidates"
     draw.text((left + _GAP, 20), title, _INK, _font(24))
-    _query(sheet, draw, answer)
+    own = thumbnails.get(answer.queries[0].item, b"") if answer.queries else b""
+    _tile(sheet, (_GAP, 64), _QUERY, answer.query_thumbnail or own)
+    _query(draw, answer)
+    copies = Counter(copy.of for copy in answer.linked)
     for number, hit in enumerate(shown):
-        x = left + _GAP + number % _COLUMNS * (_SIDE + _GAP)
-        y = 64 + number // _COLUMNS * (_SIDE + _TEXT + _GAP)
-        _tile(sheet, (x, y), _SIDE, thumbnails.get(hit.id, b""))
-        _caption(draw, (x, y + _SIDE + 6), number, hit)
+        place = (left + _GAP + number % _COLUMNS * (_SIDE + _GAP), 64 + number // _COLUMNS * row)
+        marks = [f"+{hit.more}" if hit.more else "", f"={copies[hit.id]}" if copies[hit.id] else ""]
+        _tile(sheet, place, _SIDE, thumbnails.get(hit.id, b""))
+        _caption(draw, place, f"{number + 1}", hit, " ".join(filter(None, marks)))
+    if priors:
+        top = 64 + rows * row
+        draw.text((left + _GAP, top), "Priors of this patient, by date", _INK, _font(20))
+        for number, hit in enumerate(priors):
+            place = (left + _GAP + number * (_SIDE + _GAP), top + _LANE)
+            _tile(sheet, place, _SIDE, thumbnails.get(hit.id, b""))
+            _caption(draw, place, "", hit, hit.study_date or "no date")
     if answer.notice:
         draw.text((_GAP, height - 34), answer.notice, _WARN, _font(17))
     return sheet
 
 
-def _query(sheet: Image.Image, draw: ImageDraw.ImageDraw, answer: SearchAnswer) -> None:
-    _tile(sheet, (_GAP, 64), _QUERY, answer.query_thumbnail)
-    query = answer.query
-    said = [query["modality"], query["body_part"], query["description"]]
+def _query(draw: ImageDraw.ImageDraw, answer: SearchAnswer) -> None:
     y = 64 + _QUERY + 10
-    draw.text((_GAP, y), _cut(draw, _join(said), _QUERY, 18), _INK, _font(18))
-    labels = query["labels"]
-    if isinstance(labels, Mapping):
-        draw.text((_GAP, y + 26), _cut(draw, _labels(labels), _QUERY, 16), _ACCENT, _font(16))
-    draw.text((_GAP, y + 50), f"encoder: {answer.encoder}", _SOFT, _font(15))
+    for query in answer.queries[:1]:
+        said = [query.modality, query.body_part, query.description]
+        draw.text((_GAP, y), _cut(draw, _join(said), _QUERY, 18), _INK, _font(18))
+        draw.text((_GAP, y + 26), _cut(draw, _labels(query.labels), _QUERY, 16), _ACCENT, _font(16))
+    own = sum(copy.of == QUERY for copy in answer.linked)
+    about = [
+        f"encoder: {answer.encoder}" if answer.encoder else "",
+        f"{len(answer.queries) - 1} more examples" if len(answer.queries) > 1 else "",
+        f"{own} exact copies elsewhere" if own else "",
+    ]
+    draw.text((_GAP, y + 50), _cut(draw, _join(about), _QUERY, 15), _SOFT, _font(15))
 
 
-def _caption(draw: ImageDraw.ImageDraw, place: tuple[int, int], number: int, hit: Hit) -> None:
-    x, y = place
-    draw.text((x, y), f"{number + 1}", _SOFT, _font(17))
-    draw.text((x + 26, y), f"{hit.score:.3f}", _ACCENT, _font(17))
-    more = f"+{hit.more_in_study}" if hit.more_in_study else ""
-    draw.text((x + _SIDE - 40, y), more, _SOFT, _font(15))
+def _caption(
+    draw: ImageDraw.ImageDraw, tile: tuple[int, int], number: str, hit: Hit, marks: str
+) -> None:
+    """Number, score, marks at the right, tags and labels under a tile."""
+    x, y = tile[0], tile[1] + _SIDE + 6
+    draw.text((x, y), number, _SOFT, _font(17))
+    draw.text((x + 26 if number else x, y), f"{hit.score:.3f}", _ACCENT, _font(17))
+    room = draw.textlength(marks, font=_font(15))
+    draw.text((x + _SIDE - room, y), marks, _SOFT, _font(15))
     age = f"{hit.age_years:.0f}y" if hit.age_years is not None else ""
     slice_ = f"slice {hit.match.number}/{hit.match.of}" if hit.match else ""
     tags = _join([hit.modality, hit.body_part, hit.view, slice_, f"{hit.sex}{age}"])
@@ -85,14 +107,11 @@ def _tile(sheet: Image.Image, place: tuple[int, int], side: int, webp: bytes) ->
     sheet.paste(tile, place)
 
 
-def _labels(labels: Mapping[str, object]) -> str:
-    values = [
-        v for said in labels.values() for v in (said if isinstance(said, list | tuple) else [])
-    ]
-    return _join(list(dict.fromkeys(values)))
+def _labels(labels: Mapping[str, Sequence[str]]) -> str:
+    return _join(list(dict.fromkeys(v for said in labels.values() for v in said)))
 
 
-def _join(parts: list[object]) -> str:
+def _join(parts: Sequence[object]) -> str:
     return " · ".join(str(p) for p in parts if p)
 
 

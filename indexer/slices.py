@@ -9,26 +9,20 @@ best of them (max) or by all together (sum); or a volume is one vector, pooled o
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
 from jaxtyping import Int64
-from sqlalchemy import Connection, select, tuple_
+from sqlalchemy import Connection, bindparam, select, tuple_
 
 from indexer.catalog.database import reading
 from indexer.catalog.tables import Instance, Item, ItemInstance, SliceRow
 from indexer.embedding import Embedded, places_in_volume
 from indexer.encoders.contract import Encoder, SliceEncoder
 from indexer.library import Library, SpaceInfo
-from indexer.projection import (
-    SLICES,
-    embeddings,
-    open_projection,
-    renormalised,
-    sound_vectors,
-)
+from indexer.projection import embeddings, renormalised, sound_vectors
 from indexer.reading.drafts import ItemDraft
 from indexer.registry import make_store
 from indexer.stores.contract import VectorStore
@@ -60,6 +54,14 @@ BROUGHT = 20
 """Slices that each slice of the query brings, as in 3D-MIR; more where they make too few hits."""
 _PART = 500
 _BATCH = 4096
+_SLICES = (
+    select(SliceRow.item_id, SliceRow.slice_index, SliceRow.vector)
+    .where(
+        SliceRow.space_id == bindparam("space"),
+        SliceRow.item_id.in_(bindparam("items", expanding=True)),
+    )
+    .order_by(SliceRow.item_id, SliceRow.slice_index)
+)
 
 
 @dataclass(frozen=True)
@@ -110,12 +112,8 @@ def slices_of(db: Connection, space: SpaceInfo, items: Sequence[int]) -> dict[in
     """The stored slices of items, by item; one that did not come slice by slice is absent."""
     found = {}
     for start in range(0, len(items), _PART):
-        rows = db.execute(
-            select(SliceRow.item_id, SliceRow.slice_index, SliceRow.vector)
-            .where(SliceRow.space_id == space.id)
-            .where(SliceRow.item_id.in_(items[start : start + _PART]))
-            .order_by(SliceRow.item_id, SliceRow.slice_index)
-        )
+        part = {"space": space.id, "items": items[start : start + _PART]}
+        rows = db.execute(_SLICES, part)
         for item, group in groupby(rows, key=lambda row: int(row.item_id)):
             own = list(group)
             found[item] = SliceSet(
@@ -165,18 +163,18 @@ class SliceRanker:
     def __init__(
         self,
         db: Connection,
-        library: Library,
         space: SpaceInfo,
         *,
         items: VectorStore,
+        slices: VectorStore,
         query: SliceSet,
         how: str,
         allowed: ItemIds | None,
-        excluded: Mapping[int, object],
+        excluded: Collection[int],
     ) -> None:
         self._db, self._space, self._items = db, space, items
         self._query, self._score, self._excluded = query, RANKINGS[how], excluded
-        self._slices = open_projection(library, space, SLICES).store
+        self._slices = slices
         sliced = select(SliceRow.item_id).where(SliceRow.space_id == space.id).distinct()
         self._whole = np.setdiff1d(items.ids(), np.array(list(db.execute(sliced).scalars())))
         self._allowed: ItemIds | None = None
@@ -240,12 +238,9 @@ class SliceRanker:
 
     def _rows_of(self, items: ItemIds) -> ItemIds:
         """The slices of items."""
-        numbers, found = items.tolist(), list[int]()
-        for start in range(0, len(numbers), _PART):
-            part = SliceRow.item_id.in_(numbers[start : start + _PART])
-            mine = select(SliceRow.seq).where(SliceRow.space_id == self._space.id, part)
-            found += self._db.execute(mine).scalars()
-        return np.array(sorted(found), np.int64)
+        mine = select(SliceRow.seq, SliceRow.item_id).where(SliceRow.space_id == self._space.id)
+        rows = np.array([tuple(row) for row in self._db.execute(mine)], np.int64).reshape(-1, 2)
+        return np.sort(rows[np.isin(rows[:, 1], items), 0])
 
 
 def matches(
@@ -255,6 +250,8 @@ def matches(
     found: dict[int, SliceMatch] = {}
     for start in range(0, len(items), _PART):
         own = slices_of(db, space, items[start : start + _PART])
+        if not own:
+            continue
         best = {item: _best_pair(query, slices) for item, slices in own.items()}
         uids = _instances(db, {item: place for item, (place, _, _) in best.items()})
         rows = db.execute(select(Item.id, Item.slices, Item.details).where(Item.id.in_(list(own))))

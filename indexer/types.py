@@ -20,6 +20,10 @@ Volume = Shaped[np.ndarray, "slices height width"]
 """int16 where every modality value is a whole number in range, else float32."""
 Prepared = Shaped[np.ndarray, "..."]
 """What an encoder's ``prepare`` made of one image or volume."""
+Patches = Float32[np.ndarray, "n rows columns dim"]
+"""Vectors of the places of ``n`` pictures, from top to bottom and left to right."""
+Box = tuple[float, float, float, float]
+"""Left edge, top edge, width and height, in pixels; the first pixel begins at 0."""
 
 
 class Outcome(StrEnum):
@@ -183,6 +187,20 @@ Pixels = ImagePixels | VolumePixels
 
 
 @dataclass(frozen=True)
+class Frame:
+    """Size of an image, or of the slices of a volume, as it was read.
+
+    Attributes:
+        rows, columns: of pixels.
+        aspect: height of a pixel divided by its width.
+    """
+
+    rows: int
+    columns: int
+    aspect: float = 1.0
+
+
+@dataclass(frozen=True)
 class EncoderSpec:
     """What an encoder is, as stored with every space it fills.
 
@@ -259,40 +277,6 @@ class SliceMatch:
 
 
 @dataclass(frozen=True)
-class Hit:
-    """One neighbour.
-
-    Attributes:
-        id: public id of the item.
-        score: higher is nearer: cosine in [-1, 1], or what the ranking by slices counts.
-        patient: pseudonym, ``""`` where the id is missing or shared by strangers.
-        more_in_study: further items of the same study among those looked at.
-        match: of a volume whose slices are known, the one that is most like the query.
-    """
-
-    id: str
-    score: float
-    study_instance_uid: str
-    series_instance_uid: str
-    sop_instance_uid: str
-    frame_number: int | None
-    kind: str
-    modality: str
-    body_part: str
-    view: str
-    description: str
-    patient: str
-    sex: str
-    age_years: float | None
-    study_date: str
-    role: str
-    flags: tuple[str, ...]
-    labels: Mapping[str, tuple[str, ...]]
-    more_in_study: int = 0
-    match: SliceMatch | None = None
-
-
-@dataclass(frozen=True)
 class VoiceRank:
     """One of the voices that found a hit.
 
@@ -348,6 +332,48 @@ class Evidence:
 
 
 @dataclass(frozen=True)
+class Hit:
+    """One neighbour.
+
+    Attributes:
+        id: public id of the item.
+        score: higher is nearer: cosine in [-1, 1], or what the ranking counts.
+        patient: pseudonym, ``""`` where the id is missing or shared by strangers.
+        more: further items of the same study, or patient, among those looked at.
+        match: of a volume whose slices are known, the one that is most like the query.
+        voices: which spaces and words found it, at which place of their own lists.
+        snippet: the words around those that were looked up.
+        pairs: of late interaction the parts of query and study that are most alike, best first.
+        evidence: what speaks for it, where that was asked for.
+    """
+
+    id: str
+    score: float
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uid: str
+    frame_number: int | None
+    kind: str
+    modality: str
+    body_part: str
+    view: str
+    description: str
+    patient: str
+    sex: str
+    age_years: float | None
+    study_date: str
+    role: str
+    flags: tuple[str, ...]
+    labels: Mapping[str, tuple[str, ...]]
+    more: int = 0
+    match: SliceMatch | None = None
+    voices: tuple[VoiceRank, ...] = ()
+    snippet: str = ""
+    pairs: tuple[PairMatch, ...] = ()
+    evidence: Evidence | None = None
+
+
+@dataclass(frozen=True)
 class LabelVote:
     """What the nearest patients say of a label.
 
@@ -358,6 +384,9 @@ class LabelVote:
             are too few labelled patients for that.
         voters: studies that voted.
         note: why there is no probability, else "".
+        fitted_on: patients of the library that the probability was calibrated on.
+        error: expected calibration error of such probabilities, on patients they were not
+            calibrated on; None without a probability.
     """
 
     name: str
@@ -366,3 +395,5 @@ class LabelVote:
     probability: float | None
     voters: int
     note: str = ""
+    fitted_on: int = 0
+    error: float | None = None

@@ -22,6 +22,7 @@ from indexer.catalog.tables import (
     Space,
     Thumbnail,
 )
+from indexer.catalog.words import rebuild_words, words_out_of_step
 from indexer.errors import FileRejectedError, LibraryCorruptError
 from indexer.library import Library, SpaceInfo
 from indexer.projection import (
@@ -103,6 +104,8 @@ def _verify(
     findings += _check_vectors(library, repair)
     say("ledger")
     findings += _check_ledger(library, repair)
+    say("words")
+    findings += _check_words(library, repair)
     say("index")
     findings += _check_index(library, repair)
     if sources:
@@ -212,6 +215,15 @@ def _check_ledger(library: Library, repair: bool) -> list[Finding]:
             message = f"{len(stray)} files count as indexed but have no instance"
             findings.append(Finding("ledger", message + _again(repair), repair))
     return findings
+
+
+def _check_words(library: Library, repair: bool) -> list[Finding]:
+    """The full text of each study is what its tables say, and holds nothing that was removed."""
+    with transaction(library.engine) if repair else reading(library.engine) as db:
+        messages = words_out_of_step(db, thorough=repair)
+        if repair and messages:
+            rebuild_words(db)
+    return [Finding("words", message, repair) for message in messages]
 
 
 def _check_index(library: Library, repair: bool) -> list[Finding]:

@@ -20,16 +20,17 @@ from transformers import AutoImageProcessor, AutoModel, CLIPConfig, CLIPModel
 
 from api.service import ingest, search
 from api.service import models as service
+from indexer.asking import SearchRequest, like
 from indexer.config import Settings
 from indexer.encoders.backbone import Backbone
 from indexer.encoders.contract import EncoderContext
 from indexer.encoders.open_ended import family_of, licence_in
+from indexer.encoders.recipe import network_input
 from indexer.encoders.weights import MANIFEST, read_manifest
 from indexer.errors import LicenceError, WeightsError
 from indexer.library import Library
 from indexer.phantoms import abdomen_ct, radiograph, write_cohort
 from indexer.registry import make_encoder
-from indexer.search import SearchRequest
 from indexer.types import ImagePixels, VolumePixels
 
 NAMES = list(ALL_BACKBONES)
@@ -388,6 +389,38 @@ def test_a_library_is_filled_and_searched(models: Path, tmp_path: Path) -> None:
         done = ingest.index(library, ingest.IndexRequest([tmp_path / "studies"]), settings)
         assert done.items >= 5
         file = next(path for path in (tmp_path / "studies").rglob("*.dcm"))
-        found = search.search(library, SearchRequest(image=file, k=3), settings)
+        found = search.search(library, SearchRequest(like(file=file), k=3), settings)
         assert found.encoder == name
         assert len(found.hits) == 3
+
+
+GRIDS = {
+    "classifier": (4, 4),
+    "convnext": None,
+    "dinov2": (2, 2),
+    "resnet": (4, 4),
+    "swin": (8, 8),
+    "vit": (4, 4),
+}
+"""Places of a picture; of the tiny convnext there is but one, which tells nothing apart."""
+
+
+def test_patches_are_the_last_hidden_state_without_tokens_of_no_place(
+    encoder: Backbone, models: Path
+) -> None:
+    short = encoder.spec.name.rpartition("/")[2]
+    assert encoder.spec.has_patches is (GRIDS[short] is not None)
+    film = (radiograph(np.random.default_rng(1), size=200) * 4000).astype(np.float32)
+    pictures = encoder.pictures(encoder.prepare(ImagePixels(film, modality="DX")))
+    grid = GRIDS[short]
+    if grid is None:
+        return
+    (patches,) = encoder.embed_patches(pictures)
+    assert patches.shape[:2] == grid
+    network = AutoModel.from_pretrained(models / encoder.spec.name, local_files_only=True).eval()
+    inputs = torch.from_numpy(network_input(pictures[0][0], encoder.recipe))[None]
+    with torch.inference_mode():
+        (hidden,) = network(inputs).last_hidden_state.numpy()
+    rows, columns = grid
+    places = hidden[-rows * columns :] if hidden.ndim == 2 else hidden.reshape(len(hidden), -1).T
+    np.testing.assert_allclose(patches.reshape(rows * columns, -1), places, atol=1e-4)

@@ -16,6 +16,7 @@ from api.service import bridge as service
 from api.service import library as pruning
 from api.service import search as searching
 from api.service.options import read_options
+from indexer.asking import SearchRequest, like
 from indexer.bridge import Bridge
 from indexer.bridges import load_bridge
 from indexer.catalog.database import reading
@@ -24,7 +25,6 @@ from indexer.config import Settings
 from indexer.errors import ConfigError, QueryError
 from indexer.fitting import fit_bridge
 from indexer.library import Library
-from indexer.search import SearchRequest
 from indexer.types import Embeddings
 
 FINDINGS = ("effusion", "nodule", "fracture", "oedema", "emphysema", "cardiomegaly")
@@ -169,20 +169,20 @@ def bridged(copy: Library) -> Library:
 
 def test_a_library_is_asked_in_words(bridged: Library) -> None:
     for words, modalities in (("chest radiograph", {"CR", "DX"}), ("brain MR", {"MR"})):
-        answer = searching.search(bridged, SearchRequest(text=words, k=3), Settings())
+        answer = searching.search(bridged, SearchRequest(like(text=words), k=3), Settings())
         assert {hit.modality for hit in answer.hits} <= modalities, words
         assert any("words by a bridge fitted on" in note for note in answer.notes)
-        assert answer.query["description"] == words
+        assert answer.queries[0].description == words
 
 
 def test_words_that_no_report_knows_are_said(bridged: Library) -> None:
-    answer = searching.search(bridged, SearchRequest(text="chest xyzzy", k=1), Settings())
+    answer = searching.search(bridged, SearchRequest(like(text="chest xyzzy"), k=1), Settings())
     assert any("not known from the reports: xyzzy" in note for note in answer.notes)
-    long = SearchRequest(text="chest radiograph " + "nonsense " * 1_111, k=1)
-    assert len(long.text or "") > 10_000
+    long = SearchRequest(like(text="chest radiograph " + "nonsense " * 1_111), k=1)
+    assert len(long.examples[0].text) > 10_000
     assert len(searching.search(bridged, long, Settings()).hits) == 1
     with pytest.raises(QueryError, match="no word of 'xyzzy'"):
-        searching.search(bridged, SearchRequest(text="xyzzy"), Settings())
+        searching.search(bridged, SearchRequest(like(text="xyzzy")), Settings())
 
 
 def test_the_command_asks_in_words_too(bridged: Library, tmp_path: Path) -> None:
@@ -196,7 +196,7 @@ def test_the_command_asks_in_words_too(bridged: Library, tmp_path: Path) -> None
 
 def test_without_a_bridge_or_with_too_few_reports_it_is_said(copy: Library) -> None:
     with pytest.raises(QueryError, match="syntopy bridge fit"):
-        searching.search(copy, SearchRequest(text="effusion"), Settings())
+        searching.search(copy, SearchRequest(like(text="effusion"), keywords=""), Settings())
     with pytest.raises(QueryError, match="a bridge needs 60 pairs"):
         service.fit(copy, service.FitRequest(labels=False), Settings(models=copy.path))
     with pytest.raises(ConfigError, match="no space of 'rad-dino'; it has: texture"):
@@ -210,7 +210,7 @@ def test_a_damaged_bridge_is_named(bridged: Library) -> None:
     with pytest.raises(ConfigError, match="fit it again"):
         load_bridge(bridged, bridged.spaces()[0], options)
     with pytest.raises(ConfigError, match="fit it again"):
-        searching.search(bridged, SearchRequest(text="chest"), Settings())
+        searching.search(bridged, SearchRequest(like(text="chest")), Settings())
 
 
 def test_what_is_removed_is_forgotten_by_the_bridge_too(bridged: Library, indexed: Indexed) -> None:

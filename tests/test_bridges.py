@@ -19,6 +19,7 @@ from api.service import bridge as service
 from api.service import library as describing
 from api.service import search as searching
 from api.service.options import read_options
+from indexer.asking import SearchRequest, like
 from indexer.bridges import bridge_versions, load_bridge, make_bridge
 from indexer.catalog.database import reading, transaction
 from indexer.catalog.tables import Item, Label, Report, Series, Study
@@ -26,7 +27,6 @@ from indexer.config import Settings
 from indexer.errors import ConfigError, QueryError
 from indexer.library import Library
 from indexer.pairs import label_words, read_pairs
-from indexer.search import SearchRequest
 
 STUDIES = 96
 
@@ -91,7 +91,7 @@ def test_labels_alone_carry_a_bridge(library: Library) -> None:
         db.execute(Report.__table__.delete())
     fitted = fit(library)
     assert fitted.about.quality.pairs == STUDIES
-    answer = searching.search(library, SearchRequest(text="standing lines", k=10), Settings())
+    answer = searching.search(library, SearchRequest(like(text="standing lines"), k=10), Settings())
     assert {hit.labels["finding"] for hit in answer.hits} == {("standing_lines",)}
     with pytest.raises(QueryError, match="0 pairs of report and image"):
         fit(library, labels=False)
@@ -124,7 +124,7 @@ def test_words_find_what_they_name(library: Library) -> None:
     assert quality.hit_rate_at_10 > quality.chance_at_10 + 0.2
     assert quality.report_hit_rate_at_10 > quality.chance_at_10 + 0.2
     for words in ("lying", "standing"):
-        answer = searching.search(library, SearchRequest(text=words, k=10), Settings())
+        answer = searching.search(library, SearchRequest(like(text=words), k=10), Settings())
         assert {hit.labels["finding"] for hit in answer.hits} == {(f"{words}_lines",)}
 
 
@@ -187,7 +187,7 @@ def test_versions_that_are_not_there_are_refused(library: Library) -> None:
         service.use(library, 1, "ct-fm")
     (library.path / "bridges" / "space-1-0001.npz").unlink()
     with pytest.raises(ConfigError, match="version 1 of the bridge for 'texture' is gone"):
-        searching.search(library, SearchRequest(text="lying"), Settings())
+        searching.search(library, SearchRequest(like(text="lying")), Settings())
 
 
 def test_a_damaged_version_is_listed_and_can_be_removed(library: Library) -> None:
@@ -201,7 +201,7 @@ def test_a_damaged_version_is_listed_and_can_be_removed(library: Library) -> Non
     with pytest.raises(ConfigError, match="damaged"):
         service.use(library, 2)
     assert service.remove(library, 2) == ("texture", 1)
-    assert searching.search(library, SearchRequest(text="lying", k=1), Settings()).hits
+    assert searching.search(library, SearchRequest(like(text="lying"), k=1), Settings()).hits
 
 
 def test_a_bridge_of_another_format_is_to_be_fitted_again(library: Library) -> None:
@@ -212,7 +212,7 @@ def test_a_bridge_of_another_format_is_to_be_fitted_again(library: Library) -> N
     about = json.loads(str(arrays.pop("about"))) | {"format": 1}
     np.savez(path, about=np.array(json.dumps(about)), **arrays)
     with pytest.raises(ConfigError, match="of another version of Syntopy; fit it again"):
-        searching.search(library, SearchRequest(text="lying"), Settings())
+        searching.search(library, SearchRequest(like(text="lying")), Settings())
 
 
 def test_what_is_taken_out_meanwhile_is_not_in_a_bridge(library: Library) -> None:

@@ -26,10 +26,10 @@ from api.cli.main import app
 from api.service import library as service
 from api.service import search as searching
 from indexer import __version__
+from indexer.asking import SearchRequest, like
 from indexer.config import Settings
 from indexer.library import Library
 from indexer.phantoms import Kind
-from indexer.search import SearchRequest
 from indexer.types import Outcome
 
 COMMANDS = sorted(get_command(app).commands)  # type: ignore[attr-defined]
@@ -211,13 +211,14 @@ def test_search_prints_the_service_s_answer(indexed: Indexed, tmp_path: Path) ->
     uid = chest(indexed)
     found = answer("search", "-L", indexed.library, "--uid", uid, "--k", "3")
     assert set(found) == {
-        *("query", "hits", "candidates", "exact", "encoder", "notice", "notes", "seconds")
+        *("queries", "mix", "hits", "priors", "linked", "passed", "candidates", "fused"),
+        *("exact", "spaces", "votes", "notes", "seconds"),
     }
     assert len(found["hits"]) == 3
     for hit in found["hits"]:
         assert {"id", "study_instance_uid", "score"} <= set(hit)
     with Library.open(indexed.library) as library:
-        asked = SearchRequest(uid=uid, k=3)
+        asked = SearchRequest(like(uid=uid), k=3)
         expected = searching.search(library, asked, Settings())
     assert [h["id"] for h in found["hits"]] == [h.id for h in expected.hits]
     assert [h["score"] for h in found["hits"]] == [h.score for h in expected.hits]
@@ -373,16 +374,16 @@ def digest(library: Path) -> dict[str, str]:
         (["index", "files", "--map", "report"], "--map takes FIELD=COLUMN, not 'report'"),
         (["index", "files", "--map", "report=text"], "--map needs a table"),
         (["index", "files", "--workers", "0"], "--workers is 1 to 256, not 0"),
-        (["search"], "either an image file or a UID"),
+        (["search"], "search with a file, a UID, a text, a report or keywords"),
         (["search", "--image", "nosuch.dcm"], "nosuch.dcm cannot be read"),
-        (["search", "--image", "files"], "files is not a file"),
+        (["search", "--image", "files"], "files holds no picture to search with"),
         (["search", "--image", "files/letter.txt"], "letter.txt"),
         (["search", "--uid", "1.2.3"], "'1.2.3'"),
         (["search", "--uid", "1.2.3", "-k", "0"], "k is 1 to 10000, not 0"),
         (["search", "--uid", "1.2.3", "-k", "10001"], "not 10001"),
         (["search", "--uid", "1.2.3", "--filter", "colour=red"], "unknown field 'colour'"),
         (["search", "--uid", "1.2.3", "--role", "boss"], "--role is one of primary, localizer"),
-        (["search", "--uid", "1.2.3", "--group", "x"], "group is one of study, item, not 'x'"),
+        (["search", "--uid", "1.2.3", "--group", "x"], "group is one of study, patient, item"),
         (["search", "--uid", "1.2.3", "--encoder", "x"], "no space of 'x'"),
         (["search", "--uid", "\udcff"], "not valid Unicode"),
         (["show", "1.2.3"], "'1.2.3'"),

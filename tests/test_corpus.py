@@ -13,12 +13,12 @@ from sqlalchemy import select
 from api.service.ingest import IndexRequest, index, rejected
 from api.service.library import info, verify
 from api.service.search import search
+from indexer.asking import SearchRequest, like
 from indexer.catalog.database import reading
 from indexer.catalog.tables import Instance, Patient, Series, Study
 from indexer.config import Settings
 from indexer.ingest import IngestSummary
 from indexer.library import Library
-from indexer.search import SearchRequest
 from indexer.types import Outcome
 
 CORPUS = Path(__file__).resolve().parents[2] / "shared" / "data" / "dicom"
@@ -171,7 +171,7 @@ def test_ids_that_strangers_share_group_nobody(corpus: tuple[Library, IngestSumm
 def test_search_says_when_a_patient_cannot_be_left_out(
     corpus: tuple[Library, IngestSummary],
 ) -> None:
-    request = SearchRequest(image=CORPUS / "dwv" / "gdcm-CR-MONO1-10-chest.dcm", k=3)
+    request = SearchRequest(like(file=CORPUS / "dwv" / "gdcm-CR-MONO1-10-chest.dcm"), k=3)
     answer = search(corpus[0], request, Settings())
     assert any("shared by strangers" in note for note in answer.notes)
     assert answer.notice == "built-in encoder, not clinical"
@@ -180,7 +180,7 @@ def test_search_says_when_a_patient_cannot_be_left_out(
 def test_a_film_and_its_compressed_copy_find_their_like(
     corpus: tuple[Library, IngestSummary],
 ) -> None:
-    request = SearchRequest(image=CORPUS / "pydicom-data" / "RG1_J2KI.dcm", k=1)
+    request = SearchRequest(like(file=CORPUS / "pydicom-data" / "RG1_J2KI.dcm"), k=1)
     answer = search(corpus[0], request, Settings())
     assert answer.hits[0].modality in ("CR", "DX")
 
@@ -216,6 +216,6 @@ def test_films_of_one_patient_are_not_each_other_s_neighbours(tmp_path: Path) ->
         index(library, IndexRequest([folder]), Settings(workers=2))
         for row in chosen:
             answer = search(
-                library, SearchRequest(image=folder / row["image"], k=len(rows)), Settings()
+                library, SearchRequest(like(file=folder / row["image"]), k=len(rows)), Settings()
             )
             assert answer.candidates == len(rows) - patients[row["patient_id"]]

@@ -20,12 +20,12 @@ from sqlalchemy import func, select
 from api.service.ingest import IndexRequest, index, rejected
 from api.service.library import verify
 from api.service.search import search
+from indexer.asking import SearchRequest, like
 from indexer.catalog.database import reading
 from indexer.catalog.tables import EmbeddingRow, Instance, Item, LedgerRow, Thumbnail
 from indexer.config import Settings
 from indexer.library import Library
 from indexer.phantoms import write_cohort
-from indexer.search import SearchRequest
 from indexer.types import Outcome
 
 KILLS = 20
@@ -91,7 +91,7 @@ def check_invariants(library: Library) -> int:
         uid = db.execute(select(Item.uid).order_by(Item.id).limit(1)).scalar()
         uids = set(db.execute(select(Item.uid)).scalars())
     if uid is not None:
-        answer = search(library, SearchRequest(uid=uid, k=5), Settings())
+        answer = search(library, SearchRequest(like(uid=uid), k=5), Settings())
         assert {hit.id for hit in answer.hits} <= uids
     return int(items)
 

@@ -21,6 +21,7 @@ from indexer.filters import (
     Filter,
     Not,
     field_names,
+    format_filter,
     parse_filter,
     sql_condition,
 )
@@ -60,6 +61,24 @@ HEAD = Comparison("body_part", "=", ("HEAD",))
         ('label:"Finding Labels"=x', Comparison("label:finding labels", "=", ("x",))),
         ("label:'a,b' in (x)", Comparison("label:a,b", "=", ("x",))),
         ("view='in'", Comparison("view", "=", ("in",))),
+        ("view=''", Comparison("view", "=", ("",))),
+        ('model="a ""b"""', Comparison("model", "=", ('a "b"',))),
+        ("label:'it''s'=x", Comparison("label:it's", "=", ("x",))),
+        (
+            (
+                "modality=CT and body_part in (CHEST,ABDOMEN) and age>=60 and "
+                "study_date>=2024-01-01 and not label:finding=normal"
+            ),
+            All(
+                (
+                    CT,
+                    Comparison("body_part", "=", ("CHEST", "ABDOMEN")),
+                    OLD,
+                    Comparison("study_date", ">=", ("2024-01-01",)),
+                    Not(Comparison("label:finding", "=", ("normal",))),
+                )
+            ),
+        ),
         (
             'model="it\'s (one), = and <two>"',
             Comparison("model", "=", ("it's (one), = and <two>",)),
@@ -88,7 +107,12 @@ def test_expressions_become_trees(expression: str, tree: Filter) -> None:
             "colour",
             "unknown field 'colour'; there are age, body_part",
         ),
+        ("age>3 and modalty=CT", "modalty", "unknown field 'modalty'; did you mean 'modality'?"),
+        ("studydate>2024-01-01", "studydate", "did you mean 'study_date'? There are age"),
         ("label:=x", "label:", "unknown field 'label:'"),
+        ("age>=abc", "abc", "age is a number, not 'abc'"),
+        ("study_date>=2024-13-01", "2024-13-01", "'2024-13-01' is no date like 2024-01-31"),
+        ("study_date=2023-02-29", "2023-02-29", "is no date like"),
         ("age>=old", "old", "age is a number, not 'old'"),
         ("age in (1, nan)", "nan", "age is a number, not 'nan'"),
         ("study_date>2024-31-01", "2024-31-01", "'2024-31-01' is no date like 2024-01-31"),
@@ -139,6 +163,63 @@ def test_anything_is_read_or_refused(expression: str) -> None:
         parse_filter(expression)
     except FilterError as error:
         assert 0 <= error.position <= len(expression)
+
+
+# -- writing a tree --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("expression", "written"),
+    [
+        ("  MODALITY = 'CT' ", "modality=CT"),
+        ("age in (1, 2.50)", "age in (1, 2.5)"),
+        ("study_date>20240131", "study_date>2024-01-31"),
+        (
+            "(modality=CT or age>=60) and not (view='in')",
+            '(modality=CT or age>=60) and not view="in"',
+        ),
+        ('label:"Finding Labels"!="it\'s ""x"""', 'label:"finding labels"!="it\'s ""x"""'),
+    ],
+)
+def test_a_tree_is_written_plainly(expression: str, written: str) -> None:
+    assert format_filter(parse_filter(expression)) == written
+
+
+any_comparison = st.one_of(
+    st.builds(
+        lambda field, op, text: Comparison(field, op, (text,)),
+        st.sampled_from(["modality", "model", "study"]),
+        st.sampled_from(["=", "!=", "<", "<=", ">", ">="]),
+        st.text(max_size=8) | st.text(alphabet="in'\"=() ,", max_size=4),
+    ),
+    st.builds(
+        lambda name, op, values: Comparison(f"label:{name.lower()}", op, tuple(values)),
+        st.text(min_size=1, max_size=8) | st.text(alphabet="in'\"=() ,:", min_size=1, max_size=4),
+        st.just("="),
+        st.lists(st.text(max_size=4), min_size=1, max_size=3),
+    ),
+    st.builds(
+        lambda op, number: Comparison("age", op, (number,)),
+        st.sampled_from(["=", "<", ">="]),
+        st.floats(allow_nan=False),
+    ),
+)
+
+
+@given(
+    st.recursive(
+        any_comparison,
+        lambda inside: st.one_of(
+            inside.map(Not),
+            st.lists(inside, min_size=2, max_size=3).map(lambda parts: All(tuple(parts))),
+            st.lists(inside, min_size=2, max_size=3).map(lambda parts: AnyOf(tuple(parts))),
+        ),
+        max_leaves=6,
+    )
+)
+@settings(max_examples=300, deadline=None)
+def test_what_is_written_is_read_back_to_the_same_tree(tree: Filter) -> None:
+    assert parse_filter(format_filter(tree)) == tree
 
 
 # -- finding: SQL against a slow evaluation in plain Python ---------------------------------------
@@ -267,32 +348,6 @@ def compares(a: Any, op: str, b: Any) -> bool:
     return results[op]
 
 
-def written(tree: Filter) -> str:
-    """A tree as an expression."""
-    match tree:
-        case Not(part):
-            return f"not {inner(part)}"
-        case All(parts):
-            return " and ".join(inner(part) for part in parts)
-        case AnyOf(parts):
-            return " or ".join(inner(part) for part in parts)
-    name = tree.field
-    if name.startswith("label:"):
-        name = f"label:{quoted(name.removeprefix('label:'))}"
-    values = [v if isinstance(v, float) else quoted(v) for v in tree.values]
-    if len(values) > 1:
-        return f"{name} in ({', '.join(map(str, values))})"
-    return f"{name} {tree.op} {values[0]}"
-
-
-def inner(tree: Filter) -> str:
-    return f"({written(tree)})" if isinstance(tree, All | AnyOf) else written(tree)
-
-
-def quoted(text: str) -> str:
-    return f'"{text}"' if "'" in text else f"'{text}'"
-
-
 def comparisons() -> st.SearchStrategy[Filter]:
     ops = st.sampled_from(["=", "!=", "<", "<=", ">", ">="])
 
@@ -342,7 +397,7 @@ def test_sql_finds_what_the_slow_evaluation_finds(
     catalog: tuple[Connection, list[Record]], tree: Filter
 ) -> None:
     db, records = catalog
-    assert parse_filter(written(tree)) == tree
+    assert parse_filter(format_filter(tree)) == tree
     assert found(db, tree) == {item["id"] for item in records if holds(tree, item)}
 
 
@@ -389,5 +444,10 @@ def test_as_much_as_is_allowed_can_be_answered(catalog: tuple[Connection, list[R
     assert found(db, parse_filter("not " * 28 + "kind in (image, volume)")) == everything
     deep = "(" * 28 + " and ".join(["kind in (image, volume)"] * 250) + ")" * 28
     assert found(db, parse_filter(deep)) == everything
+    for leaf in ("kind in (image, volume)", "not label:x=y"):
+        nested = f"{leaf} and ({leaf} or (" * 14 + leaf + "))" * 14
+        assert found(db, parse_filter(nested)) == everything
+        turned = f"not (sex=x or not ({leaf} and " * 7 + leaf + "))" * 7
+        assert found(db, parse_filter(turned)) == everything
     long = f"study in ({','.join(f'1.2.{n}' for n in range(9_990))})"
     assert found(db, parse_filter(long)) == everything

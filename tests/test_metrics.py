@@ -1,169 +1,240 @@
-"""Retrieval figures, against a slow obvious version and by hand."""
+"""Measures of a ranking, against scikit-learn, slow plain versions and by hand."""
 
 from __future__ import annotations
 
-import json
+import math
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
-from cohort_library import Indexed
-from hypothesis import given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
-from typer.testing import CliRunner
+from sklearn.metrics import average_precision_score, ndcg_score, roc_auc_score
 
-from api.cli.main import app
-from api.service.evaluate import EvaluationRequest, evaluate_retrieval
-from indexer.errors import QueryError
-from indexer.library import Library
-from indexer.metrics import RetrievalReport, retrieval
-from indexer.types import Embeddings
+from indexer.metrics import (
+    average_precision,
+    hit_rate_at_k,
+    measure,
+    measure_names,
+    ndcg_at_k,
+    precision_at_k,
+    r_precision,
+    recall_at_k,
+    reciprocal_rank,
+    vote,
+)
+from indexer.protocols import own_ranks, three_d_mir_row, vote_shares
+from indexer.rankings import ExactRanking, StoreRanking, by_score, unit_rows
+from indexer.resampling import PatientDraws, auroc, gap_by_chance, interval
+from indexer.stores.exact import ExactStore
+
+gains = st.lists(st.integers(0, 3), min_size=1, max_size=25)
+ks = st.integers(1, 30)
 
 
-def on_a_line(*degrees: float) -> Embeddings:
-    """Unit vectors in a plane: the nearer the angles, the nearer the vectors."""
-    angles = np.radians(degrees)
-    return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+def relevance(own: list[int]) -> np.ndarray:
+    return np.array(own) > 0
 
 
-def labelled(*words: str) -> list[frozenset[str]]:
-    return [frozenset(word.split("|")) - {""} for word in words]
+def best(own: list[int]) -> np.ndarray:
+    return np.array(sorted(own, reverse=True))
+
+
+def falling(n: int) -> np.ndarray:
+    """Scores of a ranking of n, best first."""
+    return np.arange(n, 0, -1)
 
 
 def test_by_hand() -> None:
-    vectors = on_a_line(0, 10, 25, 45)
-    report = retrieval(vectors, labelled("a", "b", "a", "a"), ["", "", "", ""])
-    # Item 0 sees b a a, 1 has no like, 2 sees b a a (15, 20 and 25 degrees), 3 sees a b a.
-    assert report.precision_at_1.value == pytest.approx(1 / 3)
-    assert report.precision_at_5.value == pytest.approx(2 / 3)
-    halves = np.mean([1 / 2, 2 / 3])
-    assert report.map.value == pytest.approx(np.mean([halves, halves, np.mean([1, 2 / 3])]))
-    assert report.knn_accuracy.value == 1
-    assert report.chance == pytest.approx(2 / 3)
-    assert (report.n_queries, report.n_items, report.n_patients) == (3, 4, 3)
+    ranked = relevance([0, 1, 0, 1])
+    assert precision_at_k(ranked, 2) == 1 / 2
+    assert precision_at_k(ranked, 10) == 2 / 4
+    assert recall_at_k(ranked, 2, total=4) == 1 / 4
+    assert (hit_rate_at_k(ranked, 1), hit_rate_at_k(ranked, 2)) == (0, 1)
+    assert average_precision(ranked, total=2) == pytest.approx((1 / 2 + 2 / 4) / 2)
+    assert average_precision(ranked, total=4) == pytest.approx((1 / 2 + 2 / 4) / 4)
+    assert r_precision(ranked, total=2) == 1 / 2
+    assert reciprocal_rank(ranked) == 1 / 2
+    ideal = (2 + 1 / math.log2(3)) + 0
+    found = 0 + 1 / math.log2(3) + 2 / math.log2(4)
+    assert ndcg_at_k(np.array([0, 1, 2]), np.array([2, 1, 0]), 3) == pytest.approx(found / ideal)
 
 
-def test_the_own_patient_is_left_out() -> None:
-    vectors = on_a_line(0, 1, 2, 90, 91)
-    labels = labelled("a", "a", "b", "a", "b")
-    alone = retrieval(vectors, labels, [""] * 5)
-    together = retrieval(vectors, labels, ["p", "p", "", "", ""])
-    assert alone.precision_at_1.value > together.precision_at_1.value
-    assert together.n_patients == 4
+@given(gains)
+def test_average_precision_is_that_of_scikit_learn(own: list[int]) -> None:
+    assume(any(own))
+    ranked = relevance(own)
+    expected = average_precision_score(ranked, falling(len(own)))
+    assert average_precision(ranked, int(ranked.sum())) == pytest.approx(expected)
 
 
-def slow(
-    vectors: Embeddings, labels: list[frozenset[str]], patients: list[str]
-) -> dict[str, list[float]]:
-    found: dict[str, list[float]] = {"p1": [], "p5": [], "p10": [], "ap": [], "knn": []}
-    for i in range(len(vectors)):
-        others = [
-            j
-            for j in range(len(vectors))
-            if j != i and not (patients[i] and patients[i] == patients[j])
-        ]
-        others.sort(key=lambda j: (-float(np.float32(vectors[i] @ vectors[j])), j))
-        hits = [bool(labels[i] & labels[j]) for j in others]
-        if not any(hits):
-            continue
-        for k in (1, 5, 10):
-            found[f"p{k}"].append(sum(hits[:k]) / len(hits[:k]))
-        precisions = [sum(hits[: r + 1]) / (r + 1) for r, hit in enumerate(hits) if hit]
-        found["ap"].append(sum(precisions) / sum(hits))
-        votes = Counter(label for j in others[:5] for label in sorted(labels[j]))
-        found["knn"].append(votes.most_common(1)[0][0] in labels[i] if votes else False)
-    return found
+@given(gains, ks)
+def test_ndcg_is_that_of_scikit_learn(own: list[int], k: int) -> None:
+    assume(any(own) and len(own) > 1)
+    expected = ndcg_score([own], [falling(len(own))], k=k)
+    assert ndcg_at_k(np.array(own), best(own), k) == pytest.approx(expected)
 
 
-items = st.lists(
-    st.tuples(
-        st.integers(0, 359),
-        st.sampled_from(["a", "b", "c", "a|b"]),
-        st.sampled_from(["", "p", "q"]),
-    ),
-    min_size=2,
-    max_size=30,
-    unique_by=lambda item: item[0],
-)
+@given(gains, ks)
+def test_figures_keep_their_bounds_and_relations(own: list[int], k: int) -> None:
+    assume(any(own))
+    ranked, total = relevance(own), sum(gain > 0 for gain in own)
+    names = measure_names((k,))
+    row = measure(np.array(own), total=total, ideal=best(own), candidates=len(own), ks=(k,))
+    found = dict(zip(names, row, strict=True))
+    assert all(0 <= value <= 1 + 1e-12 for value in row)
+    assert found[f"hit_rate_at_{k}"] >= found[f"recall_at_{k}"]
+    assert found[f"precision_at_{k}"] * min(k, len(own)) == pytest.approx(
+        found[f"recall_at_{k}"] * total
+    )
+    assert precision_at_k(ranked, total) == pytest.approx(found["r_precision"])
+    assert found["mrr"] >= found["map"] / total
+    assert found["chance"] == total / len(own)
+    perfect = dict(
+        zip(
+            names,
+            measure(best(own), total=total, ideal=best(own), candidates=len(own), ks=(k,)),
+            strict=True,
+        )
+    )
+    for name in ("map", "mrr", "r_precision", f"ndcg_at_{k}", f"graded_ndcg_at_{k}"):
+        assert perfect[name] == pytest.approx(1)
+        assert found[name] <= perfect[name] + 1e-12
 
 
-@given(items)
-@settings(max_examples=150, deadline=None)
-def test_it_equals_the_obvious_version(drawn: list[tuple[int, str, str]]) -> None:
-    degrees, words, patients = zip(*drawn, strict=True)
-    # Squares, so that no two pairs are equally far apart but by chance of rounding.
-    vectors = on_a_line(*(d + d * d / 1e5 for d in degrees))
-    expected = slow(vectors, labelled(*words), list(patients))
-    if not expected["ap"]:
-        with pytest.raises(QueryError, match="shares a label"):
-            retrieval(vectors, labelled(*words), patients)
+@given(gains, st.integers(0, 24))
+def test_a_cut_ranking_finds_no_more(own: list[int], depth: int) -> None:
+    assume(any(own))
+    total = int(relevance(own).sum())
+    whole, cut = relevance(own), relevance(own)[:depth]
+    assert average_precision(cut, total) <= average_precision(whole, total) + 1e-12
+    assert recall_at_k(cut, 10, total) <= recall_at_k(whole, 10, total)
+    assert reciprocal_rank(cut) in (0, reciprocal_rank(whole))
+
+
+@given(st.lists(st.sampled_from(["a", "b", "c", "a|b", ""]), max_size=12), st.integers(1, 8))
+def test_the_vote_goes_by_number_then_by_nearness(words: list[str], k: int) -> None:
+    near = [frozenset(word.split("|")) - {""} for word in words]
+    said = vote(near, k)
+    counts = Counter(label for own in near[:k] for label in own)
+    if not counts:
+        assert not said
         return
-    report = retrieval(vectors, labelled(*words), patients, draws=20)
-    got = {
-        "p1": report.precision_at_1,
-        "p5": report.precision_at_5,
-        "p10": report.precision_at_10,
-        "ap": report.map,
-        "knn": report.knn_accuracy,
-    }
-    for name, measure in got.items():
-        assert measure.value == pytest.approx(np.mean(expected[name])), name
-    assert report.n_queries == len(expected["ap"])
+    assert counts[said] == max(counts.values())
+    first = next(i for i, own in enumerate(near) if said in own)
+    for label, count in counts.items():
+        if count == counts[said]:
+            assert next(i for i, own in enumerate(near) if label in own) >= first
 
 
-def clustered(n: int, seed: int) -> tuple[Embeddings, list[frozenset[str]]]:
-    rng = np.random.default_rng(seed)
-    kinds = rng.integers(0, 3, n)
-    vectors = np.eye(3)[kinds] + rng.normal(0, 0.5, (n, 3))
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors.astype(np.float32), [frozenset({str(k)}) for k in kinds]
+scores = st.lists(st.integers(-9, 9), min_size=1, max_size=40)
 
 
-def measure(n: int, drawn: int, **options: int) -> RetrievalReport:
-    vectors, labels = clustered(n, drawn)
-    return retrieval(vectors, labels, [""] * n, **options)
+@given(scores)
+def test_the_order_is_a_stable_sort(drawn: list[int]) -> None:
+    values = np.array(drawn, np.float32) / 10
+    assert by_score(values).tolist() == np.argsort(-values, kind="stable").tolist()
 
 
-def test_the_interval_holds_the_value_and_shrinks_with_more_patients() -> None:
-    few, many = measure(60, 1), measure(1500, 1)
-    for report in (few, many):
-        assert report.map.low < report.map.value < report.map.high
-    assert many.map.high - many.map.low < (few.map.high - few.map.low) / 2
+def vectors_of(n: int, dim: int, seed: int) -> np.ndarray:
+    rows = np.random.default_rng(seed).normal(size=(n, dim)).astype(np.float32)
+    return unit_rows(rows.astype(np.float16))
 
 
-def test_the_interval_holds_the_true_value_about_as_often_as_it_says() -> None:
-    truth = measure(3000, 99).precision_at_1.value
-    reports = [measure(150, seed, draws=300).precision_at_1 for seed in range(40)]
-    held = sum(report.low <= truth <= report.high for report in reports)
-    assert held >= 33
+@given(st.integers(1, 60), st.integers(0, 5))
+def test_block_by_block_and_one_by_one_are_the_same(n: int, seed: int) -> None:
+    rows = vectors_of(n, 8, seed)
+    ranking = ExactRanking(rows)
+    together = [order.tolist() for order in ranking(np.arange(n))]
+    alone = [next(ranking(np.array([i]))).tolist() for i in range(n)]
+    assert together == alone
+    for query, order in enumerate(together):
+        near = np.round(rows[order] @ rows[query], 5)
+        assert (np.diff(near) <= 2e-5).all()
 
 
-def test_a_sample_of_queries_is_drawn_by_the_seed() -> None:
-    whole, some, again = measure(900, 2), measure(900, 2, queries=300), measure(900, 2, queries=300)
-    assert some == again
-    assert some.n_queries == 300
-    assert some.map.value == pytest.approx(whole.map.value, abs=0.05)
-    assert measure(900, 2, queries=300, seed=5) != some
+def test_a_store_that_misses_nothing_ranks_like_all_vectors() -> None:
+    rows = vectors_of(50, 16, 3)
+    ids = np.arange(50) * 7 + 2
+    store = ExactStore(16)
+    store.upsert(ids, rows)
+    store.upsert(np.array([1, 400]), rows[:2])  # of others: never found
+    asked = np.arange(50)
+    exact = [order.tolist() for order in ExactRanking(rows)(asked)]
+    through = [order.tolist() for order in StoreRanking(store, ids, rows, 20)(asked)]
+    assert through == [order[:20] for order in exact]
 
 
-def test_a_library_of_phantoms_is_better_than_chance(indexed: Indexed) -> None:
-    with Library.open(indexed.library) as library:
-        report = evaluate_retrieval(library, EvaluationRequest("modality"))["texture"]
-        assert report.precision_at_1.value > report.chance + 0.3
-        narrowed = EvaluationRequest("label", filter="modality in (CR,DX)")
-        assert evaluate_retrieval(library, narrowed)["texture"].n_items < report.n_items
-        with pytest.raises(QueryError, match="'nosuch'"):
-            evaluate_retrieval(library, EvaluationRequest("nosuch"))
+@given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=2, max_size=30))
+def test_the_area_under_the_curve_is_that_of_scikit_learn(drawn: list[tuple[int, bool]]) -> None:
+    values, positive = (np.array(each) for each in zip(*drawn, strict=True))
+    if positive.all() or not positive.any():
+        assert math.isnan(auroc(values.astype(float), positive))
+        return
+    assert auroc(values.astype(float), positive) == pytest.approx(roc_auc_score(positive, values))
 
 
-def test_the_command_prints_what_the_service_measured(indexed: Indexed) -> None:
-    call = ["eval", "retrieval", "--label", "modality", "--library", str(indexed.library)]
-    said = json.loads(CliRunner().invoke(app, [*call, "--json"]).stdout)["encoders"]["texture"]
-    with Library.open(Path(indexed.library)) as library:
-        report = evaluate_retrieval(library, EvaluationRequest("modality"))["texture"]
-    assert said["precision_at_5"] == report.precision_at_5.value
-    assert said["map_interval"] == [report.map.low, report.map.high]
-    names = {"precision_at_1", "precision_at_10", "knn_accuracy", "n_queries", "chance"}
-    assert names <= said.keys()
-    assert f"{report.map.value:.3f}" in CliRunner().invoke(app, call).stdout
+def test_what_is_drawn_is_what_weights_give() -> None:
+    rng = np.random.default_rng(5)
+    owners = rng.integers(0, 8, 60)
+    values, positive = rng.integers(0, 6, 60).astype(float), rng.random(60) < 0.4
+    draws = PatientDraws(owners, draws=25, seed=3)
+    chances = np.full(8, 1 / 8)
+    weights = np.random.default_rng(3).multinomial(8, chances, 25)
+    means, medians = draws.means(values[None], positive)[:, 0], draws.medians(values)
+    areas = draws.aurocs(values, positive)
+    for at, times in enumerate(weights):
+        drawn = np.repeat(np.arange(60), times[owners])
+        own = drawn[positive[drawn]]
+        assert means[at] == pytest.approx(values[own].mean())
+        assert medians[at] == np.sort(values[drawn])[(len(drawn) - 1) // 2]
+        assert areas[at] == pytest.approx(roc_auc_score(positive[drawn], values[drawn]))
+
+
+def test_intervals_widen_when_patients_are_alike() -> None:
+    rng = np.random.default_rng(1)
+    of_patient = rng.random(20)
+    owners = np.repeat(np.arange(20), 10)
+    values, every = of_patient[owners], np.ones(200, bool)
+    alike = PatientDraws(owners).means(values[None], every)[:, 0]
+    apart = PatientDraws(np.arange(200)).means(values[None], every)[:, 0]
+    told, narrow = interval(values.mean(), alike), interval(values.mean(), apart)
+    assert told.low < told.value < told.high
+    assert told.high - told.low > 2 * (narrow.high - narrow.low)
+
+
+def test_groups_that_are_alike_stay_below_the_gap_by_chance() -> None:
+    rng = np.random.default_rng(2)
+    owners, below = np.arange(300), 0
+    for seed in range(40):
+        values, group = rng.random(300), rng.integers(0, 3, 300)
+        means = [values[group == g].mean() for g in range(3)]
+        limit = gap_by_chance(values, owners, group, draws=200, seed=seed)
+        below += max(means) - min(means) <= limit
+    assert below >= 34
+    values[group == 0] += 0.3
+    means = [values[group == g].mean() for g in range(3)]
+    assert max(means) - min(means) > gap_by_chance(values, owners, group, draws=200)
+
+
+def test_the_protocols_arithmetic_by_hand() -> None:
+    # Two of ten listed are relevant, at ranks 2 and 4; the eleventh is not listed.
+    listed = np.array([0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 1], bool)
+    row = three_d_mir_row(listed, (3, 5, 10))
+    assert row == pytest.approx((1 / 3, 2 / 5, 2 / 10, (1 / 2 + 2 / 4) / 2))
+    assert three_d_mir_row(np.zeros(4, bool), (3,)) == (0, 0)
+    # Of two texts that are alike neither finds its image first; a silent one is last.
+    images = np.eye(3, dtype=np.float32)
+    texts = np.array([[1, 0, 0], [1, 1, 0], [0, 0, 0]], np.float32)
+    assert own_ranks(texts, images).tolist() == [1, 2, 3]
+    assert own_ranks(images, texts).tolist() == [2, 1, 3]
+    shares = vote_shares(
+        [frozenset("a"), frozenset("b"), frozenset("ab")],
+        np.array([0.9, 0.9, 0.9], np.float32),
+        ["a", "b", "c"],
+    )
+    assert shares == pytest.approx([2 / 3, 2 / 3, 0])
+    near, far = vote_shares(
+        [frozenset("a"), frozenset("b")], np.array([0.97, 0.9], np.float32), ["a", "b"]
+    )
+    assert near / far == pytest.approx(math.e, rel=1e-5)

@@ -21,6 +21,7 @@ from api.service import library as pruning
 from api.service import reports as service
 from api.service import search as searching
 from api.service.options import read_options
+from indexer.asking import SearchRequest, like
 from indexer.bridges import load_bridge
 from indexer.catalog.database import reading, transaction
 from indexer.catalog.tables import EmbeddingRow, Instance, Item, Report, Series, Study
@@ -30,7 +31,6 @@ from indexer.errors import ItemNotFoundError, QueryError
 from indexer.library import Library
 from indexer.registry import make_encoder
 from indexer.reports import ReportsAnswer, ReportsRequest
-from indexer.search import SearchRequest
 
 STUDIES, ALL = 96, 1000
 IGNORED = shutil.ignore_patterns("*-wal", "*-shm")
@@ -89,7 +89,7 @@ def test_an_image_finds_the_words_for_what_it_shows(library: Library, number: in
 def test_the_neighbours_are_those_of_search(library: Library) -> None:
     uid = uid_of(library, plan(STUDIES)[4])
     answer = ask(library, uid, k=5)
-    hits = searching.search(library, SearchRequest(uid=uid, k=ALL), Settings()).hits
+    hits = searching.search(library, SearchRequest(like(uid=uid), k=ALL), Settings()).hits
     scores = {hit.study_instance_uid: hit.score for hit in hits}
     with_report = [
         told_uid
@@ -161,7 +161,7 @@ def test_a_file_is_asked_with_as_its_study_is(library: Library, bridged: Path) -
     for name in ("neighbours", "reports", "sentences"):
         one, two = getattr(by_uid, name), getattr(by_file, name)
         assert [found.text for found in one] == [found.text for found in two], name
-    assert by_file.query["labels"] == {"finding": [f"{told.lines}_lines"]}
+    assert by_file.query.labels == {"finding": (f"{told.lines}_lines",)}
 
 
 # -- what is said about it -------------------------------------------------------------------------

@@ -15,11 +15,11 @@ from typer.testing import CliRunner
 
 from api.cli.main import app
 from api.service import ingest, search
+from indexer.asking import SearchRequest, like
 from indexer.catalog.database import reading
 from indexer.config import Settings
 from indexer.errors import ConfigError
 from indexer.library import Library
-from indexer.search import SearchRequest
 from indexer.types import Flag, Reason
 
 sys.path.insert(0, str(Path(__file__).parent / "pitfalls"))
@@ -96,16 +96,15 @@ def test_a_picture_of_no_stated_modality_is_flagged_and_the_answer_says_so(
     library: Library, archive: Path, settings: Settings
 ) -> None:
     def notes(encoder: str, file: str) -> str:
-        request = SearchRequest(image=archive / file, encoder=encoder)
+        request = SearchRequest(like(file=archive / file), encoders=(encoder,))
         return " ".join(search.search(library, request, settings).notes)
 
     said = "the modality of the query is not stated; 'rad-dino' was made for CR, DX"
     assert said in notes("rad-dino", "photograph.png")
     assert "not stated" not in notes("texture", "photograph.png")
     assert "not stated" not in notes("rad-dino", "chest film.dcm")
-    answer = search.search(
-        library, SearchRequest(image=archive / "chest film.dcm", encoder="rad-dino"), settings
-    )
+    film = SearchRequest(like(file=archive / "chest film.dcm"), encoders=("rad-dino",))
+    answer = search.search(library, film, settings)
     flagged = [hit for hit in answer.hits if Flag.MODALITY_UNKNOWN in hit.flags]
     assert [hit.modality for hit in flagged] == [""]
 
@@ -167,13 +166,13 @@ def test_the_first_rule_that_fits_decides_and_where_none_fits_the_cards_do(ruled
 def test_what_a_rule_gives_to_an_encoder_it_was_not_made_for_is_flagged_and_said(
     ruled: Library, archive: Path, settings: Settings
 ) -> None:
-    asked = SearchRequest(image=archive / "sonogram.dcm", own_study=True, same_patient=True)
+    asked = SearchRequest(like(file=archive / "sonogram.dcm"), own_study=True, same_patient=True)
     answer = search.search(ruled, asked, settings)
     assert (
         "by a rule of the library 'rad-dino' gets this; it was made for CHEST, CR, DX, LUNG, THORAX"
         in answer.notes
     )
-    film = search.search(ruled, SearchRequest(image=archive / "chest film.dcm"), settings)
+    film = search.search(ruled, SearchRequest(like(file=archive / "chest film.dcm")), settings)
     flags = {hit.modality: hit.flags for hit in film.hits}
     assert Flag.OUTSIDE_PURPOSE in flags["US"]
     assert Flag.OUTSIDE_PURPOSE not in flags[""]

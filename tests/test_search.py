@@ -17,6 +17,8 @@ from pydicom.uid import generate_uid
 from api.service import ingest
 from api.service import search as service
 from api.service.library import show
+from indexer.answers import SearchAnswer
+from indexer.asking import SearchRequest, like
 from indexer.config import Settings
 from indexer.errors import (
     ConfigError,
@@ -28,7 +30,7 @@ from indexer.errors import (
 )
 from indexer.library import Library
 from indexer.phantoms import Kind, PhantomStudy, Trait
-from indexer.search import SearchAnswer, SearchRequest, thumbnails
+from indexer.search import thumbnails
 from indexer.sheet import contact_sheet
 from indexer.types import Hit, Role
 
@@ -42,7 +44,11 @@ def library(indexed: Indexed) -> Iterator[Library]:
 
 
 def search(library: Library, **request: object) -> SearchAnswer:
-    return service.search(library, SearchRequest(**request), Settings())  # type: ignore[arg-type]
+    """Ask with one example: its fields and those of the request in one."""
+    one = {name: request.pop(name) for name in ("file", "uid", "text", "report") if name in request}
+    examples = like(**one) if one else request.pop("examples", ())  # type: ignore[arg-type]
+    asked = SearchRequest(examples, **request)  # type: ignore[arg-type]
+    return service.search(library, asked, Settings())
 
 
 def studies(answer: SearchAnswer) -> list[str]:
@@ -78,8 +84,8 @@ def test_hits_say_who_they_are(library: Library, indexed: Indexed) -> None:
     study = first(indexed, Kind.CHEST)
     by_uid = {s.study_instance_uid: s for s in indexed.plan}
     answer = search(library, uid=study.study_instance_uid, k=5)
-    assert answer.query["study_instance_uid"] == study.study_instance_uid
-    assert answer.query["labels"] == {"label": [study.label]}
+    assert answer.queries[0].study_instance_uid == study.study_instance_uid
+    assert answer.queries[0].labels == {"label": (study.label,)}
     assert answer.exact
     assert answer.notice
     assert [hit.score for hit in answer.hits] == sorted(
@@ -109,8 +115,8 @@ def test_each_study_is_listed_once_by_its_best_item(library: Library, indexed: I
         best.setdefault(hit.study_instance_uid, hit)
     assert [h.id for h in grouped.hits] == [h.id for h in best.values()]
     for hit in grouped.hits:
-        assert hit.more_in_study == studies(items).count(hit.study_instance_uid) - 1
-    assert any(hit.more_in_study for hit in grouped.hits)
+        assert hit.more == studies(items).count(hit.study_instance_uid) - 1
+    assert any(hit.more for hit in grouped.hits)
 
 
 def test_a_query_may_be_a_study_series_instance_or_item(library: Library, indexed: Indexed) -> None:
@@ -139,9 +145,9 @@ def test_a_file_finds_what_its_uid_finds(
 ) -> None:
     file = image_of(indexed, first(indexed, kind))
     uid = str(pydicom.dcmread(file, stop_before_pixels=True).SOPInstanceUID)
-    asked = SearchRequest(k=20, own_study=own_study, same_patient=own_study, group="item")
-    by_file = service.search(library, replace(asked, image=file), Settings())
-    by_uid = service.search(library, replace(asked, uid=uid), Settings())
+    asked = {"k": 20, "own_study": own_study, "same_patient": own_study, "group": "item"}
+    by_file = search(library, file=file, **asked)
+    by_uid = search(library, uid=uid, **asked)
     assert [h.id for h in by_file.hits] == [h.id for h in by_uid.hits]
     # Stored vectors are rounded to half precision, the file's are not.
     assert [h.score for h in by_file.hits] == pytest.approx(
@@ -158,16 +164,16 @@ def test_a_picture_s_patient_is_known_from_the_table_it_was_indexed_with(tmp_pat
     table.write_text("image,patient_id,finding\na.png,P17,x\nb.png,P17,y\nc.png,P18,z\n")
     with Library.create(tmp_path / "library", store="exact") as library:
         ingest.index(library, ingest.IndexRequest([tmp_path], metadata=table), Settings(workers=1))
-        answer = search(library, image=tmp_path / "a.png")
+        answer = search(library, file=tmp_path / "a.png")
         assert [hit.labels["finding"] for hit in answer.hits] == [("z",)]
         assert not any("shared by strangers" in note for note in answer.notes)
-        assert answer.query["labels"] == {"finding": ["x"]}
+        assert answer.queries[0].labels == {"finding": ("x",)}
 
 
 def test_one_slice_finds_the_volumes_of_its_kind(library: Library, indexed: Indexed) -> None:
     study = first(indexed, Kind.ABDOMEN)
     slices = sorted(indexed.folder(study).rglob("IM*.dcm"))
-    answer = search(library, image=slices[len(slices) // 2], k=3)
+    answer = search(library, file=slices[len(slices) // 2], k=3)
     kinds = {s.study_instance_uid: s.kind for s in indexed.plan}
     assert kinds[studies(answer)[0]] is Kind.ABDOMEN
     assert study.study_instance_uid not in studies(answer)
@@ -176,7 +182,7 @@ def test_one_slice_finds_the_volumes_of_its_kind(library: Library, indexed: Inde
 def test_a_picture_that_was_never_indexed(library: Library, tmp_path: Path) -> None:
     values = np.random.default_rng(0).integers(0, 255, (60, 70), np.uint8)
     Image.fromarray(values).save(tmp_path / "new.png")
-    answer = search(library, image=tmp_path / "new.png", k=4)
+    answer = search(library, file=tmp_path / "new.png", k=4)
     assert len(answer.hits) == 4
     assert any("patient id is missing" in note for note in answer.notes)
     assert answer.query_thumbnail
@@ -337,7 +343,7 @@ def test_strangers_under_one_id_may_be_neighbours(edited: Library) -> None:
     she, he = uid_of(edited, "she"), uid_of(edited, "he")
     for answer in (
         search(edited, uid=she),
-        search(edited, image=edited.path.parent / "files" / "she.dcm"),
+        search(edited, file=edited.path.parent / "files" / "she.dcm"),
     ):
         assert he in studies(answer)
         assert any("shared by strangers" in note for note in answer.notes)
@@ -345,15 +351,26 @@ def test_strangers_under_one_id_may_be_neighbours(edited: Library) -> None:
         assert hit.patient == "", "a pseudonym would say that they are one person"
 
 
-def test_exact_copies_are_counted_not_listed(edited: Library) -> None:
+def test_exact_copies_are_linked_not_listed(edited: Library) -> None:
     answer = search(edited, uid=uid_of(edited, "plain"))
     assert uid_of(edited, "copy") not in studies(answer)
     assert any("1 exact copy" in note for note in answer.notes)
-    by_file = search(edited, image=edited.path.parent / "files" / "plain.dcm")
+    by_file = search(edited, file=edited.path.parent / "files" / "plain.dcm")
     assert studies(by_file) == studies(answer)
     assert any("1 exact copy" in note for note in by_file.notes)
-    others = search(edited, uid=uid_of(edited, "she"))
-    assert {uid_of(edited, "plain"), uid_of(edited, "copy")} < set(studies(others))
+    of_query = [copy.study_instance_uid for copy in answer.linked if copy.of == "query"]
+    assert of_query == [uid_of(edited, "copy")]
+
+
+def test_of_hits_that_are_copies_the_first_is_listed_and_the_other_linked_to_it(
+    edited: Library,
+) -> None:
+    answer = search(edited, uid=uid_of(edited, "she"))
+    both = {uid_of(edited, "plain"), uid_of(edited, "copy")}
+    (hit,) = [hit for hit in answer.hits if hit.study_instance_uid in both]
+    (linked,) = [copy for copy in answer.linked if copy.study_instance_uid in both]
+    assert {hit.study_instance_uid, linked.study_instance_uid} == both
+    assert linked.of == hit.id
 
 
 def test_captures_and_derived_images_have_their_roles(edited: Library) -> None:
@@ -374,15 +391,13 @@ def test_captures_and_derived_images_have_their_roles(edited: Library) -> None:
         ({"k": 0}, QueryError, "k is 1 to 10000, not 0"),
         ({"k": 10_001}, QueryError, "k is 1 to 10000, not 10001"),
         ({"k": -1}, QueryError, "not -1"),
-        ({"group": "patient"}, QueryError, "group is one of study, item, not 'patient'"),
+        ({"group": "series"}, QueryError, "group is one of study, patient, item, not 'series'"),
         ({"filter": "colour=red"}, FilterError, "unknown field 'colour'"),
-        ({"encoder": "nosuch"}, ConfigError, "no space of 'nosuch'; it has texture"),
+        ({"encoders": ("nosuch",)}, ConfigError, "no space of 'nosuch'; it has texture"),
         ({"uid": "1.2.3"}, ItemNotFoundError, "'1.2.3'"),
-        ({"uid": None}, QueryError, "either an image file or a UID"),
-        ({"uid": ""}, QueryError, "either an image file or a UID"),
-        ({"image": Path("a.dcm")}, QueryError, "either an image file or a UID"),
-        ({"uid": None, "image": Path("nosuch.dcm")}, QueryError, r"nosuch\.dcm cannot be read"),
-        ({"uid": None, "image": Path("/")}, QueryError, "is not a file"),
+        ({"uid": ""}, QueryError, "an example is either a file or a UID"),
+        ({"file": Path("a.dcm")}, QueryError, "an example is either a file or a UID"),
+        ({"uid": "", "file": Path("nosuch.dcm")}, QueryError, r"nosuch\.dcm cannot be read"),
     ],
 )
 def test_wrong_questions_are_refused(
@@ -401,18 +416,18 @@ def test_a_file_that_is_no_picture_is_named(
 ) -> None:
     (tmp_path / "letter.txt").write_text("Dear colleague")
     with pytest.raises(QueryError, match=r"letter\.txt"):
-        search(library, image=tmp_path / "letter.txt")
+        search(library, file=tmp_path / "letter.txt")
     (tmp_path / "cut.dcm").write_bytes(image_of(indexed, indexed.plan[0]).read_bytes()[:5000])
     with pytest.raises(FileRejectedError, match=r"cut\.dcm"):
-        search(library, image=tmp_path / "cut.dcm")
+        search(library, file=tmp_path / "cut.dcm")
     report = next(indexed.folder(indexed.plan[0]).rglob("SR*.dcm"))
     with pytest.raises(QueryError, match=r"SR0001\.dcm"):
-        search(library, image=report)
+        search(library, file=report)
 
 
 def test_an_empty_library_says_so(tmp_path: Path, indexed: Indexed) -> None:
     with Library.create(tmp_path / "empty") as empty:
-        for request in ({"uid": "1.2.3"}, {"image": image_of(indexed, indexed.plan[0])}):
+        for request in ({"uid": "1.2.3"}, {"file": image_of(indexed, indexed.plan[0])}):
             with pytest.raises(QueryError, match="holds no items yet; index something first"):
                 search(empty, **request)
 

@@ -21,6 +21,8 @@ from api.service import ingest
 from api.service import search as service
 from api.service.library import remove
 from api.service.options import read_options
+from indexer.answers import SearchAnswer
+from indexer.asking import SearchRequest, like
 from indexer.catalog import database
 from indexer.catalog.database import reading, transaction
 from indexer.config import Settings
@@ -31,7 +33,6 @@ from indexer.ingest import IngestOptions, index_paths
 from indexer.library import Library
 from indexer.projection import SLICES, open_projection
 from indexer.registry import make_encoder
-from indexer.search import SearchAnswer, SearchRequest
 from indexer.slices import POOLINGS, SAID, slices_of
 from indexer.types import ImagePixels
 from indexer.verify import verify
@@ -118,7 +119,9 @@ def copy(tmp_path: Path, archive: Archive, settings: Settings) -> Iterator[Libra
 
 def search(library: Library, models: Path, **request: object) -> SearchAnswer:
     settings = Settings(models=models, device="cpu")
-    return service.search(library, SearchRequest(**request), settings)  # type: ignore[arg-type]
+    said = {name: request.pop(name) for name in ("file", "uid", "text") if name in request}
+    asked = SearchRequest(like(**said), **request)  # type: ignore[arg-type]
+    return service.search(library, asked, settings)
 
 
 def stored(library: Library, archive: Archive) -> dict[str, np.ndarray]:
@@ -178,8 +181,8 @@ def test_a_slice_has_the_vector_of_its_picture_and_the_volume_their_mean(
     alone = encoder.embed([encoder.prepare(ImagePixels(values, "CT"))])[0]
     rows = stored(indexed, archive)["short"]
     assert rows[3] == pytest.approx(unit(alone), abs=1e-3)
-    near = search(indexed, models, uid=archive.uids["short"], own_study=True, k=1).query
-    assert near["study_instance_uid"] == archive.uids["short"]
+    near = search(indexed, models, uid=archive.uids["short"], own_study=True, k=1)
+    assert near.queries[0].study_instance_uid == archive.uids["short"]
     with reading(indexed.engine) as db:
         blob = db.exec_driver_sql(
             "SELECT vector FROM embedding JOIN item ON item.id = item_id JOIN series ON series.id "
@@ -209,7 +212,7 @@ def test_of_a_volume_that_was_thinned_out_the_places_are_those_in_the_whole(
 def test_a_hit_says_which_slice_of_the_volume_is_meant(
     rank: str, indexed: Library, archive: Archive, models: Path
 ) -> None:
-    answer = search(indexed, models, image=archive.alone, rank=rank)
+    answer = search(indexed, models, file=archive.alone, rank=rank)
     (long,) = [h for h in answer.hits if h.study_instance_uid == archive.uids["long"]]
     assert long.match is not None
     assert (long.match.number, long.match.of) == (11, LONG)
@@ -278,11 +281,11 @@ def test_the_rankings_are_those_of_3d_mir(
 def test_filters_and_exclusions_hold_for_slices_too(
     how: str, indexed: Library, archive: Archive, models: Path
 ) -> None:
-    only = search(indexed, models, image=archive.alone, rank=how, filter="modality=MR")
+    only = search(indexed, models, file=archive.alone, rank=how, filter="modality=MR")
     assert [archive.name_of(h.study_instance_uid) for h in only.hits] == ["mr"]
     assert SAID[how] in only.notes
     assert only.candidates == 1
-    films = search(indexed, models, image=archive.alone, rank=how, filter="modality=CR")
+    films = search(indexed, models, file=archive.alone, rank=how, filter="modality=CR")
     assert [archive.name_of(h.study_instance_uid) for h in films.hits] == ["film"]
     others = search(indexed, models, uid=archive.uids["long"], rank=how)
     assert {archive.name_of(h.study_instance_uid) for h in others.hits} == {"short", "mr", "film"}
@@ -310,12 +313,14 @@ def test_a_phrase_finds_slices(indexed: Library, models: Path) -> None:
 
 
 def test_what_cannot_be_ranked_is_said(indexed: Library, archive: Archive, models: Path) -> None:
-    with pytest.raises(QueryError, match="rank is one of pooled, frequency, max, sum, not 'best'"):
-        search(indexed, models, image=archive.alone, rank="best")
+    with pytest.raises(
+        QueryError, match="rank is one of pooled, late, frequency, max, sum, not 'best'"
+    ):
+        search(indexed, models, file=archive.alone, rank="best")
     with pytest.raises(QueryError, match="pooling is one of mean, median, max, min, not 'std'"):
-        search(indexed, models, image=archive.alone, pooling="std")
+        search(indexed, models, file=archive.alone, pooling="std")
     with pytest.raises(QueryError, match="leave out pooling"):
-        search(indexed, models, image=archive.alone, rank="max", pooling="min")
+        search(indexed, models, file=archive.alone, rank="max", pooling="min")
 
 
 def test_a_space_without_slices_says_so(
@@ -324,10 +329,10 @@ def test_a_space_without_slices_says_so(
     with Library.create(tmp_path / "textures") as library:
         ingest.index(library, ingest.IndexRequest([archive.folder]), settings)
         answer = service.search(
-            library, SearchRequest(image=archive.alone, rank="max", k=2), settings
+            library, SearchRequest(like(file=archive.alone), rank="max", k=2), settings
         )
         assert "'texture' keeps no vectors of slices: each item counts as one" in answer.notes
-        plain = service.search(library, SearchRequest(image=archive.alone, k=2), settings)
+        plain = service.search(library, SearchRequest(like(file=archive.alone), k=2), settings)
         assert [h.id for h in answer.hits] == [h.id for h in plain.hits]
 
 
@@ -354,7 +359,7 @@ def test_slices_go_with_their_study_and_come_with_new_ones(
     after = open_projection(copy, space, SLICES).store
     assert after.count() == before - SHORT
     assert verify(copy).clean
-    answer = search(copy, models, image=archive.alone, rank="max")
+    answer = search(copy, models, file=archive.alone, rank="max")
     assert archive.uids["short"] not in {hit.study_instance_uid for hit in answer.hits}
     ingest.index(copy, ingest.IndexRequest([archive.folder]), settings)
     projection = open_projection(copy, space, SLICES)
@@ -394,7 +399,7 @@ def test_a_library_of_before_there_were_slices_goes_on(
     for file in (path / "index").glob("slices-*"):
         file.unlink()
     with Library.open(path) as again:
-        answer = search(again, models, image=archive.alone, rank="max")
+        answer = search(again, models, file=archive.alone, rank="max")
         assert len(answer.hits) == 4
         assert all(hit.match is None for hit in answer.hits)
         assert verify(again).clean

@@ -17,6 +17,7 @@ from api.service import encoders as encoding
 from api.service import library as pruning
 from api.service import models as modelling
 from api.service import search as searching
+from indexer.asking import SearchRequest, like
 from indexer.config import Settings
 from indexer.encoders.contract import EncoderContext
 from indexer.errors import ConfigError, QueryError, WeightsError
@@ -24,7 +25,6 @@ from indexer.features import TowerFeatures, sentences
 from indexer.fitting import fit_bridge
 from indexer.library import Library
 from indexer.registry import make_encoder
-from indexer.search import SearchRequest
 from indexer.towers import TextTower, open_tower
 
 LONG = (
@@ -151,7 +151,9 @@ def test_a_removal_forgets_what_was_kept(library: Library, models: Path) -> None
     settings = Settings(models=models, device="cpu")
     service.fit(library, service.FitRequest(), settings)
     assert kept(library)
-    study = searching.search(library, SearchRequest(text="lying lines", k=1), settings).hits[0]
+    study = searching.search(library, SearchRequest(like(text="lying lines"), k=1), settings).hits[
+        0
+    ]
     pruning.remove(library, "study", study.study_instance_uid, actor="test")
     assert not kept(library)
 
@@ -192,12 +194,12 @@ def test_a_space_without_words_is_asked_through_the_tower_of_another(
     assert fitted.about.quality.hit_rate_at_10 > fitted.about.quality.chance_at_10 + 0.2
     right = 0
     for report, lines in {told.report: told.lines for told in plan(96) if told.report}.items():
-        answer = searching.search(library, SearchRequest(text=report, k=5), settings)
+        answer = searching.search(library, SearchRequest(like(text=report), k=5), settings)
         right += sum(hit.labels["finding"] == (f"{lines}_lines",) for hit in answer.hits)
         assert any("(medimageinsight)" in note for note in answer.notes)
     # Of four reports; the folds go by pseudonyms, which differ from library to library.
     assert right >= 16
-    long = searching.search(library, SearchRequest(text="lung ray. " * 1_000, k=1), settings)
+    long = searching.search(library, SearchRequest(like(text="lung ray. " * 1_000), k=1), settings)
     assert any("mean of 1000 sentences" in note for note in long.notes)
 
 
@@ -212,7 +214,7 @@ def test_other_weights_than_it_was_fitted_with_are_refused(
     save_file(state, published / MEDIMAGEINSIGHT)
     changed = Settings(models=tmp_path / "changed", device="cpu")
     modelling.add(changed, "medimageinsight", published)
-    asked = SearchRequest(text="lying lines")
+    asked = SearchRequest(like(text="lying lines"))
     with pytest.raises(
         ConfigError, match="has other weights than those that the bridge was fitted"
     ):

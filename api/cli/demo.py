@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import Progress
 
+from api.cli.answers import print_answer
 from api.cli.index import print_outcomes, progress_bar, stopped_by_signal
 from api.cli.options import JsonOption
 from api.cli.output import (
@@ -18,7 +19,6 @@ from api.cli.output import (
     print_json,
     settings_with,
 )
-from api.cli.search import print_answer
 
 if TYPE_CHECKING:
     from api.service.demo import DemoResult

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
 from api.cli.options import JsonOption, LibraryOption
-from api.cli.output import err, errors_on_one_line, out, print_json, settings_with
+from api.cli.output import (
+    INTERRUPTED,
+    err,
+    errors_on_one_line,
+    out,
+    print_error,
+    print_json,
+    print_note,
+    settings_with,
+)
+
+if TYPE_CHECKING:
+    from api.service.evaluate import Evaluation, EvaluationRequest
+    from indexer.config import Settings
 
 app = typer.Typer(
     name="eval",
@@ -28,65 +42,139 @@ def retrieval(
     label: Annotated[
         str,
         typer.Option(help="Label that neighbours should share; also view, modality, body_part."),
-    ],
+    ] = "",
     library: LibraryOption = None,
-    filter_: Annotated[str, typer.Option("--filter", help="Only items that pass.")] = "",
+    encoder: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this encoder's space. May be repeated.", show_default=False),
+    ] = None,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Compare groups by this field too, beside sex, age and manufacturer: model, view, "
+            "split, label:NAME … May be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    k: Annotated[
+        str, typer.Option("--k", help="Cut-offs.  [default: 1,5,10]", show_default=False)
+    ] = "",
+    through: Annotated[
+        str,
+        typer.Option(help="exact compares every vector; index asks the library's own store."),
+    ] = "exact",
+    depth: Annotated[int, typer.Option(help="With --through index: hits a query asks for.")] = 1000,
+    protocol: Annotated[
+        str,
+        typer.Option(help="Follow 3d-mir, bimcv-r or knn-vote.", show_default=False),
+    ] = "",
+    filter_: Annotated[
+        str, typer.Option("--filter", help="Only items that pass.", show_default=False)
+    ] = "",
     queries: Annotated[
         int,
         typer.Option(help="Ask with so many items at most, drawn by the seed; 0 asks with all."),
     ] = 2000,
+    min_patients: Annotated[
+        int, typer.Option(help="Groups of fewer patients are told as too few.")
+    ] = 10,
     seed: Annotated[int, typer.Option(help="Of the draw and the intervals.")] = 0,
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            help="Folder for retrieval.json, retrieval.md and retrieval.png.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Measure how often the nearest items of other patients share a label, by encoder.
 
-    Precision at 1, 5 and 10, mean average precision and kNN accuracy, each with its 95 % interval.
+    Precision, recall, hit rate and nDCG at k, mAP, R-precision, MRR, kNN accuracy; by value of the
+    label and by groups of people; with 95 % intervals, for other queries to this gallery.
+    docs/evaluation.md says what each is.
 
-    [bold]Example[/]
+    [bold]Examples[/]
 
       syntopy eval retrieval --library chest --label finding
+
+      syntopy eval retrieval --label finding --by view --k 5,20 --out figures
+
+      syntopy eval retrieval --protocol knn-vote --label finding
+
+    Ctrl-C stops it (exit code 130); nothing is written then.
     """
     with errors_on_one_line(as_json=as_json):
         from api.service import evaluate as service
-        from indexer.library import Library
 
-        settings = settings_with(library)
-        request = service.EvaluationRequest(label, filter_, queries, seed)
-        with Library.open(settings.library) as opened, err.status("comparing") as status:
-            reports = service.evaluate_retrieval(
-                opened,
-                request,
-                lambda done, total: status.update(f"comparing: {done} of {total} queries"),
-            )
-    if as_json:
-        print_json({"encoders": {name: _flat(report) for name, report in reports.items()}})
-        return
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for title in ("encoder", "P@1", "P@5", "P@10", "mAP", "kNN", "chance", "queries", "patients"):
-        table.add_column(title, justify="left" if title == "encoder" else "right")
-    for name, report in reports.items():
-        measures = (
-            report.precision_at_1,
-            report.precision_at_5,
-            report.precision_at_10,
-            report.map,
-            report.knn_accuracy,
+        request = service.EvaluationRequest(
+            label=label,
+            by=tuple(dict.fromkeys([*service.GROUPS, *(by or ())])),
+            ks=_ks(k),
+            encoders=tuple(encoder or ()),
+            through=through,
+            depth=depth,
+            protocol=protocol,
+            filter=filter_,
+            queries=queries,
+            seed=seed,
+            min_patients=min_patients,
         )
-        cells = (f"{m.value:.3f} ({m.low:.2f}-{m.high:.2f})" for m in measures)
-        counts = (str(report.n_queries), str(report.n_patients))
-        table.add_row(name, *cells, f"{report.chance:.3f}", *counts)
-    out.print(table, soft_wrap=False)
+        try:
+            evaluation = _measure(request, settings_with(library))
+        except KeyboardInterrupt:
+            print_error("stopped; nothing was written")
+            raise typer.Exit(INTERRUPTED) from None
+        files = list[Path]()
+        if folder is not None:
+            from api.service.evaluation_files import write_evaluation
+
+            files = write_evaluation(evaluation, folder)
+    if as_json:
+        from api.service.evaluation_files import as_json as plain
+
+        print_json(plain(evaluation))
+        return
+    _print(evaluation)
+    for file in files:
+        out.print(f"wrote {file}")
 
 
-def _flat(report: object) -> dict[str, object]:
-    """Each measure as a number, its interval beside it."""
-    from indexer.metrics import Measure
+def _ks(text: str) -> tuple[int, ...]:
+    from indexer.errors import QueryError
 
-    flat: dict[str, object] = {}
-    for name, value in vars(report).items():
-        if isinstance(value, Measure):
-            flat[name] = value.value
-            flat[f"{name}_interval"] = [value.low, value.high]
-        else:
-            flat[name] = value
-    return flat
+    try:
+        return tuple(int(part) for part in text.split(",")) if text.strip() else ()
+    except ValueError as error:
+        raise QueryError(f"--k is whole numbers such as 1,5,10, not '{text}'") from error
+
+
+def _measure(request: EvaluationRequest, settings: Settings) -> Evaluation:
+    from api.service.evaluate import evaluate_retrieval
+    from indexer.library import Library
+
+    with Library.open(settings.library) as opened, err.status("reading the catalog") as status:
+
+        def show(encoder: str, done: int, total: int) -> None:
+            status.update(f"{encoder}: {done} of {total}")
+
+        return evaluate_retrieval(opened, request, settings, show)
+
+
+def _print(evaluation: Evaluation) -> None:
+    from api.service.evaluation_files import said, sheets
+
+    for sheet in sheets(evaluation):
+        out.print(sheet.title, style="bold")
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        for at, title in enumerate(sheet.columns):
+            table.add_column(title, justify="right" if at else "left")
+        for row in sheet.rows:
+            table.add_row(*row)
+        out.print(table, soft_wrap=False)
+        out.print()
+    first, *notes = said(evaluation)
+    out.print(first, style="dim")
+    for note in notes:
+        print_note(note)

@@ -13,6 +13,7 @@ from api.cli.index import index, rejected
 from api.cli.library import info, init, remove, verify
 from api.cli.models import app as models
 from api.cli.models import route
+from api.cli.regions import regions
 from api.cli.reindex import reindex
 from api.cli.reports import reports
 from api.cli.search import search, show
@@ -49,6 +50,7 @@ commands = (
     index,
     search,
     reports,
+    regions,
     show,
     info,
     rejected,

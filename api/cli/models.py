@@ -59,7 +59,7 @@ def list_models(as_json: JsonOption = False) -> None:
         print_json({"models": states})
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("name", "state", "size", "licence", "dim", "takes", "text"):
+    for name in ("name", "state", "size", "licence", "dim", "takes", "text", "regions"):
         table.add_column(name, no_wrap=name == "name")
     for model in states:
         licence = model.licence + ("" if model.commercial else " (not commercial)")
@@ -74,6 +74,7 @@ def list_models(as_json: JsonOption = False) -> None:
             str(model.dim or ""),
             takes,
             "yes" if model.text else "no",
+            "yes" if model.patches else "no",
         )
     out.print(table, soft_wrap=False)
     for model in states:

@@ -2,31 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
+from api.cli.answers import print_answer
 from api.cli.options import JsonOption, LibraryOption
-from api.cli.output import errors_on_one_line, out, print_json, print_note, settings_with
+from api.cli.output import errors_on_one_line, out, print_json, settings_with
 
 if TYPE_CHECKING:
-    from indexer.search import SearchAnswer
-    from indexer.types import Hit, Role
+    from indexer.asking import Example, Region
+    from indexer.types import Role
 
 
 def search(
     image: Annotated[
-        Path | None, typer.Option(help="Search with this file (DICOM, PNG, JPEG, TIFF, NIfTI …).")
+        list[Path] | None,
+        typer.Option(
+            help="Like this file (DICOM, PNG, JPEG, TIFF, NIfTI …); a folder or a zip is one "
+            "study. May be given several times, like all that says what hits should be like."
+        ),
     ] = None,
     uid: Annotated[
-        str, typer.Option(help="Search with a study, series, instance UID or item id.")
-    ] = "",
+        list[str] | None, typer.Option(help="Like this study, series, instance UID or item id.")
+    ] = None,
     text: Annotated[
-        str, typer.Option(help="Search with a phrase, where an encoder or a bridge knows words.")
+        list[str] | None,
+        typer.Option(help="Like this phrase, where an encoder, a bridge or reports know words."),
+    ] = None,
+    report: Annotated[
+        list[str] | None, typer.Option(help="Like this report: its text, or a .txt file of it.")
+    ] = None,
+    unlike_image: Annotated[list[Path] | None, typer.Option(help="Less like this file.")] = None,
+    unlike_uid: Annotated[list[str] | None, typer.Option(help="Less like this UID.")] = None,
+    unlike_text: Annotated[list[str] | None, typer.Option(help="Less like this phrase.")] = None,
+    region: Annotated[
+        str,
+        typer.Option(
+            help="Only this part of the first image or UID: left edge, top edge, width, height in "
+            "its pixels, and of several frames or slices which: 420,310,120,90 or …,90,17."
+        ),
     ] = "",
     library: LibraryOption = None,
     k: Annotated[int, typer.Option("--k", "-k", help="How many neighbours.")] = 10,
@@ -38,9 +56,37 @@ def search(
             "not label:finding=normal",
         ),
     ] = "",
-    sheet: Annotated[
-        Path | None, typer.Option(help="Write a contact sheet PNG: query left, neighbours right.")
+    keywords: Annotated[
+        str | None,
+        typer.Option(
+            help="Look these words up in descriptions, reports and labels; without it those of "
+            "--text and --report, with '' none."
+        ),
     ] = None,
+    encoder: Annotated[
+        list[str] | None,
+        typer.Option(help="Search this encoder's space; several are fused, 'all' takes all."),
+    ] = None,
+    group: Annotated[
+        str, typer.Option(help="List each 'study' once, each 'patient', or every 'item'.")
+    ] = "study",
+    min_score: Annotated[
+        float | None, typer.Option(help="Leave out what has a lower cosine, -1 to 1.")
+    ] = None,
+    diversity: Annotated[
+        float, typer.Option(help="How far hits shall differ from each other, 0 to 1.")
+    ] = 0.0,
+    rank: Annotated[
+        str,
+        typer.Option(
+            help="'pooled' compares one vector a volume; 'late' compares studies of several "
+            "series part by part; 'frequency', 'max' or 'sum' rank volumes by their slices, where "
+            "the encoder takes them one by one."
+        ),
+    ] = "pooled",
+    pooling: Annotated[
+        str, typer.Option(help="Slices of a volume to its one vector: mean, median, max, min.")
+    ] = "mean",
     same_patient: Annotated[
         bool, typer.Option(help="Let the query's own patient be among the hits.")
     ] = False,
@@ -53,23 +99,14 @@ def search(
             help="Look at these roles too: primary, localizer, secondary, derived, test, or all."
         ),
     ] = None,
-    group: Annotated[str, typer.Option(help="List each 'study' once, or every 'item'.")] = "study",
-    encoder: Annotated[str, typer.Option(help="Search this encoder's space.")] = "",
-    rank: Annotated[
-        str,
-        typer.Option(
-            help="'pooled' compares one vector a volume; 'frequency', 'max' or 'sum' rank volumes "
-            "by their slices, where the encoder takes them one by one."
-        ),
-    ] = "pooled",
-    pooling: Annotated[
-        str, typer.Option(help="Slices of a volume to its one vector: mean, median, max, min.")
-    ] = "mean",
+    sheet: Annotated[
+        Path | None, typer.Option(help="Write a contact sheet PNG: query left, neighbours right.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Find the studies most like a file, or like something in the library.
+    """Find the studies most like files, phrases, reports, or what is in the library.
 
-    The query's own study and its patient are left out unless asked for.
+    The query's own study is left out; its patient's other studies are listed apart.
 
     [bold]Examples[/]
 
@@ -77,27 +114,34 @@ def search(
 
       syntopy search --text "large pleural effusion" --library chest
 
+      syntopy search --uid 1.2.840.113619.2.1 --unlike-text pacemaker --encoder all
+
       syntopy search --uid 1.2.840.113619.2.1 --filter "modality=CT and study_date>=2024-01-01"
     """
     with errors_on_one_line(as_json=as_json):
         from api.service import search as service
+        from indexer.asking import SearchRequest
         from indexer.library import Library
-        from indexer.search import SearchRequest
 
         settings = settings_with(library)
         request = SearchRequest(
-            image=image,
-            uid=uid or None,
-            text=text.strip() or None,
+            examples=(
+                *_examples(image, uid, text, report, region=_region(region)),
+                *_examples(unlike_image, unlike_uid, unlike_text, None, weight=-1.0),
+            ),
             k=k,
             filter=filter_,
+            keywords=keywords,
+            encoders=tuple(encoder or ()),
             own_study=own_study,
             same_patient=same_patient or own_study,
             roles=_roles(role or []),
             group=group,
-            encoder=encoder or None,
+            min_score=min_score,
+            diversity=diversity,
             rank=rank,
             pooling=pooling,
+            evidence=True,
         )
         with Library.open(settings.library) as opened:
             answer = service.search(opened, request, settings)
@@ -109,6 +153,50 @@ def search(
     print_answer(answer)
     if sheet is not None:
         out.print(f"contact sheet: {sheet}")
+
+
+def _examples(
+    images: list[Path] | None,
+    uids: list[str] | None,
+    texts: list[str] | None,
+    reports: list[str] | None,
+    *,
+    weight: float = 1.0,
+    region: Region | None = None,
+) -> list[Example]:
+    """Files, UIDs, phrases and reports in this order; a region belongs to the first."""
+    from api.service.search import report_text
+    from indexer.asking import Example
+
+    found = [
+        *(Example(file=image, weight=weight) for image in images or ()),
+        *(Example(uid=uid, weight=weight) for uid in uids or ()),
+        *(Example(text=text.strip(), weight=weight) for text in texts or ()),
+        *(Example(report=report_text(said).strip(), weight=weight) for said in reports or ()),
+    ]
+    if region is not None and found:
+        found[0] = dataclasses.replace(found[0], region=region)
+    return found
+
+
+def _region(said: str) -> Region | None:
+    """Four numbers, and perhaps the number of a frame or slice."""
+    from indexer.asking import Region
+    from indexer.errors import QueryError
+
+    if not said:
+        return None
+    try:
+        left, top, width, height, *number = (float(part) for part in said.split(","))
+        (at,) = number or (None,)
+        if at is not None and at != int(at):
+            raise ValueError
+    except ValueError as error:
+        raise QueryError(
+            "--region is left edge, top edge, width and height in pixels, and of several frames "
+            f"or slices the number of one, such as 420,310,120,90,17; not '{said}'"
+        ) from error
+    return Region((left, top, width, height), None if at is None else int(at))
 
 
 def show(
@@ -133,52 +221,6 @@ def show(
         print_json(described)
         return
     _print_tree(described, 0)
-
-
-def print_answer(answer: SearchAnswer) -> None:
-    """The ranked table, and all that must be said about it."""
-    said = [answer.query[name] for name in ("modality", "body_part", "description")]
-    said.append(_words(answer.query["labels"]))
-    out.print(f"query: {' · '.join(str(part) for part in said if part) or 'an image'}")
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("#", "score", "image", "who", "labels", "id", "more"):
-        right = name in ("#", "score", "more")
-        # The id is copied into the next command, so it is never broken over lines.
-        table.add_column(name, justify="right" if right else "left", no_wrap=name == "id")
-    for number, hit in enumerate(answer.hits, 1):
-        age = f"{hit.age_years:.0f}" if hit.age_years is not None else ""
-        labels = _words(hit.labels)
-        table.add_row(
-            str(number),
-            f"{hit.score:.3f}",
-            " ".join(p for p in (hit.modality, hit.body_part, hit.view, _slice(hit)) if p),
-            f"{hit.sex} {age}".strip(),
-            labels or hit.description,
-            hit.id,
-            f"+{hit.more_in_study}" if hit.more_in_study else "",
-        )
-    out.print(table, soft_wrap=False)
-    how = "exact" if answer.exact else "approximate"
-    out.print(
-        f"{answer.candidates} candidates, {how}, encoder {answer.encoder}, "
-        f"{answer.seconds * 1000:.0f} ms",
-        style="dim",
-    )
-    for note in answer.notes:
-        print_note(note)
-    if answer.notice:
-        out.print(answer.notice, style="yellow")
-
-
-def _slice(hit: Hit) -> str:
-    """Which slice of a volume fits best."""
-    return f"slice {hit.match.number}/{hit.match.of}" if hit.match else ""
-
-
-def _words(labels: object) -> str:
-    """The values of all labels, each once."""
-    said = labels.values() if isinstance(labels, Mapping) else []
-    return ", ".join(dict.fromkeys(v for values in said for v in values))
 
 
 def _roles(names: list[str]) -> frozenset[Role] | None:

@@ -13,6 +13,8 @@ from sqlalchemy import select
 
 from api.service import ingest, search
 from api.service.library import open_or_create
+from indexer.answers import SearchAnswer
+from indexer.asking import SearchRequest, like
 from indexer.catalog.database import reading
 from indexer.catalog.tables import Item, Series, Study
 from indexer.config import Settings
@@ -20,7 +22,6 @@ from indexer.errors import QueryError
 from indexer.ingest import IngestProgress, IngestSummary
 from indexer.library import Library
 from indexer.phantoms import PhantomStudy, write_cohort
-from indexer.search import SearchAnswer, SearchRequest
 from indexer.types import Role
 
 
@@ -74,7 +75,7 @@ def run_demo(
             for request in requests
         ]
         query_uid = query_uid or _some_study(library)
-        answer = search.search(library, SearchRequest(uid=query_uid, k=10), settings)
+        answer = search.search(library, SearchRequest(like(uid=query_uid), k=10), settings)
         search.write_sheet(library, answer, sheet)
         return DemoResult(library.path, summaries, query_uid, answer, sheet)
 

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect
 from sqlalchemy.exc import DatabaseError, OperationalError
 
+from indexer.catalog.words import refresh_words
 from indexer.errors import (
     LibraryCorruptError,
     LibraryLockedError,
@@ -19,7 +20,7 @@ from indexer.errors import (
 )
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
-HEAD = "0002"
+HEAD = "0003"
 """The newest migration; a test compares it with the migrations folder."""
 _BUSY_MS = 30_000
 _DAMAGED = (
@@ -88,6 +89,8 @@ def _upgrade(connection: Connection, current: str | None) -> None:
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
+    # All or nothing: a killed process leaves no half-made tables, and a second one waits.
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
     try:
         command.upgrade(config, "head")
     except CommandError as error:
@@ -99,9 +102,13 @@ def _upgrade(connection: Connection, current: str | None) -> None:
 
 @contextmanager
 def transaction(engine: Engine) -> Iterator[Connection]:
-    """One transaction that commits at the end or leaves nothing, errors translated."""
+    """One transaction that commits at the end or leaves nothing, errors translated.
+
+    What it changed can be found by its words when it has committed.
+    """
     with translated(), engine.begin() as connection:
         yield connection
+        refresh_words(connection)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from indexer.catalog.tables import (
     Space,
     Study,
 )
+from indexer.catalog.words import purge_words
 
 _PART = 500
 
@@ -73,6 +74,7 @@ def remove_matching(
                 actor=actor, action="remove", subject={"level": level, "uid": subject}
             )
         )
+    purge_words(db)
     return Removed(patients, studies, len(series), *counted)
 
 

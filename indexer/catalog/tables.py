@@ -228,6 +228,31 @@ class Label(Base):
     value: Mapped[str] = mapped_column(Text)
 
 
+class StudyChange(Base):
+    """When a study last changed in anything that a filter or a word can see; kept by triggers.
+
+    ``revision`` only grows, so whoever knows the highest one it has seen can ask what came after.
+    A removed study has no row.
+    """
+
+    __tablename__ = "study_change"
+    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012 - revisions are never reused
+    revision: Mapped[int] = mapped_column(primary_key=True)
+    study_id: Mapped[int] = mapped_column(unique=True)
+
+
+class WordsState(Base):
+    """How far the full-text table ``words`` follows ``study_change``; one row.
+
+    ``purge``: words that were taken out can still be read in the index.
+    """
+
+    __tablename__ = "words_state"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    revision: Mapped[int]
+    purge: Mapped[bool]
+
+
 class LedgerRow(Base):
     """What became of each file handed in; `rejected` ones are the rows with that outcome."""
 

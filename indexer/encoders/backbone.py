@@ -41,10 +41,20 @@ class Backbone(SlicedEncoder):
                 "register it again"
             )
         version = f"{self.recipe.version}-{facts['pooling']}-{MAX_SLICES}-slices"
+        self._pooling = facts["pooling"]
         self.spec = spec_of(context, dim=facts["dim"], preprocessing=version)
+
+    @property
+    def patches_share_space(self) -> bool:
+        """Not of a pooler with weights of its own, as far as the word for it tells."""
+        return self._pooling in ("avg", "cls", "mean", "token")
 
     def _forward(self, pictures: Tensor) -> Tensor:
         return self._loaded.forward(pictures)
+
+    def _patches(self, pictures: Tensor) -> Tensor:
+        found = self._loaded.patches(pictures)
+        return super()._patches(pictures) if found is None else found
 
     @cached_property
     def _loaded(self) -> Loaded:
@@ -74,7 +84,7 @@ def load(folder: Path, name: str) -> Loaded:
 
 
 def facts_of(folder: Path, name: str) -> dict[str, Any]:
-    """What only the network itself tells: length of its vectors, pooling, tensors left out.
+    """What only the network itself tells: length of its vectors, pooling, places, tensors left out.
 
     Raises:
         MissingExtraError, WeightsError: as `load` does, or it gives no vectors.
@@ -88,8 +98,14 @@ def facts_of(folder: Path, name: str) -> dict[str, Any]:
         inputs = torch.from_numpy(network_input(recipe.picture(ramp), recipe))[None]
         try:
             row, pooling = loaded.pool(inputs)
+            places = loaded.patches(inputs)
         except (RuntimeError, ValueError, TypeError) as error:
             raise WeightsError(f"'{name}' takes no pictures: {error}") from error
     if row.ndim != 2:
         raise WeightsError(f"'{name}' gives no vectors, but an array of {row.ndim} axes")
-    return {"dim": row.shape[1], "pooling": pooling, "left_out": list(loaded.left_out)}
+    return {
+        "dim": row.shape[1],
+        "pooling": pooling,
+        "patches": places is not None and min(places.shape[1:3]) > 1,
+        "left_out": list(loaded.left_out),
+    }

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar, runtime_checkable
 
+from indexer.encoders.placement import Placement
 from indexer.errors import UnknownEncoderError
-from indexer.types import Embeddings, EncoderSpec, Pixels, Prepared
+from indexer.types import Embeddings, EncoderSpec, Frame, Patches, Pixels, Prepared
 
 Choice = TypeVar("Choice")
 
@@ -119,7 +120,29 @@ class SliceEncoder(Protocol):
 
 @runtime_checkable
 class PatchEncoder(Protocol):
-    """An encoder that can say where in the image it saw what."""
+    """An encoder that can say where in the image it saw what; ``spec.has_patches`` says whether.
 
-    def embed_patches(self, batch: Sequence[Prepared]) -> Embeddings:
-        """Embed regions: ``(n, h, w, dim)`` float32."""
+    Attributes:
+        patches_share_space: whether the mean of a picture's patches may be compared with the
+            vectors of its space.
+    """
+
+    @property
+    def patches_share_space(self) -> bool:
+        """Whether the mean of patches lies in the encoder's space."""
+
+    def sampled_slices(self, slices: int) -> list[int]:
+        """Which slices of a volume of so many are prepared, ascending; of an image the first."""
+
+    def pictures(self, prepared: Prepared) -> list[Prepared]:
+        """The single pictures in a prepared input, each an input again: slices, or the image."""
+
+    def placement(self, frame: Frame) -> Placement:
+        """Where a frame, or a slice, of this size lies in the picture prepared of it."""
+
+    def embed_patches(self, batch: Sequence[Prepared]) -> Patches:
+        """Embed the places of single pictures: ``(n, rows, columns, dim)``, not normalised.
+
+        The grid covers the whole picture, each place an equal share. ``dim`` may differ from that
+        of the space.
+        """

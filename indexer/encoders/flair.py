@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from indexer.encoders.contract import EncoderContext
+from indexer.encoders.placement import Placement
 from indexer.encoders.recipe import Picture, Recipe, network_input
 from indexer.encoders.weights import (
     load_state,
@@ -54,16 +55,26 @@ class Canvas:
 
     def __call__(self, picture: Picture) -> Picture:
         """Do it."""
-        high, wide = picture.values.shape[0] * picture.aspect, float(picture.values.shape[1])
+        high, wide = picture.values.shape[:2]
+        rows, columns = self._target(high, wide, picture.aspect)
+        image = Image.fromarray(np.ascontiguousarray(picture.values))
+        small = np.asarray(image.resize((columns, rows), Image.Resampling.BILINEAR))
+        square = np.pad(small, ((0, self.side - rows), (0, self.side - columns), (0, 0)))
+        return replace(picture, values=square, padding=None, aspect=1.0)
+
+    def place(self, placement: Placement) -> Placement:
+        """Stretched, with borders below and to the right."""
+        target = self._target(*placement.size, placement.aspect)
+        return placement.resized(target).cropped((0, 0), (self.side, self.side))
+
+    def _target(self, height: int, width: int, aspect: float) -> tuple[int, int]:
+        high, wide = height * aspect, float(width)
         scale = max(high, wide) / self.side
         # The whole part, as the authors take it: of the longer side a row may be lost to rounding.
         rows, columns = int(high / scale), int(wide / scale)
         if not rows or not columns:
             raise UnsupportedInputError("the image is too thin or too small")
-        image = Image.fromarray(np.ascontiguousarray(picture.values))
-        small = np.asarray(image.resize((columns, rows), Image.Resampling.BILINEAR))
-        square = np.pad(small, ((0, self.side - rows), (0, self.side - columns), (0, 0)))
-        return replace(picture, values=square, padding=None, aspect=1.0)
+        return rows, columns
 
 
 RECIPES = {"package": Recipe("package", (Canvas(SIDE),))}

@@ -123,6 +123,9 @@ class MedImageInsight(SlicedEncoder):
     def _forward(self, pictures: Tensor) -> Tensor:
         return image_tower(self._network, pictures)
 
+    def _patches(self, pictures: Tensor) -> Tensor:
+        return image_places(self._network, pictures)
+
     @cached_property
     def _network(self) -> Any:
         from indexer.encoders.engine import engine_of  # noqa: PLC0415 - torch
@@ -269,6 +272,17 @@ def image_tower(network: Any, pictures: Tensor) -> Tensor:
     features: Tensor = network.image(pictures).last_hidden_state
     pooled = network.image_norm(features.mean(dim=(2, 3)))
     projected: Tensor = pooled @ network.image_projection
+    return projected
+
+
+def image_places(network: Any, pictures: Tensor) -> Tensor:
+    """``(n, 3, 480, 480)`` to ``(n, 15, 15, 1024)``: norm and projection of each place by itself.
+
+    The image's own vector takes the mean before the norm; so the mean over places is near to it,
+    and not the same.
+    """
+    features: Tensor = network.image(pictures).last_hidden_state
+    projected: Tensor = network.image_norm(features.permute(0, 2, 3, 1)) @ network.image_projection
     return projected
 
 

@@ -20,6 +20,7 @@ from indexer.encoders.extras import require_extra
 from indexer.encoders.published import recipe_of_open_clip
 from indexer.encoders.recipe import Recipe
 from indexer.encoders.slices import MAX_SLICES, SlicedEncoder
+from indexer.encoders.transformers_backbone import grid_of
 from indexer.encoders.weights import (
     card_of,
     in_full_precision,
@@ -86,6 +87,10 @@ class OpenClip(SlicedEncoder):
     def _forward(self, pictures: Tensor) -> Tensor:
         rows: Tensor = self._network.encode_image(pictures)
         return rows
+
+    def _patches(self, pictures: Tensor) -> Tensor:
+        found = grid_of(patch_tokens(self._network.visual, pictures), pictures)
+        return super()._patches(pictures) if found is None else found
 
     def embed_text(self, texts: Sequence[str]) -> Embeddings:
         """Vectors of phrases, cut after `token_limit` tokens: float32 ``(n, dim)``."""
@@ -178,6 +183,21 @@ def recipes_in(folder: Path, name: str) -> dict[str, Recipe]:
     size = config["model_cfg"]["vision_cfg"].get("image_size", 224)
     recipe = recipe_of_open_clip(config["preprocess_cfg"], size, _CONFIG)
     return {recipe.name: recipe}
+
+
+def patch_tokens(visual: Any, pictures: Tensor) -> Tensor:
+    """Tokens of the places by the last norm and projection: ``(n, places, dim)``.
+
+    The same way as the token that stands for the image goes; training compared that one alone with
+    words.
+    """
+    if hasattr(visual, "trunk"):
+        tokens = visual.trunk.forward_features(pictures)[:, visual.trunk.num_prefix_tokens :]
+        projected: Tensor = visual.head(tokens)
+        return projected
+    hidden = visual.ln_post(visual.transformer(visual._embeds(pictures)))
+    places: Tensor = hidden[:, 1:] @ visual.proj
+    return places
 
 
 def our_name(name: str) -> str:

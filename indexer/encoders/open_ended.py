@@ -69,6 +69,7 @@ def with_facts(card: ModelCard, facts: Mapping[str, Any]) -> ModelCard:
     return replace(
         card,
         dim=facts.get("dim", 0),
+        patches=bool(facts.get("patches", False)),
         licence=facts.get("licence", NOT_STATED),
         commercial=facts.get("licence") in _FREE,
     )

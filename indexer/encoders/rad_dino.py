@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from indexer.encoders.contract import EncoderContext
+from indexer.encoders.placement import Placement
 from indexer.encoders.recipe import (
     CentreCrop,
     Levels,
@@ -33,7 +34,7 @@ from indexer.encoders.weights import (
     tensor_shapes,
 )
 from indexer.errors import UnsupportedInputError, WeightsError
-from indexer.types import Embeddings, ImagePixels, Pixels, Prepared
+from indexer.types import Embeddings, Frame, ImagePixels, Patches, Pixels, Prepared
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -89,7 +90,24 @@ class RadDino:
             return np.empty((0, self.spec.dim), np.float32)
         return self._run(batch, lambda hidden: hidden[:, 0])
 
-    def embed_patches(self, batch: Sequence[Prepared]) -> Embeddings:
+    @property
+    def patches_share_space(self) -> bool:
+        """Patch tokens pass the same last layer norm as the CLS token."""
+        return True
+
+    def sampled_slices(self, slices: int) -> list[int]:
+        """It takes no volumes: the image."""
+        return list(range(min(slices, 1)))
+
+    def pictures(self, prepared: Prepared) -> list[Prepared]:
+        """The image."""
+        return [prepared]
+
+    def placement(self, frame: Frame) -> Placement:
+        """As the recipe resizes and crops."""
+        return self.recipe.placement(frame)
+
+    def embed_patches(self, batch: Sequence[Prepared]) -> Patches:
         """Patch tokens: float32 ``(n, 37, 37, 768)``, rows from top to bottom."""
         tokens = self._run(batch, lambda hidden: hidden[:, 1:])
         side = round(tokens.shape[1] ** 0.5)

@@ -17,8 +17,9 @@ import numpy as np
 from jaxtyping import Bool, Float32, Shaped
 from PIL import Image
 
+from indexer.encoders.placement import Placement
 from indexer.errors import UnsupportedInputError
-from indexer.types import ImagePixels
+from indexer.types import Frame, ImagePixels
 
 Values = Shaped[np.ndarray, "height width *channels"]
 Mask = Bool[np.ndarray, "height width"]
@@ -60,6 +61,17 @@ class Step(Protocol):
 
     def __call__(self, picture: Picture) -> Picture:
         """Do it."""
+
+    def place(self, placement: Placement) -> Placement:
+        """Where it puts what was placed so before."""
+
+
+class InPlace:
+    """A step that moves no pixel."""
+
+    def place(self, placement: Placement) -> Placement:
+        """Where everything was."""
+        return placement
 
 
 @dataclass(frozen=True)
@@ -104,6 +116,13 @@ class Recipe:
             raise UnsupportedInputError("constant image")
         return picture.values
 
+    def placement(self, frame: Frame) -> Placement:
+        """Where a frame of this size lies in the `picture` made of it."""
+        placement = Placement.of(frame)
+        for step in self.steps:
+            placement = step.place(placement)
+        return placement
+
 
 def network_input(picture: np.ndarray, recipe: Recipe) -> Network:
     """The 8-bit picture as the float32 ``(channels, h, w)`` that goes into the network."""
@@ -143,7 +162,7 @@ def start(pixels: ImagePixels) -> Picture:
 
 
 @dataclass(frozen=True)
-class Levels:
+class Levels(InPlace):
     """Modality values to 8 bits.
 
     CT by a fixed window in HU where one is given; everything else linearly between two percentiles
@@ -207,20 +226,29 @@ class Resize:
 
     def __call__(self, picture: Picture) -> Picture:
         """Do it."""
-        if isinstance(self.size, int):
-            tall = picture.values.shape[0] * picture.aspect
-            wide = float(picture.values.shape[1])
-            scale = self.size / min(tall, wide)
-            # Of the longer side the processors of transformers take the whole part.
-            height = self.size if tall <= wide else int(self.size * tall / wide)
-            width = self.size if wide <= tall else int(self.size * wide / tall)
-            if max(height, width) > _THINNEST * self.size or scale > self.size:
-                raise UnsupportedInputError("the image is too thin or too small")
-        else:
-            height, width = self.size
+        height, width = self._target(
+            picture.values.shape[0], picture.values.shape[1], picture.aspect
+        )
         values = _resized(picture.values, (height, width), self.filter)
         # Padding was made darkest at the start; its mask would not fit any more.
         return replace(picture, values=values, padding=None, aspect=1.0)
+
+    def place(self, placement: Placement) -> Placement:
+        """The picture stretched."""
+        return placement.resized(self._target(*placement.size, placement.aspect))
+
+    def _target(self, rows: int, columns: int, aspect: float) -> tuple[int, int]:
+        """Rows and columns of the result."""
+        if not isinstance(self.size, int):
+            return self.size
+        tall, wide = rows * aspect, float(columns)
+        scale = self.size / min(tall, wide)
+        # Of the longer side the processors of transformers take the whole part.
+        height = self.size if tall <= wide else int(self.size * tall / wide)
+        width = self.size if wide <= tall else int(self.size * wide / tall)
+        if max(height, width) > _THINNEST * self.size or scale > self.size:
+            raise UnsupportedInputError("the image is too thin or too small")
+        return height, width
 
 
 def _resized(values: Values, size: tuple[int, int], name: str) -> Values:
@@ -245,16 +273,24 @@ class CentreCrop:
         """Do it."""
         values = picture.values
         for axis, wanted in enumerate(self.size):
-            have = values.shape[axis]
+            have, first = values.shape[axis], self._start(values.shape[axis], wanted)
             if have >= wanted:
-                first = self._first(have - wanted)
                 values = np.take(values, range(first, first + wanted), axis)
             else:
-                before = (wanted - have) // 2
                 around = [(0, 0)] * values.ndim
-                around[axis] = (before, wanted - have - before)
+                around[axis] = (-first, wanted - have + first)
                 values = np.pad(values, around)
         return replace(picture, values=values, padding=None)
+
+    def place(self, placement: Placement) -> Placement:
+        """The window moved to the middle."""
+        rows, columns = placement.size
+        first = (self._start(rows, self.size[0]), self._start(columns, self.size[1]))
+        return placement.cropped(first, self.size)
+
+    def _start(self, have: int, wanted: int) -> int:
+        """The first row or column of the result; negative where it is padded."""
+        return self._first(have - wanted) if have >= wanted else -((wanted - have) // 2)
 
     def _first(self, spare: int) -> int:
         """Rows or columns that are left out before the middle; of an odd number the fewer."""
@@ -283,17 +319,22 @@ class PadSquare:
 
     def __call__(self, picture: Picture) -> Picture:
         """Do it."""
-        height, width = picture.values.shape[:2]
-        tall, wide = height * picture.aspect, float(width)
+        return self._crop(picture.values.shape[0], picture.values.shape[1], picture.aspect)(picture)
+
+    def place(self, placement: Placement) -> Placement:
+        """Borders put around."""
+        return self._crop(*placement.size, placement.aspect).place(placement)
+
+    def _crop(self, height: int, width: int, aspect: float) -> CentreCrop:
+        tall, wide = height * aspect, float(width)
         if max(tall, wide) > _THINNEST * min(tall, wide):
             raise UnsupportedInputError("the image is too thin or too small")
         side = max(tall, wide)
-        size = (max(height, round(side / picture.aspect)), max(width, round(side)))
-        return CentreCrop(size)(picture)
+        return CentreCrop((max(height, round(side / aspect)), max(width, round(side))))
 
 
 @dataclass(frozen=True)
-class Jpeg:
+class Jpeg(InPlace):
     """Through JPEG and back, as a service does that takes its pictures so."""
 
     quality: int
@@ -311,7 +352,7 @@ class Jpeg:
 
 
 @dataclass(frozen=True)
-class Rgb:
+class Rgb(InPlace):
     """Grey three times, as the network was made for colour."""
 
     def says(self) -> str:
@@ -325,7 +366,7 @@ class Rgb:
 
 
 @dataclass(frozen=True)
-class Grey:
+class Grey(InPlace):
     """Colour to luminance (ITU-R BT.601)."""
 
     def says(self) -> str:

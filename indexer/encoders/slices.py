@@ -1,4 +1,7 @@
-"""Volumes for encoders of pictures: some slices are embedded, their mean stands for the volume."""
+"""Volumes for encoders of pictures: some slices are embedded, their mean stands for the volume.
+
+Where the network tells places apart, each picture has a grid of vectors, too.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,18 @@ import numpy as np
 from indexer.dicom.render import volume_slice
 from indexer.dicom.sampling import sample_indices
 from indexer.encoders.contract import EncoderContext, SliceVectors
+from indexer.encoders.placement import Placement
 from indexer.encoders.recipe import Recipe, network_input
 from indexer.errors import UnsupportedInputError
-from indexer.types import Embeddings, EncoderSpec, ImagePixels, Pixels, Prepared
+from indexer.types import (
+    Embeddings,
+    EncoderSpec,
+    Frame,
+    ImagePixels,
+    Patches,
+    Pixels,
+    Prepared,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,7 +36,8 @@ MAX_SLICES = 24
 class SlicedEncoder:
     """What encoders of pictures share that also take volumes, slice by slice.
 
-    A subclass sets `spec`, `recipe` and ``_context``, and has `_forward`.
+    A subclass sets `spec`, `recipe` and ``_context``, and has `_forward`; where its spec says that
+    it has patches, `_patches` too.
     """
 
     spec: EncoderSpec
@@ -34,6 +47,11 @@ class SlicedEncoder:
     def _forward(self, pictures: Tensor) -> Tensor:
         """The network: ``(n, 3, h, w)`` to ``(n, dim)``."""
         raise NotImplementedError
+
+    def _patches(self, pictures: Tensor) -> Tensor:
+        """Vectors of places: ``(n, 3, h, w)`` to ``(n, rows, columns, dim)``."""
+        del pictures
+        raise UnsupportedInputError(f"'{self.spec.name}' does not tell places of a picture apart")
 
     def prepare(self, pixels: Pixels) -> Prepared:
         """Make the 8-bit pictures: uint8 ``(n, h, w, 3)``, one for an image.
@@ -83,3 +101,27 @@ class SlicedEncoder:
         rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
         ends = np.cumsum([len(own) for own in places])[:-1]
         return [SliceVectors(*each) for each in zip(places, np.split(rows, ends), strict=True)]
+
+    @property
+    def patches_share_space(self) -> bool:
+        """Whether the mean of patches may be compared with the vectors of the space."""
+        return True
+
+    def pictures(self, prepared: Prepared) -> list[Prepared]:
+        """The slices, or the image."""
+        return [prepared[place : place + 1] for place in range(len(prepared))]
+
+    def placement(self, frame: Frame) -> Placement:
+        """As the recipe resizes and crops."""
+        return self.recipe.placement(frame)
+
+    def embed_patches(self, batch: Sequence[Prepared]) -> Patches:
+        """Vectors of the places of single pictures: float32 ``(n, rows, columns, dim)``.
+
+        Raises:
+            UnsupportedInputError: the network tells no places apart.
+        """
+        from indexer.encoders.engine import engine_of  # noqa: PLC0415 - torch
+
+        inputs = (network_input(picture[0], self.recipe) for picture in batch)
+        return engine_of(self._context).run(self._patches, inputs)

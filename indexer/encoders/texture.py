@@ -15,9 +15,19 @@ from PIL import Image
 
 from indexer.dicom.sampling import sample_indices
 from indexer.encoders.contract import EncoderContext
-from indexer.encoders.texture_blocks import built_in, describe
+from indexer.encoders.placement import Placement
+from indexer.encoders.texture_blocks import built_in, describe, describe_places
 from indexer.errors import UnsupportedInputError
-from indexer.types import Embeddings, EncoderSpec, ImagePixels, Pixels, Prepared, VolumePixels
+from indexer.types import (
+    Embeddings,
+    EncoderSpec,
+    Frame,
+    ImagePixels,
+    Patches,
+    Pixels,
+    Prepared,
+    VolumePixels,
+)
 
 Slices = Float32[np.ndarray, "slices height width"]
 Picture = Float32[np.ndarray, "size size"]
@@ -55,7 +65,9 @@ class TextureEncoder:
         preprocessing="texture-1",
         licence="Apache-2.0",
         notice="built-in encoder, not clinical",
+        has_patches=True,
     )
+    patches_share_space = False
 
     def __init__(self, context: EncoderContext | None = None) -> None:
         """Of the context it needs nothing: there are no weights, and one recipe."""
@@ -117,6 +129,28 @@ class TextureEncoder:
             raise UnsupportedInputError("an input without any edge, or with NaN")
         return rows
 
+    def sampled_slices(self, slices: int) -> list[int]:
+        """At most 24, the centres of bins of equal width."""
+        return sample_indices(slices, MAX_SLICES)
+
+    def pictures(self, prepared: Prepared) -> list[Prepared]:
+        """The slices, or the image."""
+        return [prepared[place : place + 1] for place in range(len(prepared))]
+
+    def placement(self, frame: Frame) -> Placement:
+        """Resized into the middle of the square."""
+        height, width = _size_within(frame.rows, frame.columns, frame.aspect)
+        top, left = (SIZE - height) // 2, (SIZE - width) // 2
+        return Placement.of(frame).resized((height, width)).cropped((-top, -left), (SIZE, SIZE))
+
+    def embed_patches(self, batch: Sequence[Prepared]) -> Patches:
+        """What the places of single pictures look like: float32 ``(n, 16, 16, 231)``.
+
+        They are made in another way than the vectors of its space, and not to be compared with
+        those.
+        """
+        return np.stack([describe_places(picture[0], built_in()) for picture in batch])
+
 
 def _of_image(pixels: ImagePixels) -> tuple[Slices, Mask | None, float]:
     values = pixels.values
@@ -163,12 +197,17 @@ def _range(values: Slices, padding: Mask | None) -> tuple[np.float32, np.float32
 
 def _fit(picture: Grey, aspect: float) -> Picture:
     """Resize, anti-aliased, to the square; the proportions in mm stay."""
-    tall, wide = picture.shape[0] * aspect, float(picture.shape[1])
-    scale = SIZE / max(tall, wide)
-    height, width = max(1, round(tall * scale)), max(1, round(wide * scale))
+    height, width = _size_within(picture.shape[0], picture.shape[1], aspect)
     resized = Image.fromarray(np.ascontiguousarray(picture)).resize(
         (width, height), Image.Resampling.BILINEAR
     )
     top, left = (SIZE - height) // 2, (SIZE - width) // 2
     margins = ((top, SIZE - height - top), (left, SIZE - width - left))
     return np.pad(np.asarray(resized, dtype=np.float32), margins, mode="edge")
+
+
+def _size_within(rows: int, columns: int, aspect: float) -> tuple[int, int]:
+    """Rows and columns of a picture within the square."""
+    tall, wide = rows * aspect, float(columns)
+    scale = SIZE / max(tall, wide)
+    return max(1, round(tall * scale)), max(1, round(wide * scale))

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,17 @@ STRIDE = 3
 WORD_CELLS = 4
 PATCH_FLOOR = np.float32(0.02)
 """Patches whose grey varies less than this are not stretched to full contrast."""
+
+PLACES = 16
+"""Places a side of a picture, of eight pixels each."""
+PLACE_REACH = 3
+"""Full width of the soft window around a place, in places."""
+GREY_BINS, SPOT_BINS = 8, 7
+SPOT_SIGMAS = (1.4, 2.8, 5.6, 11.2)
+SPOT_REACH = 0.5
+"""Root of the contrast that the outermost bins are for."""
+PLACE_SHARES = {"grey": 0.3, "spots": 0.7, "edges": 0.1, "words": 0.1}
+PLACE_WORDS_FLOOR = 0.5
 
 
 @dataclass(frozen=True)
@@ -212,6 +224,67 @@ def _relations(smooth: Array) -> Array:
             whole = pooled.mean(axis=(-2, -1))
             parts.append(np.log(whole + COARSE_FLOOR).ravel())
     return np.concatenate(parts)
+
+
+@cache
+def _shares(size: int, places: int, reach: int) -> Array:
+    """Weights of ``size`` pixels in ``places`` windows, each as wide as ``reach`` places."""
+    place = size / places
+    centres = (np.arange(places) + 0.5) * place
+    distance = np.abs(np.arange(size)[None] + 0.5 - centres[:, None]) / (place * reach / 2)
+    shares = np.maximum(0, 1 - distance)
+    return np.asarray(shares / shares.sum(axis=1, keepdims=True), dtype=np.float32)
+
+
+def describe_places(picture: Array, weights: Weights) -> Array:
+    """What each of 16 x 16 places looks like: float32 ``(16, 16, 231)``, not normalised.
+
+    Within a soft window around each place: how often each shade of grey occurs, how often each
+    strength of a spot (differences of Gaussians at three sizes), which way edges run, and how
+    patches answer to the dictionary, signs apart.
+    """
+    blurred = [ndimage.gaussian_filter(picture, sigma) for sigma in (1.0, *SPOT_SIGMAS)]
+    spots = [fine - coarse for fine, coarse in pairwise(blurred[1:])]
+    rooted = [np.sign(spot) * np.sqrt(np.abs(spot)) for spot in spots]
+    grey = _binned(blurred[0], 0, 1, GREY_BINS)
+    strengths = np.concatenate([_binned(m, -SPOT_REACH, SPOT_REACH, SPOT_BINS) for m in rooted])
+    directions = _directions(ndimage.gaussian_filter(picture, SMOOTHING))
+    blocks = {
+        "grey": np.sqrt(_windows(grey)),
+        "spots": np.sqrt(_windows(strengths) / len(spots)),
+        "edges": _calmed(_windows(directions), FLOOR),
+        "words": _calmed(_windows(_word_maps(picture, weights)), PLACE_WORDS_FLOOR),
+    }
+    parts = [np.float32(np.sqrt(PLACE_SHARES[name])) * block for name, block in blocks.items()]
+    return np.asarray(np.concatenate(parts, axis=-1), np.float32)
+
+
+def _binned(values: Array, low: float, high: float, bins: int) -> Array:
+    """Each pixel spread over the two nearest of ``bins`` values: ``(bins, rows, columns)``."""
+    place = np.clip((values - low) / (high - low), 0, 1) * (bins - 1)
+    shares = [np.maximum(0, 1 - np.abs(place - number)) for number in range(bins)]
+    return np.stack(shares).astype(np.float32)
+
+
+def _windows(maps: Array) -> Array:
+    """Pool square maps into overlapping windows: ``(n, size, size)`` to ``(16, 16, n)``."""
+    shares = _shares(maps.shape[-1], PLACES, PLACE_REACH)
+    return np.asarray(np.moveaxis(shares @ maps @ shares.T, 0, -1), np.float32)
+
+
+def _calmed(vectors: Array, floor: float) -> Array:
+    """Of length one, but for those that are not much longer than ``floor``."""
+    squares = np.einsum("...i,...i->...", vectors, vectors)
+    return np.asarray(vectors / np.sqrt(squares + np.float32(floor**2))[..., None])
+
+
+def _word_maps(picture: Array, weights: Weights) -> Array:
+    """Answers of patches to each word, beyond the usual, signs apart."""
+    answers = (patches_of(picture) - weights.patch_mean) @ weights.dictionary
+    usual = np.abs(answers).mean(axis=1, keepdims=True)
+    both = np.concatenate([np.maximum(answers - usual, 0), np.maximum(-answers - usual, 0)], axis=1)
+    side = (SIZE - PATCH) // STRIDE + 1
+    return np.asarray(both.T.reshape(-1, side, side))
 
 
 def patches_of(picture: Array) -> Array:

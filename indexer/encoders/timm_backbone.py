@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from indexer.encoders.published import recipe_of_timm
 from indexer.encoders.recipe import Recipe
-from indexer.encoders.transformers_backbone import Loaded
+from indexer.encoders.transformers_backbone import Loaded, grid_of
 from indexer.encoders.weights import in_full_precision, load_state, load_strictly, read_config
 from indexer.errors import WeightsError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _CONFIG = "config.json"
 
@@ -43,7 +47,24 @@ def load(folder: Path, where: str) -> Loaded:
     # As the network's own forward pools; some architectures have a head of their own for it.
     own = getattr(network, "global_pool", "")
     word = own if isinstance(own, str) and own else "pooled"
-    return Loaded(network, lambda pictures: (network(pictures), word), tuple(sorted(left_out)))
+    return Loaded(
+        network,
+        lambda pictures: (network(pictures), word),
+        tuple(sorted(left_out)),
+        partial(_patches, network),
+    )
+
+
+def _patches(network: Any, pictures: Tensor) -> Tensor | None:
+    """The last features as a grid, without the tokens that stand for no place."""
+    features: Tensor = network.forward_features(pictures)
+    if features.ndim == 3:
+        return grid_of(features[:, getattr(network, "num_prefix_tokens", 0) :], pictures)
+    if features.ndim != 4:
+        return None
+    # Some architectures keep channels last.
+    last = features.shape[-1] == network.num_features != features.shape[1]
+    return features if last else features.permute(0, 2, 3, 1)
 
 
 def _config(folder: Path) -> dict[str, Any]:

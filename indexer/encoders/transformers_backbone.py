@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from math import isqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ _PROCESSOR = "preprocessor_config.json"
 HEADS = ("classifier.", "cls_classifier.", "distillation_classifier.")
 """What a checkpoint for classification has on top of its backbone; it is left out."""
 _POOLER = "pooler."
+_CLASS_TOKENS = {"cls_token", "class_embedding"}
 
 
 @dataclass(frozen=True)
@@ -31,11 +33,14 @@ class Loaded:
         network: with its weights.
         pool: ``(n, 3, h, w)`` to ``(n, dim)``, and how, in a word for the space's version.
         left_out: names in the file that the backbone does not use.
+        patches: ``(n, 3, h, w)`` to ``(n, rows, columns, dim)``, None of it where
+            the network gives no grid of places.
     """
 
     network: nn.Module
     pool: Callable[[Tensor], tuple[Tensor, str]]
     left_out: tuple[str, ...]
+    patches: Callable[[Tensor], Tensor | None]
 
     def forward(self, pictures: Tensor) -> Tensor:
         """``(n, 3, h, w)`` to ``(n, dim)``."""
@@ -69,7 +74,12 @@ def load(folder: Path, where: str) -> Loaded:
         unexpected=unexpected - left_out,
         wrong=[key for key, *_ in info["mismatched_keys"]],
     )
-    return Loaded(network.eval(), partial(_pooled, network), tuple(sorted(left_out)))
+    return Loaded(
+        network.eval(),
+        partial(_pooled, network),
+        tuple(sorted(left_out)),
+        partial(_patches, network),
+    )
 
 
 def _from_pretrained(folder: Path, where: str, **more: object) -> tuple[Any, Any]:
@@ -110,7 +120,28 @@ def _pooled(network: Any, pictures: Tensor) -> tuple[Tensor, str]:
     hidden: Tensor = output.last_hidden_state
     if hidden.ndim == 4:
         return hidden.mean(dim=(2, 3)), "mean"
-    names = {name.rpartition(".")[2] for name, _ in network.named_parameters()}
-    if names & {"cls_token", "class_embedding"}:
+    if _own_parameters(network) & _CLASS_TOKENS:
         return hidden[:, 0], "cls"
     return hidden.mean(dim=1), "mean"
+
+
+def _patches(network: Any, pictures: Tensor) -> Tensor | None:
+    """The last hidden state as a grid, without the tokens that stand for no place."""
+    hidden: Tensor = network(pictures).last_hidden_state
+    if hidden.ndim == 4:
+        return hidden.permute(0, 2, 3, 1)
+    own = _own_parameters(network)
+    before = len(own & _CLASS_TOKENS) + ("distillation_token" in own)
+    before += int(getattr(network.config, "num_register_tokens", 0))
+    return grid_of(hidden[:, before:], pictures)
+
+
+def grid_of(tokens: Tensor, pictures: Tensor) -> Tensor | None:
+    """Tokens of a square picture by rows and columns; None where they make no square."""
+    side = isqrt(tokens.shape[1])
+    square = pictures.shape[2] == pictures.shape[3] and side > 1 and side**2 == tokens.shape[1]
+    return tokens.reshape(len(tokens), side, side, -1) if square else None
+
+
+def _own_parameters(network: Any) -> set[str]:
+    return {name.rpartition(".")[2] for name, _ in network.named_parameters()}

@@ -235,6 +235,7 @@ def _read_frames(
                 pixel_hash=hashes[-1],
                 tensors=prepared.tensors,
                 thumbnail=prepared.thumbnail,
+                frame=prepared.frame,
                 instance_uids=(draft.sop_instance_uid,),
                 frame_index=index if frames > 1 else None,
                 details={"frames": frames, "sampled": chosen} if frames > 1 else {},

@@ -13,7 +13,7 @@ from indexer.dicom.identity import PatientFingerprint
 from indexer.encoders.contract import EncoderContext
 from indexer.reading.routing import Rule
 from indexer.sources.discover import SourceFile
-from indexer.types import Attributes, Flag, Outcome, Prepared, Reason, Role
+from indexer.types import Attributes, Flag, Frame, Outcome, Prepared, Reason, Role
 
 if TYPE_CHECKING:
     from indexer.dicom.geometry import SliceHeader
@@ -101,6 +101,8 @@ class ItemDraft:
     tensors: Mapping[str, Prepared]
     thumbnail: bytes
     instance_uids: tuple[str, ...]
+    frame: Frame
+    """Size of the image, or of each slice."""
     frame_index: int | None = None
     stack: str = ""
     slices: int = 1

@@ -172,6 +172,7 @@ def _items(
                 pixel_hash=hash_pixels([pixels.values]),
                 tensors=prepared.tensors,
                 thumbnail=prepared.thumbnail,
+                frame=prepared.frame,
                 instance_uids=(draft.sop_instance_uid,),
                 frame_index=number if image else None,
                 stack="" if image or number is None else f"volume={number}",

@@ -10,7 +10,7 @@ from indexer.errors import FileRejectedError, UnsupportedInputError
 from indexer.reading.drafts import ReadOptions
 from indexer.reading.routing import verdict_on
 from indexer.registry import make_encoder
-from indexer.types import Flag, Pixels, Prepared, Reason
+from indexer.types import Flag, Frame, ImagePixels, Pixels, Prepared, Reason
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,7 @@ class PreparedItem:
     tensors: Mapping[str, Prepared]
     thumbnail: bytes
     flags: tuple[Flag, ...]
+    frame: Frame
 
 
 def prepare_item(pixels: Pixels, options: ReadOptions) -> PreparedItem:
@@ -45,4 +46,14 @@ def prepare_item(pixels: Pixels, options: ReadOptions) -> PreparedItem:
         flags |= verdict.flags
     if not tensors:
         raise FileRejectedError(Reason.ENCODER_FAILED, "; ".join(refusals) or "no encoder chosen")
-    return PreparedItem(tensors, thumbnail(pixels, options.thumbnail), tuple(sorted(flags)))
+    return PreparedItem(
+        tensors, thumbnail(pixels, options.thumbnail), tuple(sorted(flags)), _frame_of(pixels)
+    )
+
+
+def _frame_of(pixels: Pixels) -> Frame:
+    """Size of the image, or of each slice of the volume."""
+    if isinstance(pixels, ImagePixels):
+        return Frame(pixels.values.shape[0], pixels.values.shape[1], pixels.aspect)
+    _, rows, columns = pixels.values.shape
+    return Frame(rows, columns, pixels.spacing[1] / pixels.spacing[2])

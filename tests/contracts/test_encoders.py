@@ -18,6 +18,7 @@ from tiny_backbones import BACKBONES
 from tiny_models import WRITERS, shared_models
 
 from api.service import ingest, search
+from indexer.asking import SearchRequest, like
 from indexer.config import Settings
 from indexer.encoders.cards import CARDS
 from indexer.encoders.contract import (
@@ -37,8 +38,7 @@ from indexer.registry import (
     recipes_of,
     store_names,
 )
-from indexer.search import SearchRequest
-from indexer.types import ImagePixels, Pixels, VolumePixels, Window
+from indexer.types import Frame, ImagePixels, Pixels, VolumePixels, Window
 
 ENCODERS = [n for n in encoder_names() if n in WRITERS or n not in CARDS] + list(BACKBONES)
 """Those whose packages are here; tests/extras holds the others to the same contract."""
@@ -142,7 +142,7 @@ def test_the_spec_says_what_it_is(encoder: Encoder) -> None:
     assert spec.preprocessing
     assert spec.licence
     assert spec.has_text == isinstance(encoder, TextEncoder)
-    assert spec.has_patches == isinstance(encoder, PatchEncoder)
+    assert isinstance(encoder, PatchEncoder) or not spec.has_patches
     assert all(code == code.upper() for code in spec.modalities)
 
 
@@ -184,6 +184,58 @@ def test_of_slices_the_vector_is_the_mean_of_unit_rows(encoder: Encoder) -> None
         assert slices.places == tuple(range(len(sampled)))
         assert np.linalg.norm(slices.rows, axis=1) == pytest.approx(1, abs=1e-5)
         assert one == pytest.approx(slices.rows.mean(axis=0), abs=1e-5)
+
+
+def test_patches_cover_each_picture(encoder: Encoder) -> None:
+    if not encoder.spec.has_patches:
+        pytest.skip("does not tell places apart")
+    assert isinstance(encoder, PatchEncoder)
+    for pixels in taken_by(encoder).values():
+        prepared = encoder.prepare(pixels)
+        pictures = encoder.pictures(prepared)
+        slices = 1 if isinstance(pixels, ImagePixels) else len(pixels.values)
+        assert len(pictures) == len(encoder.sampled_slices(slices))
+        grids = encoder.embed_patches(pictures)
+        assert grids.dtype == np.float32
+        assert np.isfinite(grids).all()
+        assert grids.ndim == 4
+        assert min(grids.shape[1:3]) > 1
+        assert len(grids) == len(pictures)
+        if encoder.patches_share_space:
+            assert grids.shape[-1] == encoder.spec.dim
+        np.testing.assert_allclose(encoder.embed_patches(pictures[-1:])[0], grids[-1], atol=1e-3)
+
+
+@pytest.mark.parametrize(("shape", "aspect"), [((96, 128), 1.0), ((200, 90), 1.0), ((80, 80), 1.5)])
+def test_a_spot_comes_to_lie_where_the_placement_says(
+    encoder: Encoder, shape: tuple[int, int], aspect: float
+) -> None:
+    if not encoder.spec.has_patches:
+        pytest.skip("does not tell places apart")
+    assert isinstance(encoder, PatchEncoder)
+    values = np.add.outer(np.linspace(0, 300, shape[0]), np.linspace(0, 300, shape[1]))
+    values[:4], values[-4:] = 0, 1000  # so that both are brought to the same grey
+    row, column = shape[0] // 2 + 8, shape[1] // 2 - 10
+    marked = values.copy()
+    marked[row - 3 : row + 3, column - 3 : column + 3] = 990
+    plain, spot = (
+        encoder.pictures(
+            encoder.prepare(ImagePixels(v.astype(np.float32), modality="DX", aspect=aspect))
+        )[0]
+        for v in (values, marked)
+    )
+    change = np.abs(spot.astype(np.float32) - plain.astype(np.float32)).squeeze()
+    change = change if change.ndim == 2 else change.mean(axis=-1)
+    change *= change > change.max() / 2
+    middle = [float((change.sum(axis=1 - a) @ np.arange(n)) / change.sum() + 0.5)
+              for a, n in enumerate(change.shape)]  # fmt: skip
+    placement = encoder.placement(Frame(*shape, aspect))
+    assert placement.size == change.shape
+    left, top, width, height = placement.to_picture((column - 3, row - 3, 6, 6))
+    assert middle == pytest.approx([top + height / 2, left + width / 2], abs=1.5)
+    assert placement.to_frame((left, top, width, height)) == pytest.approx(
+        (column - 3, row - 3, 6, 6)
+    )
 
 
 def test_different_pictures_get_different_vectors(encoder: Encoder) -> None:
@@ -324,7 +376,7 @@ def test_a_third_party_encoder_and_store_serve_a_library(install: Install, tmp_p
         done = ingest.index(library, ingest.IndexRequest([pictures]), Settings(workers=1))
         assert done.items == 3
         assert "four numbers only" in done.notes
-        answer = search.search(library, SearchRequest(image=dark), Settings())
+        answer = search.search(library, SearchRequest(like(file=dark)), Settings())
         assert (answer.encoder, answer.notice) == ("corners", "four numbers only")
         near, far = (
             np.array(v) / np.linalg.norm(v) for v in ([0, 0, 0, 250, 1], [250, 200, 0, 0, 1])
@@ -334,9 +386,9 @@ def test_a_third_party_encoder_and_store_serve_a_library(install: Install, tmp_p
             [query @ near, query @ far], abs=1e-3
         )
         assert type(make_store("counting", 5)).searches > 0
-        texture = SearchRequest(image=bright, encoder="texture")
+        texture = SearchRequest(like(file=bright), encoders=("texture",))
         assert search.search(library, texture, Settings()).encoder == "texture"
-        assert search.search(library, SearchRequest(image=other), Settings()).hits
+        assert search.search(library, SearchRequest(like(file=other)), Settings()).hits
 
 
 def test_the_package_of_the_documentation_can_be_installed_and_used(
@@ -362,7 +414,7 @@ def test_the_package_of_the_documentation_can_be_installed_and_used(
         assert (
             ingest.index(library, ingest.IndexRequest([pictures]), Settings(workers=1)).items == 3
         )
-        answer = search.search(library, SearchRequest(image=dark), Settings())
+        answer = search.search(library, SearchRequest(like(file=dark)), Settings())
         assert (answer.encoder, answer.notice) == ("quarters", "five numbers, an example")
         assert answer.hits[0].score > 0.99 > answer.hits[1].score
 
@@ -378,9 +430,9 @@ def test_what_the_first_encoder_cannot_take_goes_to_the_next(
     with Library.create(tmp_path / "library", encoders=("corners", "texture")) as library:
         done = ingest.index(library, ingest.IndexRequest([volumes]), Settings(workers=1))
         assert done.items == 2
-        answer = search.search(library, SearchRequest(image=volumes / "a.nii"), Settings())
+        answer = search.search(library, SearchRequest(like(file=volumes / "a.nii")), Settings())
         assert answer.encoder == "texture"
-        by_uid = SearchRequest(uid=answer.hits[0].id)
+        by_uid = SearchRequest(like(uid=answer.hits[0].id))
         assert search.search(library, by_uid, Settings()).encoder == "texture"
 
 

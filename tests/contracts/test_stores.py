@@ -58,7 +58,7 @@ def units(n: int, seed: int = 0) -> np.ndarray:
 
 def test_both_built_in_stores_are_there() -> None:
     assert {"exact", "faiss"} <= set(store_names())
-    with pytest.raises(ConfigError, match="there are: exact, faiss"):
+    with pytest.raises(ConfigError, match="there are: exact, faiss, qdrant"):
         make_store("nosuch", DIM)
     with pytest.raises(ConfigError, match="faiss:ivf-flat"):
         make_store("faiss:nosuch", DIM)

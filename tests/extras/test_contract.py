@@ -10,9 +10,11 @@ pytest.importorskip("open_clip", reason="open_clip is not on the path; make test
 
 from contracts.test_encoders import (  # noqa: F401 - tests, found here by their names
     test_a_batch_gives_what_each_gives_alone,
+    test_a_spot_comes_to_lie_where_the_placement_says,
     test_constant_and_nan_are_refused,
     test_different_pictures_get_different_vectors,
     test_inputs_are_left_alone,
+    test_patches_cover_each_picture,
     test_prepare_is_pure,
     test_the_spec_says_what_it_is,
     test_vectors_are_finite_float32_and_not_zero,

@@ -199,3 +199,17 @@ def test_other_weights_are_refused(spoil: str, tmp_path: Path) -> None:
         service.add(settings, NAMES[0], folder)
     assert read_manifest(settings.models, NAMES[0]) is None
     shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "grid"), [(NAMES[0], (10, 10)), (NAMES[1], (5, 5)), (NAMES[2], (5, 5))]
+)
+def test_patches_are_the_last_features_of_the_network(
+    name: str, grid: tuple[int, int], models: Path
+) -> None:
+    encoder = Backbone(EncoderContext(name, models, "cpu"))
+    assert encoder.spec.has_patches
+    pixels = ImagePixels((radiograph(np.random.default_rng(1), size=200) * 4000).astype(np.float32))
+    (patches,) = encoder.embed_patches(encoder.pictures(encoder.prepare(pixels)))
+    assert patches.shape[:2] == grid
+    assert patches.std(axis=(0, 1)).max() > 0.01

@@ -33,12 +33,13 @@ from pydicom.uid import JPEG2000
 from api.service import ingest
 from api.service.library import show
 from api.service.search import search as search_library
+from indexer.answers import SearchAnswer
+from indexer.asking import SearchRequest, like
 from indexer.catalog.database import reading
 from indexer.config import Settings
 from indexer.dicom.attributes import age_years
 from indexer.ingest import IngestSummary
 from indexer.library import Library
-from indexer.search import SearchAnswer, SearchRequest
 from indexer.types import Flag, Outcome
 
 SR = "1.2.840.10008.5.1.4.1.1.88.11"
@@ -206,7 +207,7 @@ class Archive:
         return next(uid for uid, known in self.names.items() if known == name)
 
     def search(self, name: str, **request: object) -> SearchAnswer:
-        asked = SearchRequest(uid=self.uid(name), k=100, group="item", **request)
+        asked = SearchRequest(like(uid=self.uid(name)), k=100, group="item", **request)
         return search_library(self.library, asked, Settings())
 
     def near(self, name: str, **request: object) -> set[str]:
@@ -274,7 +275,7 @@ def test_i3_a_copy_that_was_never_indexed_is_told_by_its_pixels(
     archive: Archive, tmp_path: Path
 ) -> None:
     (ds,) = as_new([dicom(picture(1))], PatientID="P99")
-    asked = SearchRequest(image=save(ds, tmp_path / "copy.dcm"), k=100)
+    asked = SearchRequest(like(file=save(ds, tmp_path / "copy.dcm")), k=100)
     answer = search_library(archive.library, asked, Settings())
     found = {archive.names[hit.sop_instance_uid] for hit in answer.hits}
     assert found

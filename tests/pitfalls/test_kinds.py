@@ -34,9 +34,9 @@ from pydicom import Dataset
 from api.service import ingest
 from api.service.library import info, show
 from api.service.search import search
+from indexer.asking import SearchRequest, like
 from indexer.config import Settings
 from indexer.library import Library
-from indexer.search import SearchRequest
 from indexer.types import Flag, Outcome, Role
 
 STORAGE = "1.2.840.10008.5.1.4.1.1."
@@ -323,7 +323,7 @@ def test_w2_w3_w4_w6_only_primary_images_are_searched_unless_asked_for(
 ) -> None:
     roles = frozenset({asked_for}) if asked_for else None
     query = Path(str(library.path)).parent / "in" / "query.dcm"
-    answer = search(library, SearchRequest(image=query, roles=roles), Settings())
+    answer = search(library, SearchRequest(like(file=query), roles=roles), Settings())
     assert [hit.description for hit in answer.hits] == [asked_for or "primary"]
     assert any("--role all" in note for note in answer.notes)
 

@@ -1,0 +1,112 @@
+"""Vector stores that stay open between searches, brought up to the catalog before each."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+
+import numpy as np
+from sqlalchemy import Connection, bindparam, func, select
+
+from indexer.catalog.tables import Space
+from indexer.library import Library, SpaceInfo
+from indexer.projection import (
+    ITEMS,
+    LAYERS,
+    Layer,
+    catalog_count,
+    catalog_ids,
+    embeddings,
+    has_slices,
+    open_projection,
+)
+from indexer.stores.contract import VectorStore
+
+_MARKS = {
+    layer.name: select(
+        Space.generation,
+        select(func.max(layer.table.seq))
+        .where(layer.table.space_id == bindparam("space"))
+        .scalar_subquery(),
+    ).where(Space.id == bindparam("space"))
+    for layer in LAYERS
+}
+
+
+@dataclass
+class OpenStore:
+    """A store that equals the catalog as of its mark.
+
+    Attributes:
+        store: only to be used while holding ``guard``: another search may bring it up to date.
+        note: what had to be done when it was opened.
+        sliced: whether the space has slices of volumes too.
+        guard: held while the store is searched or changed.
+    """
+
+    store: VectorStore
+    note: str
+    mark: tuple[int, int]
+    sliced: bool
+    guard: threading.RLock = field(default_factory=threading.RLock)
+
+
+class OpenStores:
+    """The stores of a library that were asked for.
+
+    A look at two indexes of the catalog tells whether a store is current; if not, what is new is
+    added to it and what was deleted is dropped.
+    """
+
+    def __init__(self, library: Library) -> None:
+        self._library = library
+        self._guard = threading.Lock()
+        self._opened: dict[tuple[int, str], OpenStore] = {}
+
+    def of(self, db: Connection, space: SpaceInfo, layer: Layer = ITEMS) -> OpenStore:
+        """The store of a space, as current as a view of the catalog.
+
+        Raises:
+            LibraryCorruptError: a vector is damaged.
+            StoreError: the store cannot be opened.
+        """
+        key, mark = (space.id, layer.name), _mark(db, space, layer)
+        with self._guard:
+            kept = self._opened.get(key)
+            if kept is None:
+                kept = self._opened[key] = self._open(space, layer, mark)
+        with kept.guard:
+            if kept.mark == mark:
+                return kept
+            if _bring_up(db, space, layer, kept, mark):
+                kept.sliced = has_slices(self._library, space)
+                return kept
+        with self._guard:
+            self._opened[key] = self._open(space, layer, mark)
+            return self._opened[key]
+
+    def _open(self, space: SpaceInfo, layer: Layer, mark: tuple[int, int]) -> OpenStore:
+        projection = open_projection(self._library, space, layer)
+        sliced = has_slices(self._library, space)
+        return OpenStore(projection.store, projection.note, mark, sliced)
+
+
+def _mark(db: Connection, space: SpaceInfo, layer: Layer) -> tuple[int, int]:
+    """The deletions that a space has seen, and the newest of its vectors."""
+    row = db.execute(_MARKS[layer.name], {"space": space.id}).one()
+    return int(row[0]), int(row[1] or 0)
+
+
+def _bring_up(
+    db: Connection, space: SpaceInfo, layer: Layer, kept: OpenStore, mark: tuple[int, int]
+) -> bool:
+    """Change a store to what the catalog holds; False if that needs it to be opened anew."""
+    if mark < kept.mark:  # both only grow: another search has a newer view of the catalog
+        return True
+    generation, newest = kept.mark
+    if mark[0] != generation:
+        kept.store.delete(np.setdiff1d(kept.store.ids(), catalog_ids(db, space.id, layer)))
+    for _, ids, vectors in embeddings(db, space, newest, layer):
+        kept.store.upsert(ids, vectors)
+    kept.mark = mark
+    return kept.store.count() == catalog_count(db, space.id, layer)
