@@ -194,7 +194,7 @@ class FaissStore:
         live = np.concatenate([np.empty(0, bool), *(each.live for each in segments)])
         store._manifest = manifest
         store._rows = Rows(dim, parts, ids, np.flatnonzero(~live), wide=wide)
-        if store._rows.count != len(np.unique(ids[live])):
+        if not store._rows.distinct():
             raise IndexCorruptError(f"{path.name} holds an id twice")
         if manifest.structure:
             chosen = STRUCTURES[manifest.structure.kind]

@@ -19,6 +19,7 @@ from indexer.stores.tuning import Tuned
 
 FORMAT = 2
 _CHUNK = 8 << 20
+_READ = 1 << 20
 _THREADS = 4
 
 
@@ -164,9 +165,12 @@ def digest(path: Path) -> str:
     starts = range(0, max(1, path.stat().st_size), _CHUNK)
 
     def of_part(start: int) -> bytes:
+        found = hashlib.sha256()
         with path.open("rb") as handle:
             handle.seek(start)
-            return hashlib.sha256(handle.read(_CHUNK)).digest()
+            for _ in range(_CHUNK // _READ):
+                found.update(handle.read(_READ))
+        return found.digest()
 
     with ThreadPoolExecutor(_THREADS) as pool:
         return hashlib.sha256(b"".join(pool.map(of_part, starts))).hexdigest()

@@ -27,6 +27,8 @@ from indexer.types import Embeddings, ItemIds, Scores
 _REMEMBERED = 64
 _BLOCK = 16_384
 _MANY = 128
+_DENSE = 0.2
+"""Share of rows allowed from which on all are multiplied."""
 _ON_GPU = 512
 _PRODUCTS = 8192
 """Rows in one matrix product."""
@@ -86,19 +88,26 @@ class Part:
             # Its rounding is coarse: with more candidates a second scan is rarely needed.
             scores, rows = self._gpu.search(queries, min(len(self.rows), max(k, _ON_GPU)))
             return scores, rows + self.start, gpus.ERROR
-        if len(queries) >= _MANY and chosen is None and not self._wide:
-            scores, rows = self._products(queries, k)
-            return scores, rows + self.start, queries.shape[1] * _EPSILON
+        many = len(queries) >= _MANY and not self._wide
+        if many and (chosen is None or chosen.share > _DENSE):
+            mask = None if chosen is None else chosen.mask[self.start : self.stop]
+            scores, rows = self._products(queries, k, mask)
+            rows = np.where(scores == -np.inf, NO_ID, rows + self.start)
+            return scores, rows, queries.shape[1] * _EPSILON
         params = chosen.params(self) if chosen else None
         scores, rows = self._scanner.search(queries, k, params=params)
         return scores, np.where(rows == NO_ID, NO_ID, rows + self.start), SUM_ERROR
 
-    def _products(self, queries: Embeddings, k: int) -> tuple[Scores, ItemIds]:
+    def _products(
+        self, queries: Embeddings, k: int, mask: np.ndarray | None
+    ) -> tuple[Scores, ItemIds]:
         best = np.full((len(queries), k), -np.inf, np.float32)
         rows = np.zeros((len(queries), k), np.int64)
         for start in range(0, len(self.rows), _PRODUCTS):
             block = decoded(self.rows[start : start + _PRODUCTS])
             scores = queries @ block.T
+            if mask is not None:
+                scores[:, ~mask[start : start + len(block)]] = -np.inf
             # After the first blocks hardly any row comes among the best.
             better = scores > best.min(axis=1, keepdims=True)
             width = int(better.sum(axis=1).max())
@@ -170,7 +179,7 @@ class Rows:
     Args:
         dim: length of a row.
         parts: rows on disk, in order.
-        ids: of all of them.
+        ids: of all of them; the array is kept.
         dead: numbers of rows that count no more.
         wide: whether they are scanned as float32.
     """
@@ -186,7 +195,7 @@ class Rows:
     ) -> None:
         self.dim, self._wide = dim, wide
         self.fixed = list(parts)
-        self._ids = np.empty(0, np.int64) if ids is None else np.array(ids, np.int64)
+        self._ids = np.empty(0, np.int64) if ids is None else ids
         self._live = np.ones(len(self._ids), bool)
         if dead is not None:
             self._live[dead] = False
@@ -252,7 +261,8 @@ class Rows:
         """Ids that count, ascending, and their rows."""
         if self._sorted is None:
             rows = np.flatnonzero(self._live[: self._used])
-            ids = self._ids[rows]
+            whole = len(rows) == self._used
+            ids = self._ids[: self._used] if whole else self._ids[rows]
             if len(ids) > 1 and not (ids[1:] > ids[:-1]).all():
                 order = np.argsort(ids, kind="stable")
                 ids, rows = ids[order], rows[order]
@@ -262,6 +272,11 @@ class Rows:
     def ids(self) -> ItemIds:
         """All ids that count, ascending."""
         return self._by_id()[0].copy()
+
+    def distinct(self) -> bool:
+        """Whether no id counts twice, as it should be."""
+        known, _ = self._by_id()
+        return bool((known[1:] > known[:-1]).all())
 
     def find(self, ids: ItemIds) -> ItemIds:
         """The rows of ids; NO_ID where there is none."""

@@ -95,7 +95,7 @@ def open_segment(folder: Path, stored: StoredRows, dim: int) -> Segment:
         if path.stat().st_size != size + 8 * count:
             raise IndexCorruptError(f"{path.name} is not as large as {count} rows of {dim} are")
         rows = np.memmap(path, "<f2", "r", shape=(count, dim))
-        ids = np.fromfile(path, "<i8", count, offset=size).astype(np.int64)
+        ids = np.fromfile(path, "<i8", count, offset=size).astype(np.int64, copy=False)
     except OSError as error:
         raise IndexCorruptError(f"{path.name} cannot be read: {error.strerror}") from error
     return Segment(stored, rows, ids, np.ones(count, bool))

@@ -431,7 +431,9 @@ def test_large_parts_are_scanned_by_threads_and_products(kind: str, tmp_path: Pa
     files.save(np.arange(count, count + 9), clustered(9, 3))
     store = files.open()
     for queries in (clustered(1, 4), clustered(140, 5)):
-        np.testing.assert_array_equal(store.search(queries, 9), files.model.search(queries, 9))
+        for only in (None, np.arange(0, count, 3)):
+            found = store.search(queries, 9, only)
+            np.testing.assert_array_equal(found, files.model.search(queries, 9, only))
 
 
 @pytest.mark.skipif(gpu_for("auto") is None, reason="FAISS finds no GPU")
