@@ -16,9 +16,9 @@ from indexer.projection import (
     Layer,
     catalog_count,
     catalog_ids,
-    embeddings,
     has_slices,
     open_projection,
+    stored_rows,
 )
 from indexer.stores.contract import VectorStore
 
@@ -106,7 +106,7 @@ def _bring_up(
     generation, newest = kept.mark
     if mark[0] != generation:
         kept.store.delete(np.setdiff1d(kept.store.ids(), catalog_ids(db, space.id, layer)))
-    for _, ids, vectors in embeddings(db, space, newest, layer):
+    for _, ids, vectors in stored_rows(db, space, newest, layer):
         kept.store.upsert(ids, vectors)
     kept.mark = mark
     return kept.store.count() == catalog_count(db, space.id, layer)

@@ -206,7 +206,7 @@ def has_slices(library: Library, space: SpaceInfo) -> bool:
 
 def _top_up(db: Connection, space: SpaceInfo, layer: Layer, store: VectorStore, since: int) -> int:
     """Add what came after ``since``; returns the new high-water mark."""
-    for seqs, ids, vectors in embeddings(db, space, since, layer):
+    for seqs, ids, vectors in stored_rows(db, space, since, layer):
         store.upsert(ids, vectors)
         since = int(seqs[-1])
     return since
@@ -215,7 +215,15 @@ def _top_up(db: Connection, space: SpaceInfo, layer: Layer, store: VectorStore, 
 def embeddings(
     db: Connection, space: SpaceInfo, since: int = 0, layer: Layer = ITEMS
 ) -> Iterator[tuple[np.ndarray, ItemIds, Embeddings]]:
-    """Batches of (seq, id, float32 L2-normalised vectors) with ``seq`` above ``since``.
+    """As `stored_rows`, with the vectors as float32 unit rows."""
+    for seqs, ids, rows in stored_rows(db, space, since, layer):
+        yield seqs, ids, renormalised(rows)
+
+
+def stored_rows(
+    db: Connection, space: SpaceInfo, since: int = 0, layer: Layer = ITEMS
+) -> Iterator[tuple[np.ndarray, ItemIds, np.ndarray]]:
+    """Batches of (seq, id, float16 vector) with ``seq`` above ``since``, for stores.
 
     The id is that of the layer: of an item, or of a slice's row.
 
@@ -233,7 +241,7 @@ def embeddings(
         yield (
             np.array([r.seq for r in rows], np.int64),
             np.array([r.id for r in rows], np.int64),
-            sound_vectors([r.vector for r in rows], space),
+            _sound([r.vector for r in rows], space),
         )
 
 
@@ -243,13 +251,17 @@ def sound_vectors(blobs: Sequence[bytes], space: SpaceInfo) -> Embeddings:
     Raises:
         LibraryCorruptError: one is damaged; `indexer.verify` finds and mends it.
     """
+    return renormalised(_sound(blobs, space))
+
+
+def _sound(blobs: Sequence[bytes], space: SpaceInfo) -> np.ndarray:
     vectors, sound = stored_vectors(blobs, space.dim)
     if not sound.all():
         raise LibraryCorruptError(
             f"{(~sound).sum()} vectors of '{space.encoder}' are damaged; run: syntopy verify "
             "--repair"
         )
-    return renormalised(vectors)
+    return vectors
 
 
 def stored_vectors(blobs: Sequence[bytes], dim: int) -> tuple[np.ndarray, np.ndarray]:

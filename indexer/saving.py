@@ -20,11 +20,11 @@ from indexer.projection import (
     catalog_count,
     catalog_ids,
     connect,
-    embeddings,
     generation_of,
     identity,
     index_path,
     layers_of,
+    stored_rows,
 )
 from indexer.registry import has_files, is_remote, kind_of, store_class
 from indexer.stores.contract import Changes, IndexOptions, SyncMark
@@ -162,7 +162,7 @@ class _Saving:
             gone = before is not None and before.generation != mark.generation
 
             def added() -> Iterator[tuple[ItemIds, Embeddings]]:
-                for _, ids, vectors in embeddings(db, space, since, layer):
+                for _, ids, vectors in stored_rows(db, space, since, layer):
                     yield ids, vectors
 
             changes = Changes(

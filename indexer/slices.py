@@ -22,7 +22,7 @@ from indexer.catalog.tables import Instance, Item, ItemInstance, SliceRow
 from indexer.embedding import Embedded, places_in_volume
 from indexer.encoders.contract import Encoder, SliceEncoder
 from indexer.library import Library, SpaceInfo
-from indexer.projection import embeddings, renormalised, sound_vectors
+from indexer.projection import renormalised, sound_vectors, stored_rows
 from indexer.reading.drafts import ItemDraft
 from indexer.registry import make_store
 from indexer.stores.contract import VectorStore
@@ -131,7 +131,7 @@ def pooled_store(library: Library, space: SpaceInfo, how: str) -> VectorStore:
     """
     store = make_store(library.config.store, space.dim)
     with reading(library.engine) as db:
-        for _, ids, vectors in embeddings(db, space):
+        for _, ids, vectors in stored_rows(db, space):
             store.upsert(ids, vectors)
         for ids, vectors in _pooled(db, space, how):
             store.upsert(ids, vectors)

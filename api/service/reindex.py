@@ -18,14 +18,14 @@ from indexer.projection import (
     Layer,
     catalog_count,
     catalog_ids,
-    embeddings,
     layers_of,
     open_projection,
+    stored_rows,
 )
 from indexer.registry import make_store
 from indexer.saving import drop_others, save_projection
-from indexer.stores.contract import IndexOptions, StoreStats, VectorStore, no_progress
-from indexer.types import Embeddings, Scores
+from indexer.stores.contract import IndexOptions, StoreStats, VectorStore, no_progress, renormalised
+from indexer.types import Scores
 
 _SAMPLE, _NEIGHBOURS = 100, 10
 _COMPARED = 50_000
@@ -122,7 +122,7 @@ def _checked(
     with reading(library.engine) as db:
         wanted = catalog_count(db, space.id, layer)
         ids = catalog_ids(db, space.id, layer)
-        part = next((found for _, *found in embeddings(db, space, layer=layer)), None)
+        part = next((found for _, *found in stored_rows(db, space, layer=layer)), None)
     if store.count() != wanted or not np.array_equal(store.ids(), ids):
         raise IndexCorruptError(
             f"the new index of '{space.encoder}' holds {store.count()} vectors, the catalog "
@@ -139,12 +139,12 @@ def _checked(
     return LayerReport(space.encoder, name, stats, agreement)
 
 
-def _agreement(store: VectorStore, ids: np.ndarray, vectors: Embeddings) -> float:
+def _agreement(store: VectorStore, ids: np.ndarray, rows: np.ndarray) -> float:
     """Share of the true neighbours of some vectors, among a part of the catalog, that are found."""
     every = max(1, len(ids) // _SAMPLE)
-    queries = vectors[::every][:_SAMPLE]
+    queries = renormalised(rows[::every][:_SAMPLE])
     reference = make_store("exact", store.dim)
-    reference.upsert(ids, vectors)
+    reference.upsert(ids, rows)
     _, truth = reference.search(queries, _NEIGHBOURS)
     found: Scores = store.search(queries, _NEIGHBOURS)[1]
     # Among all vectors nothing can be further away than among a part of them.

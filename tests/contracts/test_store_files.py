@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -120,7 +121,7 @@ def copied(built: Files, folder: Path) -> Files:
     shutil.copytree(built.path.parent, folder / "index")
     copy = Files(built.spec, folder / "index")
     copy.saved = built.saved
-    copy.model.upsert(built.model.ids(), built.model.fetch(built.model.ids()))
+    copy.model = deepcopy(built.model)
     return copy
 
 
@@ -277,8 +278,7 @@ def test_any_order_of_writing_and_opening_gives_what_a_model_holds(
         else:  # as a reader does until a writer comes by; it starts from the files
             store.delete(np.array(gone, np.int64))
             store.upsert(ids, vectors)
-            model = ExactStore(DIM)
-            model.upsert(files.model.ids(), files.model.fetch(files.model.ids()))
+            model = deepcopy(files.model)
             model.delete(np.array(gone, np.int64))
             model.upsert(ids, vectors)
             equal(store, model)
