@@ -54,8 +54,9 @@ class VectorStore(Protocol):
     """Unit vectors by item id, searched by inner product (cosine).
 
     Contract:
-        - vectors are handed in L2-normalised, in float32 or float16 as in the catalog. They are kept as float16 and given back as `renormalised` float32; scores are those of
-          `cosines`, the same numbers in every store.
+        - vectors are handed in L2-normalised, in float32 or the catalog's float16. They are kept
+          as float16 and given back as `renormalised` float32; scores are those of `cosines`, the
+          same numbers in every store.
         - ids are int64 and not negative; the same id replaces the vector it had.
         - `search` returns ids and scores ``(queries, min(k, candidates))``, nearest first, equal
           scores by ascending id; ``allowed`` restricts the candidates, and is always honoured.

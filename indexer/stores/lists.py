@@ -13,6 +13,8 @@ from indexer.stores.rows import Part, Selection
 from indexer.stores.structures import ENOUGH, Effort, Progress, Structure, add_rows
 from indexer.types import Embeddings, ItemIds
 
+_BY_LISTS, _BY_QUERIES = 1, 3
+
 
 class Lists(Structure):
     """Inverted lists: rows grouped round centres; of a query's nearest lists all are looked at."""
@@ -21,6 +23,8 @@ class Lists(Structure):
     _RARE: ClassVar[float] = 0.5
     """Where all lists looked at, or the nearest of them, hold less than this of the allowed rows
     that they would hold if these were anywhere."""
+    _MORE: ClassVar[float] = 1.5
+    """Allowed rows looked at with a filter, for each row without."""
     _TELLING: ClassVar[int] = 16
     """Allowed rows to be expected, for fewer to tell anything."""
 
@@ -84,8 +88,8 @@ class Lists(Structure):
     ) -> ItemIds:
         """Numbers ``(queries, count)`` of candidate rows, NO_ID where there are fewer.
 
-        With a filter lists without allowed rows are passed by, and twice as many allowed rows are
-        looked at as there would be rows without. Where hardly any round the query are allowed, the
+        With a filter lists without allowed rows are passed by, and half as many allowed rows again
+        are looked at as there would be rows without. Where hardly any round the query are allowed, the
         nearest may be anywhere: nothing is brought, so that all that are allowed get compared.
         """
         visit = self._visit(effort, count)
@@ -93,7 +97,7 @@ class Lists(Structure):
             near, lists = self.index.quantizer.search(queries, visit)
             return self._search_lists(queries, count, lists, near, None)
         sizes = self._allowed_sizes(chosen)
-        wanted = max(int(2 * visit * self.sizes.mean()), 4 * count)
+        wanted = max(int(self._MORE * visit * self.sizes.mean()), 4 * count)
         near, lists, held = self._lists_holding(queries, wanted, visit, sizes)
         # A list counts if it holds any allowed row, and the nearer ones hold too few.
         take = (held > 0) & (np.cumsum(held, axis=1) - held < wanted)
@@ -134,7 +138,11 @@ class Lists(Structure):
         near: np.ndarray,
         chosen: Selection | None,
     ) -> ItemIds:
-        """Look through lists. FAISS's own search begins a thread for each list on disk first."""
+        """Look through lists; FAISS's own search would begin a thread for each list on disk first.
+
+        Threads share the lists of one query, or the queries of many.
+        """
+        self.index.parallel_mode = _BY_LISTS if len(queries) == 1 else _BY_QUERIES
         module = faiss()
         queries = np.ascontiguousarray(queries, np.float32)
         lists, near = np.ascontiguousarray(lists), np.ascontiguousarray(near, np.float32)
