@@ -89,8 +89,8 @@ class Lists(Structure):
         """Numbers ``(queries, count)`` of candidate rows, NO_ID where there are fewer.
 
         With a filter lists without allowed rows are passed by, and half as many allowed rows again
-        are looked at as there would be rows without. Where hardly any round the query are allowed, the
-        nearest may be anywhere: nothing is brought, so that all that are allowed get compared.
+        are looked at as there would be rows without. Where hardly any round the query are allowed,
+        the nearest may be anywhere: nothing is brought, so that all that are allowed get compared.
         """
         visit = self._visit(effort, count)
         if chosen is None:

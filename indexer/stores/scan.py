@@ -7,6 +7,7 @@ is not below, every row that may reach it is brought by a second scan.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -109,18 +110,17 @@ def _all_of(rows: Rows, queries: Embeddings, numbers: ItemIds) -> tuple[ItemIds,
 
 def exact_scores(rows: Rows, queries: Embeddings, numbers: ItemIds) -> Scores:
     """Exact scores ``(queries, c)`` of candidates by row number; -inf for NO_ID."""
-    count, wide = numbers.shape
     scores = np.full(numbers.shape, -np.inf, np.float32)
-    step = max(1, _CANDIDATES // max(1, wide))
-    for start in range(0, count, step):
+    step = max(1, _CANDIDATES // max(1, numbers.shape[1]))
+    for start in range(0, len(numbers), step):
         part = numbers[start : start + step]
-        at, place = np.nonzero(part != NO_ID)
-        for first in range(0, len(at), _CANDIDATES):
-            mine = slice(first, first + _CANDIDATES)
-            units = unit_rows(rows.gather(part[at[mine], place[mine]]))
-            asked = queries[start + at[mine]].astype(np.float64)
-            products = np.einsum("nd,nd->n", asked, units.astype(np.float64))
-            scores[start + at[mine], place[mine]] = products
+        asked, place = np.nonzero(part != NO_ID)
+        units = unit_rows(rows.gather(part[asked, place]))
+        ends = np.searchsorted(asked, np.arange(len(part) + 1))
+        for query, (first, last) in enumerate(itertools.pairwise(ends)):
+            own = units[first:last].astype(np.float64)
+            products = own @ queries[start + query].astype(np.float64)
+            scores[start + query, place[first:last]] = products
     return scores
 
 
