@@ -18,7 +18,7 @@ from indexer.types import Embeddings, ItemIds, Scores
 
 NO_ID = -1
 """Pads a row of results where fewer than k were found; its score is -inf."""
-_BLOCK = 16_384
+_BLOCK = 1024
 """Vectors compared at a time, so that the wide copies stay small."""
 
 

@@ -14,7 +14,7 @@ from indexer.stores.contract import (
 )
 from indexer.types import Embeddings, ItemIds, Scores
 
-_ROWS = 16_384
+_ROWS = 1024
 
 
 class ExactStore:

@@ -7,7 +7,6 @@ is not below, every row that may reach it is brought by a second scan.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -20,9 +19,9 @@ from indexer.types import Embeddings, ItemIds, Scores
 
 MARGIN = 22
 """Candidates beyond k: they cost next to nothing, and mostly spare the second scan."""
-_BLOCK = 16_384
-_CANDIDATES = 8192
-"""Candidates compared at a time."""
+_BLOCK = 1024
+_CANDIDATES = 128
+"""Candidates compared at a time: so few that their copies stay in the cache."""
 _SPARSE = 1500
 """Where one row in so many is allowed, taking these out is cheaper than passing all by."""
 _QUERIES = 1024
@@ -111,16 +110,12 @@ def _all_of(rows: Rows, queries: Embeddings, numbers: ItemIds) -> tuple[ItemIds,
 def exact_scores(rows: Rows, queries: Embeddings, numbers: ItemIds) -> Scores:
     """Exact scores ``(queries, c)`` of candidates by row number; -inf for NO_ID."""
     scores = np.full(numbers.shape, -np.inf, np.float32)
-    step = max(1, _CANDIDATES // max(1, numbers.shape[1]))
-    for start in range(0, len(numbers), step):
-        part = numbers[start : start + step]
-        asked, place = np.nonzero(part != NO_ID)
-        units = unit_rows(rows.gather(part[asked, place]))
-        ends = np.searchsorted(asked, np.arange(len(part) + 1))
-        for query, (first, last) in enumerate(itertools.pairwise(ends)):
-            own = units[first:last].astype(np.float64)
-            products = own @ queries[start + query].astype(np.float64)
-            scores[start + query, place[first:last]] = products
+    for query, asked in enumerate(queries.astype(np.float64)):
+        places = np.flatnonzero(numbers[query] != NO_ID)
+        for start in range(0, len(places), _CANDIDATES):
+            some = places[start : start + _CANDIDATES]
+            units = unit_rows(rows.gather(numbers[query, some]))
+            scores[query, some] = units.astype(np.float64) @ asked
     return scores
 
 
