@@ -109,7 +109,7 @@ def notes_of(view: View, asked: Asked, voices: Sequence[Voice], finding: Finding
         most = max(
             (v.ranker.compared for v in voices if isinstance(v.ranker, LateRanker)), default=0
         )
-        notes.append(f"{LATE_SAID}; so were compared the nearest {most} studies")
+        notes.append(f"{LATE_SAID}; the nearest {most} studies were compared so")
     if not asked.queries and finding.found:
         notes.append("scores are BM25 of the words: comparable within this list alone")
     if finding.fused:

@@ -28,7 +28,7 @@ def print_answer(answer: SearchAnswer) -> None:
     if answer.hits:
         out.print(_hits(answer), soft_wrap=False)
     if answer.priors:
-        out.print("priors of this patient, by date", style="bold")
+        out.print("other studies of the query's patient, by date", style="bold")
         out.print(_priors(answer.priors), soft_wrap=False)
     _print_votes(answer.votes)
     how = "exact" if answer.exact else "approximate"
