@@ -19,7 +19,7 @@ import numpy as np
 
 from indexer.errors import IndexCorruptError, IndexMemoryError, StorageFullError
 from indexer.stores.contract import Changes, IndexOptions, checked
-from indexer.stores.kinds import choose, memory_available
+from indexer.stores.kinds import STRUCTURES, choose, memory_available
 from indexer.stores.manifest import (
     Manifest,
     StoredFile,
@@ -31,7 +31,7 @@ from indexer.stores.manifest import (
     write_manifest,
 )
 from indexer.stores.segments import Segment, open_segment, write_segment
-from indexer.stores.structures import LEAST, STRUCTURES
+from indexer.stores.structures import LEAST
 from indexer.stores.tuning import tune
 from indexer.types import Embeddings, ItemIds
 

@@ -27,11 +27,11 @@ from indexer.stores.contract import (
 )
 from indexer.stores.faiss_files import open_segments, update
 from indexer.stores.halves import faiss, unit_rows
-from indexer.stores.kinds import EXACT, checked_kind
+from indexer.stores.kinds import EXACT, STRUCTURES, checked_kind
 from indexer.stores.manifest import Manifest, check_files, read_manifest
 from indexer.stores.rows import Part, Rows, Selection
 from indexer.stores.scan import MARGIN, exact_scores, nearest, stacked, stacked_scores
-from indexer.stores.structures import STRUCTURES, Effort, Structure
+from indexer.stores.structures import Effort, Structure
 from indexer.stores.tuning import Tuned, candidates_for
 from indexer.types import Embeddings, ItemIds, Scores
 

@@ -6,9 +6,15 @@ import os
 from pathlib import Path
 
 from indexer.errors import ConfigError
+from indexer.stores.lists import ListsCoded, ListsFlat
+from indexer.stores.structures import Bytes, Graph, Structure
 
 KINDS = ("auto", "flat", "flat-f32", "flat-8bit", "hnsw", "ivf-flat", "ivf-pq")
 EXACT = ("flat", "flat-f32")
+STRUCTURES: dict[str, type[Structure]] = {
+    each.kind: each for each in (Graph, ListsFlat, ListsCoded, Bytes)
+}
+"""What finds candidates in the other kinds."""
 FLAT_UP_TO = 200_000
 """Vectors that are compared one by one in some tens of milliseconds on two cores."""
 

@@ -24,8 +24,8 @@ from indexer.types import Embeddings, ItemIds
 Progress = Callable[[int, int], None]
 LEAST = 256
 """With fewer rows there is no structure: comparing them all is quicker."""
-_BLOCK = 8192
-_ENOUGH = 64
+BLOCK = 8192
+ENOUGH = 64
 """Rows a list or a code is trained on."""
 
 
@@ -68,7 +68,8 @@ class Structure(ABC):
             index = faiss().read_index(str(path), cls._flags() if mapped else 0)
         except RuntimeError as error:
             raise IndexCorruptError(f"{path.name} cannot be read as a FAISS index") from error
-        if index.ntotal != len(part.rows) or index.d != part.rows.shape[1]:
+        # Lists lose the rows that were erased; nothing else has fewer.
+        if index.ntotal > len(part.rows) or index.d != part.rows.shape[1]:
             raise IndexCorruptError(f"{path.name} is an index of other rows")
         return cls(index, part)
 
@@ -108,7 +109,7 @@ class Structure(ABC):
     @classmethod
     def bytes_to_build(cls, count: int, dim: int) -> int:
         """Memory needed to build it, beyond the rows."""
-        return count * dim * 2 + 2 * _BLOCK * dim * 4
+        return count * dim * 2 + 2 * BLOCK * dim * 4
 
 
 class Graph(Structure):
@@ -134,7 +135,7 @@ class Graph(Structure):
         )
         index.train(unit_rows(np.asarray(part.rows[:1])))
         index.hnsw.efConstruction = cls.CONSTRUCTION
-        _add(index, part, on_progress)
+        add_rows(index, part, on_progress)
         return cls(index, part)
 
     def __init__(self, index: Any, part: Part) -> None:
@@ -188,219 +189,6 @@ class Graph(Structure):
         return {"M": self.LINKS, "efSearch": effort.visit, "efSearch_100": effort_100.visit}
 
 
-class Lists(Structure):
-    """Inverted lists: rows grouped round centres; of a query's nearest lists all are looked at."""
-
-    _LOST: ClassVar[float] = 0.8
-    """Where the lists round a query hold less than this of the allowed rows they should hold."""
-
-    def __init__(self, index: Any, part: Part) -> None:
-        super().__init__(index, part)
-        self._sizes: np.ndarray | None = None
-        self._list_of: np.ndarray | None = None
-
-    @classmethod
-    def _flags(cls) -> int:
-        return int(faiss().IO_FLAG_MMAP)
-
-    @classmethod
-    def build(cls, part: Part, on_progress: Progress) -> Lists:
-        """Make it for all rows of a part."""
-        count, dim = part.rows.shape
-        lists = max(1, min(int(2 * np.sqrt(count)), count // 39))
-        index = cls._empty(dim, lists)
-        index.cp.min_points_per_centroid = 1
-        index.cp.max_points_per_centroid = _ENOUGH
-        wanted = min(count, max(_ENOUGH * lists, _ENOUGH * 256))
-        sample = np.sort(np.random.default_rng(0).choice(count, wanted, replace=False))
-        on_progress(0, count)
-        index.train(unit_rows(np.asarray(part.rows[sample])))
-        _add(index, part, on_progress)
-        return cls(index, part)
-
-    @classmethod
-    @abstractmethod
-    def _empty(cls, dim: int, lists: int) -> Any:
-        """An index of this kind without rows."""
-
-    @property
-    def sizes(self) -> np.ndarray:
-        """Rows of each list."""
-        if self._sizes is None:
-            lists = self.index.invlists
-            self._sizes = np.array([lists.list_size(i) for i in range(lists.nlist)])
-        return self._sizes
-
-    @property
-    def list_of(self) -> np.ndarray:
-        """The list of each row."""
-        if self._list_of is None:
-            module, lists = faiss(), self.index.invlists
-            found = np.zeros(len(self.part.rows), np.int32)
-            for number, size in enumerate(self.sizes.tolist()):
-                if size:
-                    rows = module.rev_swig_ptr(lists.get_ids(number), size)
-                    found[rows] = number
-            self._list_of = found
-        return self._list_of
-
-    def efforts(self) -> list[Effort]:
-        """Ways to search, the cheapest first."""
-        doubled = [2**i for i in range(16)]
-        return [Effort(n) for n in doubled if n == 1 or 2 * n <= len(self.sizes)]
-
-    def search(
-        self, queries: Embeddings, count: int, effort: Effort, chosen: Selection | None
-    ) -> ItemIds:
-        """Numbers ``(queries, count)`` of candidate rows, NO_ID where there are fewer.
-
-        With a filter lists without allowed rows are passed by, and twice as many allowed rows are
-        looked at as there would be rows without. Where hardly any round the query are allowed, the
-        nearest may be anywhere: nothing is brought, so that all that are allowed get compared.
-        """
-        visit = self._visit(effort, count)
-        if chosen is None:
-            near, lists = self.index.quantizer.search(queries, visit)
-            return self._search_lists(queries, count, lists, near, None)
-        sizes = self._allowed_sizes(chosen)
-        wanted = max(int(2 * visit * self.sizes.mean()), 4 * count)
-        near, lists, held = self._lists_holding(queries, wanted, visit, sizes)
-        # A list counts if it holds any allowed row, and the nearer ones hold too few.
-        take = (held > 0) & (np.cumsum(held, axis=1) - held < wanted)
-        round_it = held[:, :visit].sum(axis=1) / self.sizes[lists[:, :visit]].sum(axis=1)
-        take[round_it < self._LOST * chosen.share] = False
-        widest = max(1, int(take.sum(axis=1).max()))
-        first = np.argsort(~take, axis=1, kind="stable")[:, :widest]
-        lists = np.where(
-            np.take_along_axis(take, first, 1), np.take_along_axis(lists, first, 1), NO_ID
-        )
-        near = np.take_along_axis(near, first, 1)
-        return self._search_lists(queries, count, lists, near, chosen)
-
-    def _lists_holding(
-        self, queries: Embeddings, wanted: int, visit: int, sizes: np.ndarray
-    ) -> tuple[np.ndarray, ItemIds, np.ndarray]:
-        """For each query its nearest lists, so many that they hold ``wanted`` allowed rows."""
-        look = 4 * visit
-        while True:
-            near, lists = self.index.quantizer.search(queries, min(look, len(sizes)))
-            held = sizes[lists]
-            if look >= len(sizes) or (held.sum(axis=1) >= wanted).all():
-                return near, lists, held
-            look *= 4
-
-    def _search_lists(
-        self,
-        queries: Embeddings,
-        count: int,
-        lists: ItemIds,
-        near: np.ndarray,
-        chosen: Selection | None,
-    ) -> ItemIds:
-        """Look through lists. FAISS's own search begins a thread for each list on disk first."""
-        module = faiss()
-        lists, near = np.ascontiguousarray(lists), np.ascontiguousarray(near, np.float32)
-        scores = np.empty((len(queries), count), np.float32)
-        rows = np.empty((len(queries), count), np.int64)
-        allowed = chosen.params(self.part).sel if chosen else None
-        params = module.SearchParametersIVF(nprobe=lists.shape[1], sel=allowed)
-        self.index.search_preassigned_c(
-            len(queries),
-            module.swig_ptr(queries),
-            count,
-            module.swig_ptr(lists),
-            module.swig_ptr(near),
-            module.swig_ptr(scores),
-            module.swig_ptr(rows),
-            False,
-            params,
-        )
-        return rows
-
-    def _visit(self, effort: Effort, count: int) -> int:
-        """Lists to look through: they have to hold what is wanted."""
-        least = int(np.ceil(2 * count / max(1.0, float(self.sizes.mean()))))
-        return min(max(effort.visit, least), len(self.sizes))
-
-    def _allowed_sizes(self, chosen: Selection) -> np.ndarray:
-        """Allowed rows of each list; counted once a selection."""
-        key = "lists"
-        if key not in chosen.remembered:
-            own = self.list_of[self._mask(chosen)]
-            chosen.remembered[key] = np.bincount(own, minlength=len(self.sizes))
-        return chosen.remembered[key]
-
-    def serves(self, count: int, effort: Effort, chosen: Selection | None) -> bool:
-        """Whether fewer rows are looked at than there are."""
-        candidates = len(self.part.rows) if chosen is None else chosen.count
-        return self._visit(effort, count) * float(self.sizes.mean()) < candidates / 2
-
-    def parameters(self, effort: Effort, effort_100: Effort) -> dict[str, float]:
-        """What a search is made with, by FAISS's names, for ten results and for a hundred."""
-        own = {"nlist": len(self.sizes), "nprobe": effort.visit, "nprobe_100": effort_100.visit}
-        return own | super().parameters(effort, effort_100)
-
-    def erase(self, rows: ItemIds) -> None:
-        """Take the codes of these rows out of their lists."""
-        module = faiss()
-        self.index.remove_ids(module.IDSelectorBatch(np.asarray(rows, np.int64)))
-
-
-class ListsFlat(Lists):
-    """Lists of float16 vectors (IVF: Sivic and Zisserman, 2003)."""
-
-    kind = "ivf-flat"
-
-    @classmethod
-    def _empty(cls, dim: int, lists: int) -> Any:
-        module = faiss()
-        centres = module.IndexFlatIP(dim)
-        index = module.IndexIVFScalarQuantizer(
-            centres,
-            dim,
-            lists,
-            module.ScalarQuantizer.QT_fp16,
-            module.METRIC_INNER_PRODUCT,
-            False,
-        )
-        index.referenced_objects = [centres]
-        return index
-
-
-class ListsCoded(Lists):
-    """Lists of product codes (Jégou, Douze and Schmid, 2011): a byte for eight numbers."""
-
-    kind = "ivf-pq"
-
-    @classmethod
-    def _empty(cls, dim: int, lists: int) -> Any:
-        module = faiss()
-        centres = module.IndexFlatIP(dim)
-        index = module.IndexIVFPQ(
-            centres, dim, lists, code_bytes(dim), 8, module.METRIC_INNER_PRODUCT
-        )
-        index.pq.cp.min_points_per_centroid = 1
-        index.referenced_objects = [centres]
-        return index
-
-    @classmethod
-    def bytes_to_build(cls, count: int, dim: int) -> int:
-        """Memory needed to build it, beyond the rows: codes, and what they are learned from."""
-        sample = min(count, max(_ENOUGH * int(2 * np.sqrt(count)), _ENOUGH * 256))
-        return count * (code_bytes(dim) + 8) + 2 * sample * dim * 4
-
-    def efforts(self) -> list[Effort]:
-        """Ways to search, the cheapest first: more lists and more candidates by turns."""
-        found, visit, depth = list[Effort](), 2, 8
-        while not found or 2 * visit <= len(self.sizes):
-            found.append(Effort(visit, depth))
-            if depth < 256:
-                depth *= 2
-                found.append(Effort(visit, depth))
-            visit *= 2
-        return found
-
-
 class Bytes(Structure):
     """Eight bits a number, all rows scanned: half the memory to pass through of float16."""
 
@@ -414,10 +202,10 @@ class Bytes(Structure):
         index = module.IndexScalarQuantizer(
             dim, module.ScalarQuantizer.QT_8bit, module.METRIC_INNER_PRODUCT
         )
-        wanted = min(count, _ENOUGH * 256)
+        wanted = min(count, ENOUGH * 256)
         sample = np.sort(np.random.default_rng(0).choice(count, wanted, replace=False))
         index.train(unit_rows(np.asarray(part.rows[sample])))
-        _add(index, part, on_progress)
+        add_rows(index, part, on_progress)
         return cls(index, part)
 
     def efforts(self) -> list[Effort]:
@@ -453,11 +241,6 @@ class Bytes(Structure):
         codes.reshape(len(self.part.rows), -1)[rows] = 0
 
 
-STRUCTURES: dict[str, type[Structure]] = {
-    each.kind: each for each in (Graph, ListsFlat, ListsCoded, Bytes)
-}
-
-
 def _allowed_first(rows: ItemIds, mask: np.ndarray, count: int) -> ItemIds:
     """Of rows nearest first, the first that are allowed, filled up with NO_ID."""
     kept = np.where(mask[rows] & (rows != NO_ID), rows, NO_ID)
@@ -465,14 +248,10 @@ def _allowed_first(rows: ItemIds, mask: np.ndarray, count: int) -> ItemIds:
     return np.take_along_axis(kept, order, 1)
 
 
-def code_bytes(dim: int) -> int:
-    """Bytes of a product code: the most that divide the dimension, with eight numbers or more."""
-    return max(m for m in range(1, max(1, dim // 8) + 1) if dim % m == 0)
-
-
-def _add(index: Any, part: Part, on_progress: Progress) -> None:
+def add_rows(index: Any, part: Part, on_progress: Progress) -> None:
+    """Add all rows of a part to an empty index."""
     count = len(part.rows)
-    for start in range(0, count, _BLOCK):
+    for start in range(0, count, BLOCK):
         on_progress(start, count)
-        index.add(unit_rows(np.asarray(part.rows[start : start + _BLOCK])))
+        index.add(unit_rows(np.asarray(part.rows[start : start + BLOCK])))
     on_progress(count, count)

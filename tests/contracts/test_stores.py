@@ -1,26 +1,45 @@
-"""What every vector store must do; the exact store is the reference for the others."""
+"""What every store must do; the exact store is the reference for the others."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from indexer.errors import ConfigError, IndexCorruptError, VectorError
-from indexer.registry import make_store, store_class, store_names
-from indexer.stores.contract import SnapshotStore, VectorStore
+from indexer.errors import ConfigError, VectorError
+from indexer.registry import check_store, make_store, store_names
+from indexer.stores.contract import VectorStore, renormalised
+from indexer.stores.exact import ExactStore
+from indexer.stores.faiss_store import FaissStore
+from indexer.stores.overlay import Overlay
 
 DIM = 16
-STORES = [n for n in store_names() if not hasattr(store_class(n), "connect")]
-SNAPSHOTS = [name for name in STORES if issubclass(store_class(name), SnapshotStore)]
+
+
+def overlay(dim: int) -> VectorStore:
+    """Over a store whose vectors are all hidden."""
+    base = ExactStore(dim)
+    base.upsert(np.arange(10_000, 10_005), np.eye(dim, dtype=np.float32)[:5])
+    over = Overlay(base, ExactStore(dim))
+    over.delete(np.arange(10_000, 10_005))
+    return over
+
+
+STORES: dict[str, Callable[[int], VectorStore]] = {
+    "exact": ExactStore,
+    "faiss": FaissStore,
+    "faiss:flat-f32": lambda dim: FaissStore(dim, "flat-f32"),
+    "overlay": overlay,
+}
+"""What makes an empty store; a store that needs a server or a file joins with a line of its own."""
 
 
 @pytest.fixture(params=STORES)
 def store(request: pytest.FixtureRequest) -> VectorStore:
-    return make_store(request.param, DIM)
+    return STORES[request.param](DIM)
 
 
 def ids(*values: int) -> np.ndarray:
@@ -39,10 +58,13 @@ def units(n: int, seed: int = 0) -> np.ndarray:
 
 
 def test_both_built_in_stores_are_there() -> None:
-    assert {"exact", "faiss"} <= set(STORES)
-    assert "faiss" in SNAPSHOTS
+    assert {"exact", "faiss"} <= set(store_names())
     with pytest.raises(ConfigError, match="there are: exact, faiss, qdrant"):
         make_store("nosuch", DIM)
+    with pytest.raises(ConfigError, match="faiss:ivf-flat"):
+        make_store("faiss:nosuch", DIM)
+    with pytest.raises(ConfigError, match="has no kinds"):
+        check_store("exact:flat")
 
 
 # -- search -------------------------------------------------------------------------------------
@@ -55,9 +77,19 @@ def test_a_vector_is_its_own_nearest(store: VectorStore) -> None:
     assert found.dtype == np.int64
     assert scores.dtype == np.float32
     assert found[:, 0].tolist() == list(range(50))
-    np.testing.assert_allclose(scores[:, 0], 1, atol=1e-5)
+    np.testing.assert_allclose(scores[:, 0], 1, atol=1e-3)
     assert (np.diff(scores, axis=1) <= 0).all(), "nearest first"
-    np.testing.assert_allclose(scores, np.take_along_axis(vectors @ vectors.T, found, 1), atol=1e-3)
+    rounded = renormalised(vectors.astype(np.float16))
+    np.testing.assert_allclose(scores, np.take_along_axis(vectors @ rounded.T, found, 1), atol=1e-6)
+
+
+def test_vectors_are_kept_as_the_catalog_keeps_them(store: VectorStore) -> None:
+    vectors = units(20)
+    store.upsert(np.arange(20), vectors)
+    kept = store.fetch(np.arange(20))
+    np.testing.assert_array_equal(kept, renormalised(vectors.astype(np.float16)))
+    store.upsert(np.arange(20), kept)
+    np.testing.assert_array_equal(store.fetch(np.arange(20)), kept)
 
 
 def test_equal_scores_come_by_id(store: VectorStore) -> None:
@@ -193,6 +225,14 @@ def test_one_bad_vector_refuses_the_batch(store: VectorStore, spoil: float) -> N
     refused(store, ids(1, 4), bad)
 
 
+@pytest.mark.parametrize("length", [1e-30, 1e9])
+def test_a_vector_far_from_length_one_is_refused(store: VectorStore, length: float) -> None:
+    store.upsert(ids(1), signs(1))
+    with pytest.raises(VectorError, match="normalise"):
+        store.upsert(ids(1), signs(2) * np.float32(length))
+    np.testing.assert_array_equal(store.fetch(ids(1)), signs(1))
+
+
 def test_a_zero_vector_is_refused(store: VectorStore) -> None:
     refused(store, ids(1, 4), signs(4, 5) * np.array([[1], [0]], np.float32))
 
@@ -245,8 +285,9 @@ def test_stats_say_what_is_held(store: VectorStore) -> None:
     stats = store.stats()
     assert stats.kind
     assert stats.count == 2
-    assert stats.bytes >= 2 * DIM * 4
-    assert 0 < stats.recall <= 1
+    assert stats.bytes >= 2 * DIM * 2
+    assert stats.exact
+    assert stats.recall == stats.recall_100 == 1
 
 
 # -- every store against the exact one ------------------------------------------------------------
@@ -255,7 +296,7 @@ some_ids = st.lists(st.integers(0, 40), min_size=0, max_size=25)
 change = st.tuples(st.sampled_from(["upsert", "delete"]), some_ids, st.integers(0, 2**32 - 1))
 
 
-@pytest.mark.parametrize("name", [n for n in STORES if n != "exact"])
+@pytest.mark.parametrize("name", list(STORES)[1:])
 @given(
     changes=st.lists(change, max_size=8),
     allowed=st.none() | some_ids,
@@ -263,7 +304,7 @@ change = st.tuples(st.sampled_from(["upsert", "delete"]), some_ids, st.integers(
     queries=st.integers(1, 25),
     exact_ties=st.booleans(),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_every_store_answers_as_the_exact_one(
     name: str,
     changes: list[tuple[str, list[int], int]],
@@ -278,7 +319,7 @@ def test_every_store_answers_as_the_exact_one(
             signs(*np.random.default_rng(seed).integers(0, 6, n)) if exact_ties else units(n, seed)
         )
 
-    reference, store = make_store("exact", DIM), make_store(name, DIM)
+    reference, store = STORES["exact"](DIM), STORES[name](DIM)
     for what, numbers, seed in changes:
         for each in (reference, store):
             if what == "upsert":
@@ -292,76 +333,69 @@ def test_every_store_answers_as_the_exact_one(
     found, scores = store.search(some(queries, 99), k, only)
     expected, expected_scores = reference.search(some(queries, 99), k, only)
     np.testing.assert_array_equal(found, expected)
-    np.testing.assert_allclose(scores, expected_scores, atol=1e-5)
+    np.testing.assert_array_equal(scores, expected_scores)
 
 
-# -- snapshots ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", SNAPSHOTS)
-@pytest.mark.parametrize("count", [0, 1, 300])
-def test_a_snapshot_gives_the_same_store_back(name: str, count: int, tmp_path: Path) -> None:
-    store = make_store(name, DIM)
-    store.upsert(np.arange(count)[::-1], units(count))
-    store.snapshot(tmp_path / "index")
-    back = store_class(name).restore(tmp_path / "index", DIM)
-    np.testing.assert_array_equal(back.ids(), store.ids())
-    np.testing.assert_array_equal(back.fetch(back.ids()), store.fetch(store.ids()))
-    np.testing.assert_array_equal(back.search(units(5, 9), 7), store.search(units(5, 9), 7))
-    back.upsert(ids(1000), signs(1))
-    back.delete(ids(0))
-    assert back.count() == max(count, 1), "one more and, unless it was empty, one less"
-
-
-@pytest.mark.parametrize("name", SNAPSHOTS)
-def test_a_damaged_snapshot_is_refused(name: str, tmp_path: Path) -> None:
-    store = make_store(name, DIM)
-    store.upsert(np.arange(20), units(20))
-    path = tmp_path / "index"
-    store.snapshot(path)
-    whole = path.read_bytes()
-    for cut in (0, 1, 4, len(whole) // 3, len(whole) - 1):
-        path.write_bytes(whole[:cut])
-        with pytest.raises(IndexCorruptError):
-            store_class(name).restore(path, DIM)
-    path.write_bytes(b"no index at all" * 100)
-    with pytest.raises(IndexCorruptError):
-        store_class(name).restore(path, DIM)
-    path.unlink()
-    with pytest.raises(IndexCorruptError):
-        store_class(name).restore(path, DIM)
-
-
-@pytest.mark.parametrize("name", SNAPSHOTS)
-def test_a_snapshot_of_another_dimension_is_refused(name: str, tmp_path: Path) -> None:
-    store = make_store(name, DIM)
-    store.snapshot(tmp_path / "index")
-    with pytest.raises(IndexCorruptError):
-        store_class(name).restore(tmp_path / "index", DIM + 1)
-
-
-APPENDABLE = [n for n in SNAPSHOTS if hasattr(store_class(n), "append")]
-
-
-@pytest.mark.parametrize("name", APPENDABLE)
-def test_a_snapshot_that_was_appended_to_is_the_store_that_was_added_to(
-    name: str, tmp_path: Path
+@pytest.mark.parametrize("name", ["faiss", "faiss:flat-f32"])
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    step=st.sampled_from([0.0, 1e-6, 1e-4, 1e-2, 1.0]),
+    k=st.integers(1, 40),
+    share=st.sampled_from([None, 0.9, 0.3, 0.02]),
+)
+@settings(max_examples=30, deadline=None)
+def test_of_many_that_are_almost_equal_the_right_ones_are_found(
+    name: str, seed: int, step: float, k: int, share: float | None
 ) -> None:
-    path, vectors = tmp_path / "index", units(50)
-    chosen, whole = store_class(name), make_store(name, DIM)
-    whole.upsert(np.arange(50), vectors)
-    make_store(name, DIM).snapshot(path)
-    for part in (slice(0, 20), slice(20, 20), slice(20, 50)):
-        chosen.append(path, DIM, np.arange(50)[part], vectors[part])
-    back = chosen.restore(path, DIM)
-    np.testing.assert_array_equal(back.ids(), whole.ids())
-    np.testing.assert_array_equal(back.fetch(back.ids()), vectors)
+    """A scan rounds: only a proof says that no row beyond those it brought is nearer."""
+    rng = np.random.default_rng(seed)
+    middles = rng.standard_normal((3, DIM))
+    rows = middles[rng.integers(0, 3, 900)] + step * rng.standard_normal((900, DIM))
+    rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    order = rng.permutation(900)
+    reference, store = STORES["exact"](DIM), STORES[name](DIM)
+    for each in (reference, store):
+        each.upsert(order[:700], rows[:700])
+        each.upsert(order[600:], rows[600:])
+    only = None if share is None else np.flatnonzero(rng.random(900) < share)
+    expected = reference.search(rows[:4], k, only)
+    found = store.search(rows[:4], k, only)
+    np.testing.assert_array_equal(found[1], expected[1])
+    np.testing.assert_array_equal(found[0], expected[0])
 
 
-@pytest.mark.parametrize("name", APPENDABLE)
-def test_a_snapshot_with_an_id_twice_is_refused(name: str, tmp_path: Path) -> None:
-    path, chosen = tmp_path / "index", store_class(name)
-    for _ in range(2):
-        chosen.append(path, DIM, ids(7), units(1))
-    with pytest.raises(IndexCorruptError, match="twice"):
-        chosen.restore(path, DIM)
+def test_a_filter_that_cannot_be_written_is_remembered_and_follows_changes(
+    store: VectorStore,
+) -> None:
+    reference = ExactStore(DIM)
+    only = np.arange(0, 400, 3)
+    only.flags.writeable = False
+    for each in (reference, store):
+        each.upsert(np.arange(300), units(300))
+    for gone in (ids(), ids(3, 6), np.arange(60)):
+        for each in (reference, store):
+            each.upsert(np.arange(295, 380), units(85, len(gone)))
+            each.delete(gone)
+        for _ in range(2):
+            found = store.search(units(5, 9), 7, only)
+            np.testing.assert_array_equal(found, reference.search(units(5, 9), 7, only))
+
+
+def test_an_overlay_leaves_what_lies_below_as_it_is() -> None:
+    base = ExactStore(DIM)
+    base.upsert(np.arange(50), units(50))
+    over = Overlay(base, FaissStore(DIM))
+    over.upsert(np.arange(40, 60), units(20, 3))
+    over.delete(np.arange(0, 10))
+    model = ExactStore(DIM)
+    model.upsert(np.arange(50), units(50))
+    model.upsert(np.arange(40, 60), units(20, 3))
+    model.delete(np.arange(0, 10))
+    assert over.count() == model.count() == 50
+    np.testing.assert_array_equal(over.ids(), model.ids())
+    np.testing.assert_array_equal(over.fetch(over.ids()), model.fetch(model.ids()))
+    for only in (None, np.arange(5, 55, 2)):
+        found, expected = over.search(units(6, 8), 12, only), model.search(units(6, 8), 12, only)
+        np.testing.assert_array_equal(found, expected)
+    assert base.count() == 50
+    np.testing.assert_array_equal(base.fetch(np.arange(50)), renormalised(units(50).astype("<f2")))
