@@ -15,6 +15,7 @@ from api.cli.main import app
 from api.service import library as libraries
 from api.service import search as searching
 from api.service.reindex import reindex
+from indexer.asking import SearchRequest, like
 from indexer.catalog.database import reading, transaction
 from indexer.catalog.tables import EmbeddingRow, Item
 from indexer.config import Settings
@@ -22,7 +23,6 @@ from indexer.errors import ConfigError, LibraryLockedError
 from indexer.library import Library
 from indexer.projection import open_projection
 from indexer.saving import save_all
-from indexer.search import SearchRequest
 from indexer.verify import verify
 
 SETTINGS = Settings(index_recall=0.9)
@@ -51,7 +51,7 @@ def grown(copy: Library) -> Library:
 
 
 def hits(library: Library, indexed: Indexed, k: int = 20) -> list[tuple[str, float]]:
-    request = SearchRequest(uid=indexed.plan[0].study_instance_uid, k=k, group="item")
+    request = SearchRequest(like(uid=indexed.plan[0].study_instance_uid), k=k, group="item")
     answer = searching.search(library, request, SETTINGS)
     assert not [note for note in answer.notes if "index" in note]
     return [(hit.id, hit.score) for hit in answer.hits]
@@ -177,3 +177,20 @@ def test_a_new_library_takes_a_kind(tmp_path: Path) -> None:
         assert library.config.store == "faiss:ivf-flat"
         save_all(library)
         assert not library.spaces()
+
+
+def test_a_library_moves_to_a_server_and_back(
+    copy: Library, indexed: Indexed, tmp_path: Path
+) -> None:
+    pytest.importorskip("qdrant_client", reason="needs the extra 'qdrant'")
+    before = hits(copy, indexed)
+    spec = f"qdrant+local://{tmp_path / 'server'}?collection=chest"
+    report = reindex(copy, spec, SETTINGS)
+    assert report.store == copy.config.store == spec
+    assert [layer.stats.count for layer in report.layers] == [58]
+    assert min(layer.agreement for layer in report.layers) == 1
+    with Library.open(copy.path) as opened:
+        assert hits(opened, indexed) == before
+    assert not list(copy.index_folder.glob("*.rows"))
+    reindex(copy, "faiss", SETTINGS)
+    assert hits(copy, indexed) == before
