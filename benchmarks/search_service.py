@@ -26,6 +26,7 @@ from indexer.catalog.database import transaction
 from indexer.encoders.contract import EncoderContext
 from indexer.library import Library
 from indexer.reading.drafts import ReadOptions
+from indexer.saving import save_projection
 from indexer.search import Searcher
 from indexer.types import Embeddings, EncoderSpec, Pixels, Prepared
 
@@ -182,6 +183,8 @@ def main() -> None:
         if not path.exists():
             with Library.create(path, encoders=("plain",)) as library:
                 fill(library, options.items)
+                with library.writing():
+                    save_projection(library, library.spaces()[0])
         with Library.open(path) as library:
             measure(library, options.items)
 

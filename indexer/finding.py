@@ -15,7 +15,6 @@ from indexer.grouping import Group, grouped, spread_out, without_copies
 from indexer.library import SpaceInfo
 from indexer.projection import sound_vectors
 from indexer.queries import Query
-from indexer.rankers import KeywordRanker
 from indexer.types import Embeddings, VoiceRank
 from indexer.voices import View, Voice
 
@@ -48,7 +47,6 @@ class Finding:
         fused: whether scores are those of a fusion.
         nearest: the best cosine of a space, also if it was not good enough; None without any.
         cut: whether something was left out for not being close enough.
-        snippets: of items that were found by words, the words around these.
     """
 
     def __init__(self, view: View, voices: Sequence[Voice]) -> None:
@@ -58,10 +56,6 @@ class Finding:
         self.found: list[Found] = []
         self.copies: dict[int, int] = {}
         self._look()
-        self.snippets: dict[int, str] = {}
-        for voice in voices:
-            if isinstance(voice.ranker, KeywordRanker):
-                self.snippets = voice.ranker.snippets
 
     def _look(self) -> None:
         """Look further until there is enough to list, or nothing is left."""

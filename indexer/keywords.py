@@ -44,13 +44,11 @@ class KeywordHit:
     Attributes:
         study_id: its row number.
         score: BM25, higher is better; comparable only among hits of the same ``all_words``.
-        snippet: about 16 words around the best match.
         all_words: whether it has every word, not only some.
     """
 
     study_id: int
     score: float
-    snippet: str
     all_words: bool
 
 
@@ -91,10 +89,21 @@ def keyword_ranks(
         for study, cost in _passing(db, query, allowed, taken):
             if len(hits) == limit:
                 return hits
-            snippet = db.execute(_SNIPPET, {"query": query, "study": study}).scalar_one()
-            hits.append(KeywordHit(study, -cost, " ".join(snippet.split()), all_words))
+            hits.append(KeywordHit(study, -cost, all_words))
             taken.add(study)
     return hits
+
+
+def keyword_snippets(db: Connection, words: str, studies: Sequence[int]) -> dict[int, str]:
+    """About 16 words around the best match in each of a few studies, by row number."""
+    wanted, unwanted = _terms(words)
+    found = {}
+    for study in studies if wanted else ():
+        asked = {"query": _excluding(" OR ".join(wanted), unwanted), "study": study}
+        snippet = db.execute(_SNIPPET, asked).scalar()
+        if snippet is not None:
+            found[study] = " ".join(snippet.split())
+    return found
 
 
 def keyword_note(words: str) -> str:

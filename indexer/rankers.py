@@ -82,10 +82,8 @@ class KeywordRanker:
     ) -> None:
         self._db, self._words = db, words
         self._allowed, self._excluded = allowed, excluded
-        self.first = 4 * k + 50
+        self.first = 2 * k + 20
         self.total = total
-        self.snippets: dict[int, str] = {}
-        """Words around the match, by item."""
 
     def __call__(self, look: int) -> list[tuple[int, float]]:
         """The best so many studies, as (item, BM25)."""
@@ -93,9 +91,7 @@ class KeywordRanker:
             self._db, self._words, look, self._allowed, excluded_studies=self._excluded.studies
         )
         items = self._items_of([hit.study_id for hit in hits])
-        found = [(items[hit.study_id], hit) for hit in hits if hit.study_id in items]
-        self.snippets = {item: hit.snippet for item, hit in found}
-        return [(item, hit.score) for item, hit in found]
+        return [(items[h.study_id], h.score) for h in hits if h.study_id in items]
 
     def _items_of(self, studies: Sequence[int]) -> dict[int, int]:
         """The first item of each study that passes and is not left out."""

@@ -53,7 +53,9 @@ def contact_sheet(answer: SearchAnswer, thumbnails: Mapping[str, bytes]) -> Imag
         _caption(draw, place, f"{number + 1}", hit, " ".join(filter(None, marks)))
     if priors:
         top = 64 + rows * row
-        draw.text((left + _GAP, top), "Priors of this patient, by date", _INK, _font(20))
+        draw.text(
+            (left + _GAP, top), "Other studies of the query's patient, by date", _INK, _font(20)
+        )
         for number, hit in enumerate(priors):
             place = (left + _GAP + number * (_SIDE + _GAP), top + _LANE)
             _tile(sheet, place, _SIDE, thumbnails.get(hit.id, b""))

@@ -67,14 +67,16 @@ class View:
         """Find out who may be a hit."""
         roles = request.roles or frozenset({Role.PRIMARY}).union(*(s.roles for s in asked.subjects))
         total = gallery.count(db)
+        allowed = gallery.allowed(db, tree, roles)
+        of_roles = allowed if tree is None else gallery.allowed(db, None, roles)
         return cls(
             db=db,
             gallery=gallery,
             request=request,
-            allowed=gallery.allowed(db, tree, roles),
+            allowed=allowed,
             excluded=exclusions_of(db, request, asked.subjects),
             total=total,
-            other_roles=total - gallery.allowed(db, None, roles).count,
+            other_roles=total - of_roles.count,
         )
 
     def studies(self, items: Sequence[int]) -> Mapping[int, int]:

@@ -11,11 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cohort_library import Indexed
+from PIL import Image
 from sqlalchemy import insert
+from tiny_models import shared_models
 
 from api.service import ingest
 from api.service import library as libraries
 from api.service import search as service
+from api.service.options import read_options
 from indexer import registry
 from indexer.answers import SearchAnswer
 from indexer.asking import Example, Region, Rocchio, SearchRequest, like
@@ -26,8 +29,11 @@ from indexer.encoders.contract import EncoderContext
 from indexer.errors import ItemNotFoundError, QueryError
 from indexer.fusion import K
 from indexer.library import Library
-from indexer.phantoms import Kind, PhantomStudy, Trait
+from indexer.originals import read_again
+from indexer.phantoms import Kind, PhantomStudy, Trait, radiograph
 from indexer.projection import embeddings
+from indexer.regions import patches_from, region_vector
+from indexer.registry import usable_encoder
 from indexer.types import EncoderSpec
 
 ALL = 1000
@@ -405,6 +411,42 @@ def test_a_region_needs_an_encoder_that_can_and_one_picture(
     loop = next(s for s in indexed.plan if Trait.LOOP in s.traits)
     with pytest.raises(QueryError, match="a region is on one picture"):
         ask(library, Example(uid=loop.study_instance_uid, region=part))
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return shared_models(tmp_path_factory)
+
+
+def test_a_region_finds_by_the_places_inside_it(tmp_path: Path, models: Path) -> None:
+    settings = Settings(workers=1, models=models, device="cpu")
+    files = [tmp_path / "films" / f"{n}.png" for n in range(5)]
+    files[0].parent.mkdir()
+    for number, file in enumerate(files):
+        drawn = radiograph(np.random.default_rng(number), size=(120, 100))
+        Image.fromarray((drawn * 255).astype(np.uint8)).save(file)
+    with Library.create(tmp_path / "library", encoders=("rad-dino",)) as library:
+        ingest.index(library, ingest.IndexRequest([files[0].parent]), settings)
+
+        def answer(*examples: Example) -> SearchAnswer:
+            asked = SearchRequest(examples, k=ALL, group="item", own_study=True)
+            return service.search(library, asked, settings)
+
+        region = Region((20, 30, 40, 40))
+        by_file = answer(Example(file=files[0], region=region))
+        item = answer(Example(file=files[0])).queries[0].item
+        by_uid = answer(Example(uid=item, region=region))
+        assert [hit.id for hit in by_uid.hits] == [hit.id for hit in by_file.hits]
+        assert {voice.how for hit in by_file.hits for voice in hit.voices} == {"region"}
+        encoder = usable_encoder(EncoderContext("rad-dino", models, "cpu"))
+        read = read_again(library, item, "rad-dino", read_options(library, settings))
+        places = patches_from(encoder)
+        wanted = region_vector(places, read.tensors["rad-dino"], region.box, read.frame)
+        vectors = vectors_by_item(library)
+        for hit in by_uid.hits:
+            assert hit.score == pytest.approx(float(vectors[hit.id] @ wanted), abs=1e-4)
+        with pytest.raises(QueryError, match="reaches beyond the image of 100 x 120 pixels"):
+            answer(Example(uid=item, region=Region((20, 30, 400, 40))))
 
 
 # -- a searcher that stays open --------------------------------------------------------------------

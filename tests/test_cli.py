@@ -247,6 +247,30 @@ def test_search_by_file_and_with_every_option(indexed: Indexed) -> None:
     assert roles == {"primary", "localizer"}
 
 
+def test_search_takes_several_examples_reports_and_keywords(
+    indexed: Indexed, tmp_path: Path
+) -> None:
+    study = next(s for s in indexed.plan if s.kind is Kind.CHEST)
+    uid, head = study.study_instance_uid, next(s for s in indexed.plan if s.kind is Kind.HEAD)
+    told = ["search", "-L", indexed.library, "--uid", uid, "--uid", head.study_instance_uid]
+    mixed = answer(*told, "--unlike-uid", indexed.plan[-1].study_instance_uid, "-k", "3")
+    assert [query["weight"] for query in mixed["queries"]] == [1, 1, -1]
+    assert mixed["mix"].startswith("examples mixed by Rocchio")
+    report = tmp_path / "report.txt"
+    report.write_text(f"{study.findings_text} {study.impression_text}")
+    by_file = answer("search", "-L", indexed.library, "--report", report, "-k", "5")
+    assert by_file["queries"][0]["description"] == report.read_text()
+    assert {voice["voice"] for hit in by_file["hits"] for voice in hit["voices"]} == {"keywords"}
+    fused = ["search", "-L", indexed.library, "--uid", uid, "--keywords", "effusion"]
+    assert "keywords #1" in run(*fused).stdout
+    assert answer(*fused, "--group", "patient", "--diversity", "0.3", "-k", "4")["fused"]
+    cut = run("search", "-L", indexed.library, "--uid", uid, "--min-score", "1")
+    assert "nothing is close enough: the nearest has" in cut.stdout
+    assert "closer than" in run("search", "-L", indexed.library, "--uid", uid).stdout
+    refused = refusal("search", "-L", indexed.library, "--uid", uid, "--region", "1,2,3")
+    assert "such as 420,310,120,90,17; not '1,2,3'" in refused
+
+
 def test_show_tells_all_of_a_study(indexed: Indexed) -> None:
     study = indexed.plan[0]
     found = answer("show", study.study_instance_uid, "-L", indexed.library)

@@ -26,7 +26,7 @@ from indexer.catalog.tables import Item, Label, Patient, Report, Series, Study, 
 from indexer.catalog.writer import CatalogWriter
 from indexer.config import Settings
 from indexer.errors import QueryError
-from indexer.keywords import MOST_WORDS, KeywordHit, keyword_note, keyword_ranks
+from indexer.keywords import MOST_WORDS, KeywordHit, keyword_note, keyword_ranks, keyword_snippets
 from indexer.library import Library
 from indexer.reading.drafts import FileResult, InstanceDraft, ItemDraft, PatientDraft
 from indexer.sources.discover import SourceFile
@@ -140,8 +140,10 @@ def test_negation_is_not_understood(catalog: Connection) -> None:
 
 def test_a_hit_shows_where_the_words_are(catalog: Connection) -> None:
     (hit,) = keyword_ranks(catalog, "thickening", 1)
-    assert "Pleural thickening after surgery" in hit.snippet
     assert hit.score > 0
+    said = keyword_snippets(catalog, "thickening -fracture", [hit.study_id, 10_000])
+    assert "Pleural thickening after surgery" in said.pop(hit.study_id)
+    assert not said
 
 
 def test_never_more_than_asked_for_and_always_in_the_same_order(catalog: Connection) -> None:

@@ -291,6 +291,28 @@ def test_filters_and_exclusions_hold_for_slices_too(
     assert {archive.name_of(h.study_instance_uid) for h in others.hits} == {"short", "mr", "film"}
 
 
+@pytest.mark.parametrize("asked", ["long", "short", "mr"])
+def test_late_interaction_pairs_each_slice_with_the_best_of_the_study(
+    asked: str, indexed: Library, archive: Archive, models: Path
+) -> None:
+    vectors = stored(indexed, archive)
+    query = vectors.pop(asked)
+    answer = search(indexed, models, uid=archive.uids[asked], rank="late")
+    assert {archive.name_of(h.study_instance_uid) for h in answer.hits} == set(vectors)
+    for hit in answer.hits:
+        name = archive.name_of(hit.study_instance_uid)
+        cosines = query @ vectors[name].T
+        assert hit.score == pytest.approx(float(cosines.max(axis=1).mean()), abs=2e-3)
+        assert len(hit.pairs) == min(8, len(query))
+        ours, theirs = places(indexed, asked, archive), places(indexed, name, archive)
+        for pair in hit.pairs:
+            assert pair.query_slice is not None
+            column = theirs.index(pair.slice_number - 1) if pair.slice_number else 0
+            cosine = float(cosines[ours.index(pair.query_slice - 1), column])
+            assert pair.score == pytest.approx(cosine, abs=2e-3)
+            assert pair.item == hit.id
+
+
 @pytest.mark.parametrize("how", ["median", "max", "min"])
 def test_volumes_can_be_pooled_otherwise_than_they_are_stored(
     how: str, indexed: Library, archive: Archive, models: Path

@@ -25,9 +25,10 @@ def print_answer(answer: SearchAnswer) -> None:
         out.print(_asked(example))
     if answer.mix:
         out.print(answer.mix, style="dim")
-    out.print(_hits(answer), soft_wrap=False)
+    if answer.hits:
+        out.print(_hits(answer), soft_wrap=False)
     if answer.priors:
-        out.print("priors of this patient, by date", style="bold")
+        out.print("other studies of the query's patient, by date", style="bold")
         out.print(_priors(answer.priors), soft_wrap=False)
     _print_votes(answer.votes)
     how = "exact" if answer.exact else "approximate"
@@ -64,6 +65,8 @@ def _hits(answer: SearchAnswer) -> Table:
         columns.insert(2, "closer than")
     if answer.fused:
         columns.append("found by")
+    elif not answer.spaces:
+        columns.append("words")
     table = _table(columns)
     for number, hit in enumerate(answer.hits, 1):
         more = [f"+{hit.more}" if hit.more else "", f"={copies[hit.id]}" if copies[hit.id] else ""]
@@ -78,6 +81,8 @@ def _hits(answer: SearchAnswer) -> Table:
             cells.insert(2, _closer(hit))
         if answer.fused:
             cells.append(_voices(hit))
+        elif not answer.spaces:
+            cells.append(_short(hit.snippet))
         table.add_row(*cells)
     return table
 
