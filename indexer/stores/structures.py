@@ -169,7 +169,7 @@ class Graph(Structure):
         params.efSearch = max(effort.visit, wide)
         _, found = self.index.search(queries, wide, params=params)
         rows = np.asarray(found, np.int64)
-        return rows if chosen is None else _allowed_first(rows, self._mask(chosen), count)
+        return rows if chosen is None else allowed_first(rows, self._mask(chosen), count)
 
     def _wide(self, count: int, chosen: Selection | None) -> int:
         """Rows to bring, so that there are enough allowed ones among them."""
@@ -241,7 +241,7 @@ class Bytes(Structure):
         codes.reshape(len(self.part.rows), -1)[rows] = 0
 
 
-def _allowed_first(rows: ItemIds, mask: np.ndarray, count: int) -> ItemIds:
+def allowed_first(rows: ItemIds, mask: np.ndarray, count: int) -> ItemIds:
     """Of rows nearest first, the first that are allowed, filled up with NO_ID."""
     kept = np.where(mask[rows] & (rows != NO_ID), rows, NO_ID)
     order = np.argsort(kept == NO_ID, axis=1, kind="stable")[:, :count]
