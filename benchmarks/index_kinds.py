@@ -159,7 +159,7 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=100_000)
     parser.add_argument("--dim", type=int, default=768)
     parser.add_argument("--clusters", type=int, default=300)
-    parser.add_argument("--queries", type=int, default=200)
+    parser.add_argument("--queries", type=int, default=100)
     parser.add_argument("--spec", action="append", help="kinds to measure; all without it")
     parser.add_argument("--json", type=Path, help="write the figures to this file too")
     args = parser.parse_args()

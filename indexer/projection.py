@@ -77,15 +77,23 @@ class Projection:
     damaged: bool
 
 
-def open_projection(library: Library, space: SpaceInfo, layer: Layer = ITEMS) -> Projection:
+def open_projection(
+    library: Library, space: SpaceInfo, layer: Layer = ITEMS, device: str = "cpu"
+) -> Projection:
     """The store of a space, current with the catalog; nothing is written.
+
+    Args:
+        library: whose.
+        space: which.
+        layer: of its items, or of slices.
+        device: where it may search: ``cpu``, ``cuda``, ``cuda:1`` or ``auto``.
 
     Raises:
         StoreUnavailableError: the vectors live in a server that does not answer.
     """
     if is_remote(library.config.store):
         return _over_remote(library, space, layer)
-    mark, store, note = _load(library, space, layer)
+    mark, store, note = _load(library, space, layer, device)
     with reading(library.engine) as db:
         generation = generation_of(db, space)
         high_water = mark.high_water if mark and store is not None else 0
@@ -104,7 +112,7 @@ def open_projection(library: Library, space: SpaceInfo, layer: Layer = ITEMS) ->
 
 
 def _load(
-    library: Library, space: SpaceInfo, layer: Layer
+    library: Library, space: SpaceInfo, layer: Layer, device: str
 ) -> tuple[SyncMark | None, VectorStore | None, str]:
     """The files of a layer: how far they reach, the store, and why there is none."""
     spec = library.config.store
@@ -118,7 +126,7 @@ def _load(
             empty = catalog_count(db, space.id, layer) == 0
         return None, None, "" if empty else "the index was missing and is rebuilt from the catalog"
     try:
-        return found[1], chosen.load(path, space.dim, kind_of(spec)), ""
+        return found[1], chosen.load(path, space.dim, kind_of(spec), device), ""
     except (OSError, IndexCorruptError):
         return found[1], None, "the index file was damaged and is rebuilt from the catalog"
 

@@ -18,7 +18,7 @@ def encoder_context(settings: Settings, name: str) -> EncoderContext:
 
 def index_options(settings: Settings) -> IndexOptions:
     """How an index is built."""
-    return IndexOptions(recall=settings.index_recall)
+    return IndexOptions(recall=settings.index_recall, device=settings.device)
 
 
 def read_options(library: Library, settings: Settings) -> ReadOptions:

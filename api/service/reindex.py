@@ -148,4 +148,4 @@ def _agreement(store: VectorStore, ids: np.ndarray, vectors: Embeddings) -> floa
     _, truth = reference.search(queries, _NEIGHBOURS)
     found: Scores = store.search(queries, _NEIGHBOURS)[1]
     # Among all vectors nothing can be further away than among a part of them.
-    return float((found[:, : truth.shape[1]] >= truth - _ROUNDING).mean())
+    return float((found[:, : truth.shape[1]] >= truth[:, -1:] - _ROUNDING).mean())

@@ -174,10 +174,11 @@ class PersistedStore(VectorStore, Protocol):
         """What the store says of itself when it is opened; None as above."""
 
     @classmethod
-    def load(cls, path: Path, dim: int, kind: str = "") -> Self:
+    def load(cls, path: Path, dim: int, kind: str = "", device: str = "cpu") -> Self:
         """Open the files; IndexCorruptError if they are damaged or of another kind or dimension.
 
-        ``kind`` is what stands after the colon in the library's choice of a store.
+        ``kind`` is what stands after the colon in the library's choice of a store; ``device`` is
+        where it may search: ``cpu``, ``cuda``, ``cuda:1`` or ``auto``.
         """
 
     @classmethod

@@ -26,11 +26,19 @@ from indexer.stores.contract import (
     ranked,
 )
 from indexer.stores.faiss_files import open_segments, update
+from indexer.stores.gpu import gpu_for
 from indexer.stores.halves import faiss, unit_rows
 from indexer.stores.kinds import EXACT, STRUCTURES, checked_kind
 from indexer.stores.manifest import Manifest, check_files, read_manifest
-from indexer.stores.rows import Part, Rows, Selection
-from indexer.stores.scan import MARGIN, exact_scores, nearest, stacked, stacked_scores
+from indexer.stores.rows import Rows, Selection
+from indexer.stores.scan import (
+    MARGIN,
+    exact_scores,
+    nearest,
+    scanned,
+    stacked,
+    stacked_scores,
+)
 from indexer.stores.structures import Effort, Structure
 from indexer.stores.tuning import Tuned, candidates_for
 from indexer.types import Embeddings, ItemIds, Scores
@@ -100,7 +108,8 @@ class FaissStore:
     ) -> tuple[ItemIds, Scores]:
         """Candidates by the structure, and those of the rows that it does not cover."""
         found = [structure.search(queries, candidates_for(k, effort), effort, chosen)]
-        found += [part.scan(queries, k + MARGIN, chosen)[1] for part in self._rows.parts[1:]]
+        behind = [part for part in self._rows.parts if part.start >= structure.part.stop]
+        found += [numbers for _, numbers, _ in scanned(behind, queries, k + MARGIN, chosen)]
         numbers = np.concatenate(found, axis=1)
         scores = exact_scores(self._rows, queries, numbers)
         short = (numbers != NO_ID).sum(axis=1) < k
@@ -157,8 +166,10 @@ class FaissStore:
         return _stats(manifest) if manifest else None
 
     @classmethod
-    def load(cls, path: Path, dim: int, kind: str = "") -> Self:
+    def load(cls, path: Path, dim: int, kind: str = "", device: str = "cpu") -> Self:
         """Open the files, memory-mapped, having compared their checksums.
+
+        On a GPU the first segment of a ``flat`` index is held there.
 
         Raises:
             IndexCorruptError: they are damaged, or of another kind or dimension.
@@ -172,10 +183,12 @@ class FaissStore:
         check_files(path.parent, manifest.files)
         segments = open_segments(path.parent, manifest)
         wide = manifest.kind == "flat-f32"
+        gpu = gpu_for(device) if manifest.kind == "flat" else None
         starts = np.cumsum([0, *(segment.stored.count for segment in segments)])
         parts = [
-            Part(each.rows, int(start), each.stored.off, wide=wide)
+            part
             for each, start in zip(segments, starts, strict=False)
+            for part in each.parts(int(start), wide=wide, gpu=gpu if start == 0 else None)
         ]
         ids = np.concatenate([np.empty(0, np.int64), *(each.ids for each in segments)])
         live = np.concatenate([np.empty(0, bool), *(each.live for each in segments)])
@@ -185,7 +198,7 @@ class FaissStore:
             raise IndexCorruptError(f"{path.name} holds an id twice")
         if manifest.structure:
             chosen = STRUCTURES[manifest.structure.kind]
-            structure = chosen.read(path.parent / manifest.structure.file.name, parts[0])
+            structure = chosen.read(path.parent / manifest.structure.file.name, segments[0].part(0))
             store._structure = structure, manifest.structure.tuned
         return store
 

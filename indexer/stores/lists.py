@@ -18,7 +18,11 @@ class Lists(Structure):
     """Inverted lists: rows grouped round centres; of a query's nearest lists all are looked at."""
 
     _LOST: ClassVar[float] = 0.8
-    """Where the lists round a query hold less than this of the allowed rows they should hold."""
+    _RARE: ClassVar[float] = 0.5
+    """Where all lists looked at, or the nearest of them, hold less than this of the allowed rows
+    that they would hold if these were anywhere."""
+    _TELLING: ClassVar[int] = 16
+    """Allowed rows to be expected, for fewer to tell anything."""
 
     def __init__(self, index: Any, part: Part) -> None:
         super().__init__(index, part)
@@ -93,8 +97,7 @@ class Lists(Structure):
         near, lists, held = self._lists_holding(queries, wanted, visit, sizes)
         # A list counts if it holds any allowed row, and the nearer ones hold too few.
         take = (held > 0) & (np.cumsum(held, axis=1) - held < wanted)
-        round_it = held[:, :visit].sum(axis=1) / self.sizes[lists[:, :visit]].sum(axis=1)
-        take[round_it < self._LOST * chosen.share] = False
+        take[self._lost(held[:, :visit], self.sizes[lists[:, :visit]], chosen.share)] = False
         widest = max(1, int(take.sum(axis=1).max()))
         first = np.argsort(~take, axis=1, kind="stable")[:, :widest]
         lists = np.where(
@@ -102,6 +105,14 @@ class Lists(Structure):
         )
         near = np.take_along_axis(near, first, 1)
         return self._search_lists(queries, count, lists, near, chosen)
+
+    def _lost(self, held: np.ndarray, sizes: np.ndarray, share: float) -> np.ndarray:
+        """For which queries the lists round them hold fewer allowed rows than lists elsewhere."""
+        expected = share * np.cumsum(sizes, axis=1)
+        found = np.cumsum(held, axis=1)
+        rare = (found < self._RARE * expected) & (expected >= self._TELLING)
+        lost: np.ndarray = rare.any(axis=1) | (found[:, -1] < self._LOST * expected[:, -1])
+        return lost
 
     def _lists_holding(
         self, queries: Embeddings, wanted: int, visit: int, sizes: np.ndarray

@@ -10,12 +10,28 @@ from typing import Any
 
 import numpy as np
 
+from indexer.stores import gpu as gpus
 from indexer.stores.contract import NO_ID
-from indexer.stores.halves import SUM_ERROR, HalfView, deviation, faiss, selector, unit_rows
+from indexer.stores.gpu import GpuRows
+from indexer.stores.halves import (
+    SUM_ERROR,
+    HalfView,
+    decoded,
+    deviation,
+    faiss,
+    selector,
+    unit_rows,
+)
 from indexer.types import Embeddings, ItemIds, Scores
 
 _REMEMBERED = 64
 _BLOCK = 16_384
+_MANY = 128
+_ON_GPU = 512
+_PRODUCTS = 8192
+"""Rows in one matrix product."""
+_EPSILON = 2.0**-24
+"""Rounding of one number of float32: a sum of n products is off by n times as much at most."""
 
 
 class Part:
@@ -26,9 +42,19 @@ class Part:
         start: number of the first among all rows of the store.
         off: how far their lengths are from one, at most.
         wide: whether to hold them as float32 too, and scan these.
+        gpu: number of a GPU to hold them on too, for searches of all of them.
     """
 
-    def __init__(self, rows: np.ndarray, start: int, off: float, *, wide: bool = False) -> None:
+    def __init__(
+        self,
+        rows: np.ndarray,
+        start: int,
+        off: float,
+        *,
+        wide: bool = False,
+        gpu: int | None = None,
+    ) -> None:
+        self._gpu = None if gpu is None else GpuRows(rows, gpu)
         self.rows, self.start, self._wide = rows, start, wide
         self.off = 0.0 if wide else off
         self.stop = start + len(rows)
@@ -47,22 +73,63 @@ class Part:
             index.add(unit_rows(self.rows[start : start + _BLOCK]))
         return index
 
-    def scan(self, queries: Embeddings, k: int, chosen: Selection | None) -> tuple[Scores, ItemIds]:
-        """The k best by scores that are near the true ones, and their numbers in the store."""
+    def scan(
+        self, queries: Embeddings, k: int, chosen: Selection | None
+    ) -> tuple[Scores, ItemIds, float]:
+        """The k best by scores that are near the true ones, their numbers in the store, how near.
+
+        Many queries go through matrix products, block by block; few are compared row by row, by
+        one thread.
+        """
+        k = min(k, len(self.rows))
+        if self._gpu is not None and chosen is None and k <= gpus.MOST:
+            # Its rounding is coarse: with more candidates a second scan is rarely needed.
+            scores, rows = self._gpu.search(queries, min(len(self.rows), max(k, _ON_GPU)))
+            return scores, rows + self.start, gpus.ERROR
+        if len(queries) >= _MANY and chosen is None and not self._wide:
+            scores, rows = self._products(queries, k)
+            return scores, rows + self.start, queries.shape[1] * _EPSILON
         params = chosen.params(self) if chosen else None
-        scores, rows = self._scanner.search(queries, min(k, len(self.rows)), params=params)
-        return scores, np.where(rows == NO_ID, NO_ID, rows + self.start)
+        scores, rows = self._scanner.search(queries, k, params=params)
+        return scores, np.where(rows == NO_ID, NO_ID, rows + self.start), SUM_ERROR
+
+    def _products(self, queries: Embeddings, k: int) -> tuple[Scores, ItemIds]:
+        best = np.full((len(queries), k), -np.inf, np.float32)
+        rows = np.zeros((len(queries), k), np.int64)
+        for start in range(0, len(self.rows), _PRODUCTS):
+            block = decoded(self.rows[start : start + _PRODUCTS])
+            scores = queries @ block.T
+            # After the first blocks hardly any row comes among the best.
+            better = scores > best.min(axis=1, keepdims=True)
+            width = int(better.sum(axis=1).max())
+            if not width:
+                continue
+            if width < scores.shape[1] // 4:
+                at, place = np.nonzero(better)
+                column = np.arange(len(at)) - np.searchsorted(at, at)
+                some = np.full((len(queries), width), -np.inf, np.float32)
+                some_rows = np.zeros((len(queries), width), np.int64)
+                some[at, column], some_rows[at, column] = scores[at, place], place + start
+            else:
+                some = scores
+                some_rows = np.broadcast_to(np.arange(start, start + len(block)), scores.shape)
+            best = np.concatenate([best, some], axis=1)
+            rows = np.concatenate([rows, some_rows], axis=1)
+            order = np.argpartition(-best, k - 1, axis=1)[:, :k]
+            best, rows = np.take_along_axis(best, order, 1), np.take_along_axis(rows, order, 1)
+        order = np.argsort(-best, axis=1)
+        return np.take_along_axis(best, order, 1), np.take_along_axis(rows, order, 1)
 
     def above(self, query: Embeddings, score: float, chosen: Selection | None) -> ItemIds:
         """All rows whose true score may be this or more."""
-        radius = float(np.float32(score - self.error(score) - SUM_ERROR))
+        radius = float(np.float32(score - self.error(score, SUM_ERROR) - SUM_ERROR))
         params = chosen.params(self) if chosen else None
         _, _, rows = self._scanner.range_search(query[None], radius, params=params)
         return np.asarray(rows, np.int64) + self.start
 
-    def error(self, score: Any) -> Any:
-        """How far the true score may be from one that was scanned."""
-        return SUM_ERROR + 1.02 * self.off * np.abs(score)
+    def error(self, score: Any, sums: float) -> Any:
+        """How far the true score may be from one that was scanned, given the error of sums."""
+        return sums + 1.02 * self.off * np.abs(score)
 
 
 class Selection:

@@ -7,6 +7,9 @@ is not below, every row that may reach it is brought by a second scan.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 
 from indexer.stores.contract import NO_ID, cosines
@@ -21,7 +24,7 @@ _CANDIDATES = 8192
 """Candidates compared at a time."""
 _SPARSE = 1500
 """Where one row in so many is allowed, taking these out is cheaper than passing all by."""
-_QUERIES = 256
+_QUERIES = 1024
 
 
 def nearest(
@@ -46,8 +49,8 @@ def _nearest(
     if few or 4 * (k + MARGIN) >= candidates:
         numbers = np.arange(rows.total) if chosen is None else chosen.rows
         return _all_of(rows, queries, numbers)
-    scans = [part.scan(queries, k + MARGIN, chosen) for part in rows.parts]
-    numbers = np.concatenate([found for _, found in scans], axis=1)
+    scans = scanned(rows.parts, queries, k + MARGIN, chosen)
+    numbers = np.concatenate([found for _, found, _ in scans], axis=1)
     scores = exact_scores(rows, queries, numbers)
     kth = -np.partition(-scores, k - 1, axis=1)[:, k - 1]
     open_parts = [
@@ -75,14 +78,24 @@ def _nearest(
     )
 
 
-def _unproven(part: Part, scan: tuple[Scores, ItemIds], kth: Scores) -> np.ndarray:
+def scanned(
+    parts: Sequence[Part], queries: Embeddings, k: int, chosen: Selection | None
+) -> list[tuple[Scores, ItemIds, float]]:
+    """`Part.scan` of several parts, each in a thread of its own."""
+    if len(parts) < 2:
+        return [part.scan(queries, k, chosen) for part in parts]
+    with ThreadPoolExecutor(len(parts)) as pool:
+        return list(pool.map(lambda part: part.scan(queries, k, chosen), parts))
+
+
+def _unproven(part: Part, scan: tuple[Scores, ItemIds, float], kth: Scores) -> np.ndarray:
     """For which queries a row of a part that was not brought may be among the k best."""
-    scores, numbers = scan
+    scores, numbers, sums = scan
     if scores.shape[1] == len(part.rows):
         return np.zeros(len(kth), bool)
     last = scores[:, -1].astype(np.float64)
     more = numbers[:, -1] != NO_ID
-    unproven: np.ndarray = more & (last + part.error(last) >= kth)
+    unproven: np.ndarray = more & (last + part.error(last, sums) >= kth)
     return unproven
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,8 @@ from indexer.stores.rows import Part
 from indexer.types import ItemIds
 
 _BLOCK = 16_384
+_LEAST = 20_000
+"""Fewer rows are not worth a thread of their own."""
 
 
 @dataclass
@@ -48,6 +52,17 @@ class Segment:
     def part(self, start: int) -> Part:
         """As a part of a store, its first row having this number."""
         return Part(self.rows, start, self.stored.off)
+
+    def parts(self, start: int, *, wide: bool, gpu: int | None = None) -> list[Part]:
+        """As parts of a store, as many as there are CPUs: each is scanned by one thread."""
+        if gpu is not None:
+            return [Part(self.rows, start, self.stored.off, gpu=gpu)]
+        number = max(1, min(len(os.sched_getaffinity(0)), len(self.ids) // _LEAST))
+        ends = np.linspace(0, len(self.ids), number + 1).astype(int)
+        return [
+            Part(self.rows[first:last], start + int(first), self.stored.off, wide=wide)
+            for first, last in itertools.pairwise(ends)
+        ]
 
 
 def write_segment(path: Path, batches: Iterable[tuple[ItemIds, np.ndarray]]) -> StoredRows | None:

@@ -15,7 +15,7 @@ from indexer.types import Embeddings, ItemIds, Scores
 
 _SAMPLE = 1000
 _LEAST_SAMPLE = 100
-_COMPARED = 2 * 10**8
+_COMPARED = 5 * 10**7
 """Pairs compared for the truth; of a large index fewer rows are drawn."""
 _LOOKED_AT = 400_000
 """Candidates compared for one measurement; of many for each query, fewer queries are taken."""

@@ -22,6 +22,7 @@ from indexer.registry import kind_of, store_class
 from indexer.stores import faiss_files
 from indexer.stores.contract import Changes, IndexOptions, SyncMark, VectorStore
 from indexer.stores.exact import ExactStore
+from indexer.stores.gpu import gpu_for
 from indexer.stores.kinds import KINDS
 
 DIM, BASE = 16, 400
@@ -421,3 +422,24 @@ def test_a_recall_below_the_target_stays_said(tmp_path: Path) -> None:
     assert (stats.recall < 1) == bool(stats.warning)
     if stats.warning:
         assert "less than the 100.0% aimed for" in stats.warning
+
+
+@pytest.mark.parametrize("kind", ["flat", "flat-f32"])
+def test_large_parts_are_scanned_by_threads_and_products(kind: str, tmp_path: Path) -> None:
+    files, count = Files(f"faiss:{kind}", tmp_path), 45_000
+    files.save(np.arange(count), clustered(count), anew=True)
+    files.save(np.arange(count, count + 9), clustered(9, 3))
+    store = files.open()
+    for queries in (clustered(1, 4), clustered(140, 5)):
+        np.testing.assert_array_equal(store.search(queries, 9), files.model.search(queries, 9))
+
+
+@pytest.mark.skipif(gpu_for("auto") is None, reason="FAISS finds no GPU")
+def test_a_gpu_gives_the_same_answers(tmp_path: Path) -> None:
+    files, count = Files("faiss:flat", tmp_path), 45_000
+    files.save(np.arange(count), clustered(count), anew=True)
+    store = store_class("faiss").load(files.path, DIM, "flat", "auto")
+    for only in (None, np.arange(0, count, 3)):
+        for queries in (clustered(1, 4), clustered(140, 5)):
+            found = store.search(queries, 9, only)
+            np.testing.assert_array_equal(found, files.model.search(queries, 9, only))

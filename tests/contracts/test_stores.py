@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from indexer.errors import ConfigError, VectorError
-from indexer.registry import check_store, make_store, store_names
+from indexer.registry import check_store, is_remote, make_store, store_class, store_names
 from indexer.stores.contract import VectorStore, renormalised
 from indexer.stores.exact import ExactStore
 from indexer.stores.faiss_store import FaissStore
@@ -29,8 +29,7 @@ def overlay(dim: int) -> VectorStore:
 
 
 STORES: dict[str, Callable[[int], VectorStore]] = {
-    "exact": ExactStore,
-    "faiss": FaissStore,
+    **{name: store_class(name) for name in store_names() if not is_remote(name)},
     "faiss:flat-f32": lambda dim: FaissStore(dim, "flat-f32"),
     "overlay": overlay,
 }
