@@ -65,7 +65,9 @@ class Example:
         """What may be said of it in a sentence: never more of a path than its last part."""
         if self.file is not None:
             return self.file.name or "the folder"
-        words = " ".join((self.uid or self.text or self.report).split())
+        if self.report:
+            return "the report"
+        words = " ".join((self.uid or self.text).split())
         return words if len(words) <= 60 else f"{words[:59]}…"
 
 

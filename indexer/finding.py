@@ -21,7 +21,7 @@ from indexer.voices import View, Voice
 _PART = 500
 _POOL = 50
 """Hits that are to differ are chosen among so many, or four times as many as are wanted."""
-_MARGIN = 10
+_MARGIN = 5
 """Candidates beyond those wanted that are looked at for copies at first."""
 _HASHES = select(Item.id, Item.pixel_hash).where(Item.id.in_(bindparam("items", expanding=True)))
 _VECTORS = select(EmbeddingRow.item_id, EmbeddingRow.vector).where(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from collections import defaultdict
+from dataclasses import dataclass
 
 import numpy as np
 from sqlalchemy import Connection, bindparam, func, select
@@ -41,14 +42,14 @@ class OpenStore:
         store: only to be used while holding ``guard``: another search may bring it up to date.
         note: what had to be done when it was opened.
         sliced: whether the space has slices of volumes too.
-        guard: held while the store is searched or changed.
+        guard: of the space; held while one of its stores is searched or changed.
     """
 
     store: VectorStore
     note: str
     mark: tuple[int, int]
     sliced: bool
-    guard: threading.RLock = field(default_factory=threading.RLock)
+    guard: threading.RLock
 
 
 class OpenStores:
@@ -62,6 +63,7 @@ class OpenStores:
         self._library = library
         self._guard = threading.Lock()
         self._opened: dict[tuple[int, str], OpenStore] = {}
+        self._guards: dict[int, threading.RLock] = defaultdict(threading.RLock)
 
     def of(self, db: Connection, space: SpaceInfo, layer: Layer = ITEMS) -> OpenStore:
         """The store of a space, as current as a view of the catalog.
@@ -88,7 +90,8 @@ class OpenStores:
     def _open(self, space: SpaceInfo, layer: Layer, mark: tuple[int, int]) -> OpenStore:
         projection = open_projection(self._library, space, layer)
         sliced = has_slices(self._library, space)
-        return OpenStore(projection.store, projection.note, mark, sliced)
+        guard = self._guards[space.id]
+        return OpenStore(projection.store, projection.note, mark, sliced, guard)
 
 
 def _mark(db: Connection, space: SpaceInfo, layer: Layer) -> tuple[int, int]:

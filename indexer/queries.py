@@ -74,15 +74,27 @@ class Asked:
     notes: tuple[str, ...]
 
 
-def make_asked(library: Library, request: SearchRequest, options: ReadOptions) -> Asked:
+Known = dict[tuple[str, str, str], SpaceInfo]
+"""Spaces by encoder, weights and preparation. They are never deleted, so they may be remembered."""
+
+
+def make_asked(
+    library: Library, request: SearchRequest, options: ReadOptions, known: Known
+) -> Asked:
     """Look up and read the examples, and see which spaces can take them.
+
+    Args:
+        library: to be searched.
+        request: what is asked.
+        options: how files are read.
+        known: spaces that were met before; those that are new are added.
 
     Raises:
         QueryError: no space can take an example, or the library is empty.
         ConfigError: there is no such space.
         ItemNotFoundError, FileRejectedError: of an example.
     """
-    spaces = spaces_for(library, request.encoders, options)
+    spaces = spaces_for(library, request.encoders, options, known)
     ready = [_ready(library, example, spaces, options) for example in request.examples]
     subjects = tuple(one.subject for one in ready)
     notes = [note for subject in subjects for note in subject.notes]
@@ -105,7 +117,9 @@ def make_asked(library: Library, request: SearchRequest, options: ReadOptions) -
     return Asked(subjects, tuple(queries), tuple(refusals), tuple(notes))
 
 
-def spaces_for(library: Library, encoders: Sequence[str], options: ReadOptions) -> list[SpaceInfo]:
+def spaces_for(
+    library: Library, encoders: Sequence[str], options: ReadOptions, known: Known
+) -> list[SpaceInfo]:
     """The spaces to try: those named, else all in the order of the library's encoders.
 
     Raises:
@@ -117,10 +131,11 @@ def spaces_for(library: Library, encoders: Sequence[str], options: ReadOptions) 
     for name in names:
         if name not in own:
             raise ConfigError(f"the library has no space of '{name}'; it has {', '.join(own)}")
-    there = {(s.encoder, s.weights, s.preprocessing): s for s in library.spaces()}
     specs = [make_encoder(options.context(name)).spec for name in names]
     keys = [(spec.name, spec.weights, spec.preprocessing) for spec in specs]
-    found = [there[key] for key in keys if key in there]
+    if any(key not in known for key in keys):
+        known |= {(s.encoder, s.weights, s.preprocessing): s for s in library.spaces()}
+    found = [known[key] for key in keys if key in known]
     if not found:
         raise QueryError(f"{library.path} holds no items yet; index something first")
     return found

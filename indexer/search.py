@@ -21,7 +21,7 @@ from indexer.finding import Finding, priors_of
 from indexer.gallery import Gallery
 from indexer.library import Library
 from indexer.opened import OpenStores
-from indexer.queries import Asked, Query, make_asked
+from indexer.queries import Asked, Known, Query, make_asked
 from indexer.reading.drafts import ReadOptions
 from indexer.telling import described, linked, notes_of
 from indexer.types import Hit, LabelVote
@@ -42,6 +42,7 @@ class Searcher:
     def __init__(self, library: Library, options: ReadOptions) -> None:
         self._library, self._options = library, options
         self._gallery, self._stores = Gallery(library), OpenStores(library)
+        self._known: Known = {}
 
     def search(self, request: SearchRequest) -> SearchAnswer:
         """Answer a request.
@@ -56,7 +57,7 @@ class Searcher:
         start = time.monotonic()
         request.check()
         tree = parse_filter(request.filter) if request.filter.strip() else None
-        asked = make_asked(self._library, request, self._options)
+        asked = make_asked(self._library, request, self._options, self._known)
         with reading(self._library.engine) as db:
             answer = self._answer(db, request, tree, asked)
         return replace(answer, seconds=time.monotonic() - start)

@@ -147,7 +147,10 @@ def voices_of(view: View, stores: OpenStores, library: Library, asked: Asked) ->
     Raises:
         QueryError: no space that is asked holds an item, or there is no word to look up.
     """
-    voices = [_space_voice(view, stores, library, query) for query in asked.queries]
+    asked_spaces = (_space_voice(view, stores, library, query) for query in asked.queries)
+    voices = [voice for voice in asked_spaces if voice is not None]
+    if asked.queries and not voices:
+        raise QueryError(f"{library.path} holds no items yet; index something first")
     words = words_of(view.request)
     if words:
         ranker = KeywordRanker(
@@ -175,11 +178,12 @@ def words_of(request: SearchRequest) -> str:
     return " ".join(dict.fromkeys(word for text in texts for word in _WORD.findall(text)))
 
 
-def _space_voice(view: View, stores: OpenStores, library: Library, query: Query) -> Voice:
+def _space_voice(view: View, stores: OpenStores, library: Library, query: Query) -> Voice | None:
+    """A space; None where it holds nothing any more."""
     request, space = view.request, query.space
     opened = stores.of(view.db, space)
     if not opened.store.count():
-        raise QueryError(f"{library.path} holds no items yet; index something first")
+        return None
     notes = [note for note in (opened.note, *query.notes) if note]
     by_slices = (request.rank, request.pooling) != ("pooled", "mean")
     if by_slices and not opened.sliced:

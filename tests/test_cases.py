@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import zipfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -469,6 +470,15 @@ def test_a_searcher_sees_what_others_write(copy: Library, indexed: Indexed, tmp_
     assert [hit.id for hit in again.hits] == [hit.id for hit in before.hits]
     with pytest.raises(ItemNotFoundError):
         searcher.search(SearchRequest(like(uid="1.2.3")))
+
+
+def test_threads_may_share_a_searcher(library: Library, indexed: Indexed) -> None:
+    searcher = service.open_searcher(library, Settings())
+    asked = [SearchRequest(like(uid=s.study_instance_uid), k=5) for s in indexed.plan[:8]]
+    alone = [searcher.search(request).hits for request in asked]
+    fresh = service.open_searcher(library, Settings())
+    with ThreadPoolExecutor(4) as pool:
+        assert [answer.hits for answer in pool.map(fresh.search, asked)] == alone
 
 
 # -- late interaction ------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ from indexer.metrics import (
 from indexer.protocols import own_ranks, three_d_mir_row, vote_shares
 from indexer.rankings import ExactRanking, StoreRanking, by_score, unit_rows
 from indexer.resampling import PatientDraws, auroc, gap_by_chance, interval
+from indexer.stores.contract import renormalised
 from indexer.stores.exact import ExactStore
 
 gains = st.lists(st.integers(0, 3), min_size=1, max_size=25)
@@ -154,7 +155,7 @@ def test_block_by_block_and_one_by_one_are_the_same(n: int, seed: int) -> None:
 
 
 def test_a_store_that_misses_nothing_ranks_like_all_vectors() -> None:
-    rows = vectors_of(50, 16, 3)
+    rows = renormalised(vectors_of(50, 16, 3).astype(np.float16))  # as catalog and stores keep them
     ids = np.arange(50) * 7 + 2
     store = ExactStore(16)
     store.upsert(ids, rows)
