@@ -7,15 +7,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
-from sqlalchemy import bindparam, select, union
+from sqlalchemy import bindparam, select
 
 from indexer.asking import Described, Example, Region
 from indexer.catalog.database import reading
+from indexer.catalog.lookup import ITEMS_UNDER
 from indexer.catalog.tables import (
     EmbeddingRow,
-    Instance,
     Item,
-    ItemInstance,
     Patient,
     Series,
     Study,
@@ -150,15 +149,6 @@ def asked_as(example: Example, items: int, item: str = "") -> Described:
     )
 
 
-_UNDER = union(
-    select(Item.id).where(Item.uid == bindparam("uid")),
-    select(ItemInstance.item_id)
-    .join(Instance)
-    .where(Instance.sop_instance_uid == bindparam("uid")),
-    select(Item.id).join(Series).where(Series.series_instance_uid == bindparam("uid")),
-    select(Item.id).join(Series).join(Study).where(Study.study_instance_uid == bindparam("uid")),
-)
-"""Items by their own id or by the UID of any level above; each part goes by an index."""
 _ITEMS = (
     select(
         Item.id,
@@ -176,7 +166,7 @@ _ITEMS = (
     .join(Series)
     .join(Study)
     .join(Patient)
-    .where(Item.id.in_(_UNDER))
+    .where(Item.id.in_(ITEMS_UNDER))
     .order_by(Item.id)
 )
 _VECTORS = (

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Row, func, select
 
 from indexer.catalog.database import reading
 from indexer.catalog.tables import EmbeddingRow, Item, Series, SliceRow, Space, StudyChange
-from indexer.errors import LibraryCorruptError, StoreError
+from indexer.errors import StoreError
 from indexer.library import Library, SpaceInfo
 from indexer.payload import payloads, slice_uid
 from indexer.projection import (
@@ -26,6 +26,7 @@ from indexer.projection import (
     catalog_count,
     embeddings,
     read_mark,
+    sound_rows,
     stored_vectors,
     write_mark,
 )
@@ -250,12 +251,7 @@ class _Sync:
             table.space_id == self._space.id, table.seq.between(first, last)
         )
         blobs = {row.seq: row.vector for row in self._db.execute(query)}
-        vectors, sound = stored_vectors([blobs[row.seq] for row in rows], self._space.dim)
-        if not sound.all():
-            raise LibraryCorruptError(
-                f"{(~sound).sum()} vectors of '{self._space.encoder}' are damaged; run: syntopy "
-                "verify --repair"
-            )
+        vectors = sound_rows([blobs[row.seq] for row in rows], self._space)
         described = payloads(self._db, self._layer, ids)
         # The float16 numbers themselves: renormalised, some would be rounded to others.
         self._store.upsert(

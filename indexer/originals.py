@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from sqlalchemy import Connection, or_, select
+from sqlalchemy import Connection, select
 
 from indexer.catalog.database import reading
-from indexer.catalog.tables import EmbeddingRow, Instance, Item, ItemInstance, Series, Study
+from indexer.catalog.lookup import ITEMS_UNDER
+from indexer.catalog.tables import EmbeddingRow, Instance, Item, ItemInstance, Series
 from indexer.dicom.classify import Kind
 from indexer.errors import FileRejectedError, ItemNotFoundError, SourceError
 from indexer.library import Library, SpaceInfo
@@ -89,25 +90,8 @@ def items_under(db: Connection, uid: str) -> list[str]:
     Raises:
         ItemNotFoundError: there is none.
     """
-    of_instance = (
-        select(ItemInstance.item_id)
-        .join(Instance, Instance.id == ItemInstance.instance_id)
-        .where(Instance.sop_instance_uid == uid)
-    )
-    rows = db.execute(
-        select(Item.uid, Item.role)
-        .join(Series)
-        .join(Study)
-        .where(
-            or_(
-                Item.uid == uid,
-                Item.id.in_(of_instance),
-                Series.series_instance_uid == uid,
-                Study.study_instance_uid == uid,
-            )
-        )
-        .order_by(Item.id)
-    ).all()
+    query = select(Item.uid, Item.role).where(Item.id.in_(ITEMS_UNDER)).order_by(Item.id)
+    rows = db.execute(query, {"uid": uid}).all()
     found = [row.uid for row in rows if row.role == Role.PRIMARY] or [row.uid for row in rows]
     if not found:
         raise ItemNotFoundError(f"there is no study, series, instance or item '{uid}'")

@@ -241,7 +241,7 @@ def stored_rows(
         yield (
             np.array([r.seq for r in rows], np.int64),
             np.array([r.id for r in rows], np.int64),
-            _sound([r.vector for r in rows], space),
+            sound_rows([r.vector for r in rows], space),
         )
 
 
@@ -251,10 +251,15 @@ def sound_vectors(blobs: Sequence[bytes], space: SpaceInfo) -> Embeddings:
     Raises:
         LibraryCorruptError: one is damaged; `indexer.verify` finds and mends it.
     """
-    return renormalised(_sound(blobs, space))
+    return renormalised(sound_rows(blobs, space))
 
 
-def _sound(blobs: Sequence[bytes], space: SpaceInfo) -> np.ndarray:
+def sound_rows(blobs: Sequence[bytes], space: SpaceInfo) -> np.ndarray:
+    """Stored vectors as float16 rows.
+
+    Raises:
+        LibraryCorruptError: one is damaged; `indexer.verify` finds and mends it.
+    """
     vectors, sound = stored_vectors(blobs, space.dim)
     if not sound.all():
         raise LibraryCorruptError(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from api.cli.output import out, print_note
+from api.cli.output import out, print_remarks
 
 if TYPE_CHECKING:
     from indexer.answers import SearchAnswer
@@ -37,10 +37,7 @@ def print_answer(answer: SearchAnswer) -> None:
         f"{answer.candidates} candidates, {how}, {encoder}, {answer.seconds * 1000:.0f} ms",
         style="dim",
     )
-    for note in answer.notes:
-        print_note(note)
-    if answer.notice:
-        out.print(answer.notice, style="yellow")
+    print_remarks(answer.notes, answer.notice)
 
 
 def _asked(example: Described) -> str:
@@ -49,7 +46,7 @@ def _asked(example: Described) -> str:
         example.modality,
         example.body_part,
         _short(example.description),
-        _words(example.labels),
+        words_of(example.labels),
     ]
     word = "query" if example.weight > 0 else "unlike"
     weight = f" (weight {example.weight:g})" if abs(example.weight) != 1 else ""
@@ -107,7 +104,7 @@ def _about(hit: Hit) -> tuple[str, str, str]:
     """Image, who, labels."""
     age = f"{hit.age_years:.0f}" if hit.age_years is not None else ""
     image = " ".join(p for p in (hit.modality, hit.body_part, hit.view, _slice(hit)) if p)
-    return image, f"{hit.sex} {age}".strip(), _words(hit.labels) or hit.description
+    return image, f"{hit.sex} {age}".strip(), words_of(hit.labels) or hit.description
 
 
 def _closer(hit: Hit) -> str:
@@ -141,7 +138,7 @@ def _print_votes(votes: Sequence[LabelVote]) -> None:
     out.print(f"hits vote: {', '.join(said)}{more}")
 
 
-def _words(labels: Mapping[str, Sequence[str]]) -> str:
+def words_of(labels: Mapping[str, Sequence[str]]) -> str:
     """The values of all labels, each once."""
     return ", ".join(dict.fromkeys(value for values in labels.values() for value in values))
 

@@ -95,6 +95,14 @@ def print_note(message: str) -> None:
     out.print(Text.assemble(("note:", "yellow"), " ", message))
 
 
+def print_remarks(notes: Iterable[str], notice: str) -> None:
+    """All that must be said about an answer, and about what made it."""
+    for note in notes:
+        print_note(note)
+    if notice:
+        out.print(notice, style="yellow")
+
+
 def settings_with(library: Path | None = None, workers: int | None = None) -> Settings:
     """The environment's settings, with what the command line says put over them."""
     from indexer.config import load_settings

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from api.cli.answers import words_of
 from api.cli.options import JsonOption, LibraryOption
-from api.cli.output import err, errors_on_one_line, out, print_json, print_note, settings_with
+from api.cli.output import err, errors_on_one_line, out, print_json, print_remarks, settings_with
 
 if TYPE_CHECKING:
     from indexer.matching import Matching
@@ -128,14 +129,13 @@ def _print(answer: RegionAnswer) -> None:
     for number, one in enumerate(answer.hits, 1):
         hit = one.hit
         where = ",".join(f"{value:.0f}" for value in one.box)
-        labels = dict.fromkeys(value for values in hit.labels.values() for value in values)
         table.add_row(
             str(number),
             f"{one.score:.3f}",
             f"{hit.score:.3f}",
             " ".join(part for part in (hit.modality, hit.body_part, hit.view) if part),
             where if one.slice_number is None else f"{where} on slice {one.slice_number}",
-            ", ".join(labels) or hit.description,
+            words_of(hit.labels) or hit.description,
             hit.id,
         )
     out.print(table, soft_wrap=False)
@@ -144,10 +144,7 @@ def _print(answer: RegionAnswer) -> None:
         f"{answer.seconds:.1f} s",
         style="dim",
     )
-    for note in answer.notes:
-        print_note(note)
-    if answer.notice:
-        out.print(answer.notice, style="yellow")
+    print_remarks(answer.notes, answer.notice)
 
 
 def _box(said: str) -> Box:

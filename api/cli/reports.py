@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from api.cli.options import JsonOption, LibraryOption
-from api.cli.output import err, errors_on_one_line, out, print_json, print_note, settings_with
+from api.cli.output import err, errors_on_one_line, out, print_json, print_remarks, settings_with
 
 if TYPE_CHECKING:
     from indexer.hearing import FoundText
@@ -59,10 +59,7 @@ def reports(
         _print(f"reports nearest in words, by {answer.words}", answer.reports, numbered="studies")
         _print(f"sentences nearest, by {answer.words}", answer.sentences, numbered="studies")
     out.print(f"encoder {answer.encoder}, {answer.seconds * 1000:.0f} ms", style="dim")
-    for note in answer.notes:
-        print_note(note)
-    if answer.notice:
-        out.print(answer.notice, style="yellow")
+    print_remarks(answer.notes, answer.notice)
 
 
 def _print(title: str, found: Sequence[FoundText], *, numbered: str) -> None:
