@@ -9,8 +9,9 @@ from sqlalchemy import Connection, bindparam, select
 
 from indexer.catalog.tables import Item, Series
 from indexer.exclusions import Exclusions, among
+from indexer.filter_tree import Filter
 from indexer.keywords import keyword_ranks
-from indexer.stores.contract import VectorStore
+from indexer.stores.contract import FilteringStore, VectorStore
 from indexer.types import Embeddings, ItemIds
 
 _PART = 500
@@ -38,7 +39,16 @@ class Ranker(Protocol):
 
 
 class PooledRanker:
-    """One vector an item; of several query vectors the best one counts for each item."""
+    """One vector an item; of several query vectors the best one counts for each item.
+
+    Args:
+        store: of the space.
+        vectors: of the query.
+        k: hits wanted.
+        allowed: items that may be found; None means all.
+        excluded: items that may not be hits.
+        where: the filter that passes just ``allowed``, if the store may evaluate it itself.
+    """
 
     def __init__(
         self,
@@ -48,8 +58,9 @@ class PooledRanker:
         *,
         allowed: ItemIds | None,
         excluded: Collection[int],
+        where: Filter | None = None,
     ) -> None:
-        self._store, self._vectors = store, vectors
+        self._store, self._vectors, self._where = store, vectors, where
         self._allowed, self._excluded = allowed, excluded
         held = store.count()
         self.total = held if allowed is None else min(held, len(allowed))
@@ -57,8 +68,11 @@ class PooledRanker:
 
     def __call__(self, look: int) -> list[tuple[int, float]]:
         """Look at so many for each vector of the query."""
+        found = None
+        if self._where is not None and isinstance(self._store, FilteringStore):
+            found = self._store.search_where(self._vectors, look, self._where)
         # The very array, which stores know again.
-        ids, scores = self._store.search(self._vectors, look, self._allowed)
+        ids, scores = found or self._store.search(self._vectors, look, self._allowed)
         best: dict[int, float] = {}
         for item, score in zip(ids.ravel().tolist(), scores.ravel().tolist(), strict=True):
             if item >= 0 and item not in self._excluded and score > best.get(item, -2.0):

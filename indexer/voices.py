@@ -15,17 +15,18 @@ from indexer.asking import LATE, SearchRequest
 from indexer.catalog.tables import Patient
 from indexer.errors import QueryError
 from indexer.exclusions import Exclusions, exclusions_of
-from indexer.filters import Filter
+from indexer.filter_tree import All, Comparison, Filter
 from indexer.gallery import Allowed, Gallery
 from indexer.keywords import keyword_note
 from indexer.late import LateRanker
 from indexer.library import Library
+from indexer.mirror import is_current
 from indexer.opened import OpenStores
 from indexer.projection import SLICES
 from indexer.queries import Asked, Query
 from indexer.rankers import KeywordRanker, PooledRanker, Ranker
 from indexer.slices import SAID, SliceRanker, pooled_store
-from indexer.stores.contract import VectorStore
+from indexer.stores.contract import FilteringStore, VectorStore
 from indexer.types import Role
 
 KEYWORDS, WORDS = "keywords", "words"
@@ -42,6 +43,7 @@ class View:
         gallery: what passes filters, and which study items are of.
         request: what is asked.
         allowed: items that pass the filter and have the roles that are looked at.
+        where: the same as a filter.
         excluded: items that may not be hits.
         total: all items of the library.
         other_roles: items that are not looked at for what they are.
@@ -51,6 +53,7 @@ class View:
     gallery: Gallery
     request: SearchRequest
     allowed: Allowed
+    where: Filter
     excluded: Exclusions
     total: int
     other_roles: int
@@ -68,12 +71,14 @@ class View:
         roles = request.roles or frozenset({Role.PRIMARY}).union(*(s.roles for s in asked.subjects))
         total = gallery.count(db)
         allowed = gallery.allowed(db, tree, roles)
+        of_these = Comparison("role", "=", tuple(sorted(role.value for role in roles)))
         of_roles = allowed if tree is None else gallery.allowed(db, None, roles)
         return cls(
             db=db,
             gallery=gallery,
             request=request,
             allowed=allowed,
+            where=of_these if tree is None else All((tree, of_these)),
             excluded=exclusions_of(db, request, asked.subjects),
             total=total,
             other_roles=total - of_roles.count,
@@ -243,7 +248,12 @@ def _ranker(
     if request.pooling != "mean":
         store = pooled_store(library, query.space, request.pooling)
         vectors = query.pictures.pooled(request.pooling)
-    pooled = PooledRanker(store, vectors, request.k, allowed=allowed, excluded=excluded)
+    # A server's own filter spares sending it the ids; its payloads may be behind the catalog.
+    current = isinstance(store, FilteringStore) and is_current(library, view.db, query.space)
+    where = view.where if current and allowed is not None else None
+    pooled = PooledRanker(
+        store, vectors, request.k, allowed=allowed, excluded=excluded, where=where
+    )
     if request.rank != LATE:
         return pooled
     return LateRanker(

@@ -15,9 +15,10 @@ pytest.importorskip("qdrant_client", reason="the extra qdrant is not installed")
 
 import numpy as np
 from sqlalchemy import delete, insert, select, update
-from test_qdrant_wire import make_spec, server, spec  # noqa: F401 - fixtures
+from test_qdrant_wire import RestServer, make_spec, server, spec  # noqa: F401 - fixtures
 
 from indexer import mirror
+from indexer.asking import SearchRequest, like
 from indexer.catalog.database import reading, transaction
 from indexer.catalog.tables import EmbeddingRow, Item, Label, Patient, Series, Space, Study
 from indexer.errors import LibraryCorruptError, StoreError
@@ -25,6 +26,9 @@ from indexer.filters import parse_filter, sql_condition
 from indexer.library import Library
 from indexer.mirror import compare, sync
 from indexer.projection import ITEMS, SLICES, catalog_ids, embeddings, read_mark, write_mark
+from indexer.reading.drafts import ReadOptions
+from indexer.saving import save_projection
+from indexer.search import search
 from indexer.stores.contract import Place
 from indexer.stores.qdrant import QdrantStore
 
@@ -213,8 +217,12 @@ KILLED = """
 import os, sys
 from pathlib import Path
 from indexer import mirror
+from indexer.asking import SearchRequest, like
 from indexer.library import Library
 from indexer.projection import ITEMS
+from indexer.reading.drafts import ReadOptions
+from indexer.saving import save_projection
+from indexer.search import search
 from indexer.stores.contract import Place
 from indexer.stores.qdrant import QdrantStore
 
@@ -242,3 +250,40 @@ def test_a_killed_run_is_gone_on_with(copy: Library, tmp_path: Path) -> None:
     assert report.added == len(mirrored.in_catalog()) - 15
     assert mirrored.store.ids().tolist() == mirrored.in_catalog()
     mirrored.store.close()
+
+
+def test_searches_leave_filters_to_a_server_that_is_current(
+    copy: Library,
+    spec: str,  # noqa: F811
+    server: RestServer,  # noqa: F811
+) -> None:
+    options = ReadOptions(copy.config.encoders, copy.key)
+    with reading(copy.engine) as db:
+        uid = db.execute(select(Item.uid).order_by(Item.id).limit(1)).scalar_one()
+
+    def found(library: Library, filter_: str) -> list[str]:
+        request = SearchRequest(like(uid=uid), filter=filter_, same_patient=True)
+        return [hit.id for hit in search(library, request, options).hits]
+
+    def named() -> bool:
+        """Whether ids were sent with a query since the last look."""
+        queries = [body for _, path, body in server.heard if path.endswith("/query/batch")]
+        server.heard.clear()
+        assert queries
+        return any("has_id" in str(body) for body in queries)
+
+    with copy.with_store(spec) as there, copy.writing():
+        save_projection(there, there.spaces()[0])
+        for filter_ in ("modality=CT", "modality=CT and sex=F", "not modality in (CT,MR)"):
+            assert found(there, filter_) == found(copy, filter_)
+            assert not named()
+        # An order of texts is beyond the server; so is a label that it was not told of.
+        assert found(there, "modality<D") == found(copy, "modality<D") != []
+        assert named()
+        with transaction(copy.engine) as db:
+            studies = db.execute(select(Study.id)).scalars().all()
+            db.execute(
+                insert(Label), [{"study_id": n, "name": "new", "value": "yes"} for n in studies]
+            )
+        assert found(there, "label:new=yes") == found(copy, "label:new=yes") != []
+        assert named()

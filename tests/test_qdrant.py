@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import inspect
-import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -199,15 +198,6 @@ def test_orders_of_text_are_left_to_the_catalog(
     assert passed(store, parse_filter("body_part<m and age>3")) is None
     assert passed(store, parse_filter("not " * 25 + "age>3")) is None
     assert passed(store, parse_filter("age<50 or study_date>=2020-01-01")) is not None
-
-
-def test_excluded_ids_are_never_found(described: tuple[Connection, QdrantStore]) -> None:
-    db, store = described
-    tree = parse_filter("kind in (image, volume)")
-    everything = found(db, tree)
-    out = set(random.Random(1).sample(sorted(everything), 5))
-    ids, _ = store.search_where(contract.units(2), 1000, tree, np.array(sorted(out)))
-    assert set(ids.ravel().tolist()) == everything - out
 
 
 def test_every_field_of_the_language_has_an_index() -> None:

@@ -14,6 +14,7 @@ from typing import Protocol, Self, runtime_checkable
 import numpy as np
 
 from indexer.errors import VectorError
+from indexer.filter_tree import Filter
 from indexer.types import Embeddings, ItemIds, Scores
 
 NO_ID = -1
@@ -242,6 +243,16 @@ class RemoteStore(VectorStore, Protocol):
 
     def close(self) -> None:
         """Let go of connections."""
+
+
+@runtime_checkable
+class FilteringStore(Protocol):
+    """A store that evaluates filters itself, over payloads that were kept with the vectors."""
+
+    def search_where(
+        self, queries: Embeddings, k: int, tree: Filter
+    ) -> tuple[ItemIds, Scores] | None:
+        """As `VectorStore.search` among the items that pass; None if the filter is beyond it."""
 
 
 def renormalised(rows: np.ndarray) -> Embeddings:

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from indexer.stores.contract import StoreStats, VectorStore, checked_queries
+from indexer.filter_tree import Filter
+from indexer.stores.contract import FilteringStore, StoreStats, VectorStore, checked_queries
 from indexer.types import Embeddings, ItemIds, Scores
 
 
@@ -51,6 +52,14 @@ class Overlay:
         ids, scores = np.take_along_axis(ids, order, 1), np.take_along_axis(scores, order, 1)
         found = np.isfinite(scores).sum(axis=1).max(initial=0)
         return ids[:, :found], scores[:, :found]
+
+    def search_where(
+        self, queries: Embeddings, k: int, tree: Filter
+    ) -> tuple[ItemIds, Scores] | None:
+        """As the base answers; None if that evaluates no filters, or if anything lies over it."""
+        if len(self._hidden) or not isinstance(self._base, FilteringStore):
+            return None
+        return self._base.search_where(queries, k, tree)
 
     def fetch(self, ids: ItemIds) -> Embeddings:
         """The vectors of these ids, in this order."""

@@ -177,7 +177,7 @@ class QdrantStore:
         return self._search.nearest(queries, k, Plan(models.Filter(must=[named]), exact=True))
 
     def search_where(
-        self, queries: Embeddings, k: int, tree: Filter, excluded: ItemIds | None = None
+        self, queries: Embeddings, k: int, tree: Filter
     ) -> tuple[ItemIds, Scores] | None:
         """As `search`, among the items that a filter passes, which the server finds itself.
 
@@ -187,7 +187,6 @@ class QdrantStore:
             queries: as in `search`.
             k: as in `search`.
             tree: of the filter.
-            excluded: ids that may not be found.
 
         Returns:
             None where Qdrant cannot evaluate the filter: ask the catalog and use ``allowed``.
@@ -198,9 +197,6 @@ class QdrantStore:
         if k <= 0 or not len(queries) or self._points.state is None:
             return nothing(len(queries))
         where = qdrant_filter(tree)
-        if excluded is not None and len(excluded):
-            named = models.HasIdCondition(has_id=list(np.unique(excluded).tolist()))
-            where = models.Filter(must=where.must, must_not=[named])
         exact = self._spec.exact or self._points.count(where, exact=False) <= _EXACT_BELOW
         several = len({leaf.field for leaf in leaves(tree)}) > 1
         return self._search.nearest(queries, k, Plan(where, exact, acorn=several))
