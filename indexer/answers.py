@@ -17,7 +17,7 @@ class SpaceUse:
         encoder, notice: what made its vectors, and what must be said about it.
         how: how the examples reached it: ``image``, ``region``, ``text tower``, ``bridge``.
         kind: of its index.
-        recall: recall@10 of that against exact search.
+        recall: recall@10 of that against exact search; None where it has not been measured.
         exact: whether every candidate was compared.
         held, items: so many of all items have a vector there, and can be found by it.
     """
@@ -26,7 +26,7 @@ class SpaceUse:
     notice: str
     how: str
     kind: str
-    recall: float
+    recall: float | None
     exact: bool
     held: int
     items: int

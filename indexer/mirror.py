@@ -24,19 +24,22 @@ from indexer.projection import (
     SLICES,
     Layer,
     catalog_count,
-    embeddings,
     read_mark,
     sound_rows,
+    stored_rows,
     stored_vectors,
     write_mark,
 )
-from indexer.stores.contract import RemoteStore, SyncMark, renormalised
+from indexer.registry import make_store
+from indexer.stores.contract import RemoteStore, SyncMark, ranked, renormalised
 from indexer.types import Embeddings, ItemIds
 
 _CHUNK = 2_000
 _MARK_EVERY = 10
 """Chunks between two marks of how far it got."""
 _SAMPLES = 32
+_DEPTHS = (10, 100)
+"""Recall is measured of so many nearest."""
 
 Payload = Mapping[str, Any]
 Progress = Callable[[int, int], None]
@@ -57,8 +60,8 @@ class MirrorStore(RemoteStore, Protocol):
     def known(self, field: str) -> Iterator[tuple[int, object]]:
         """All ids held, ascending, with one field of their payloads."""
 
-    def note_recall(self, recall: float) -> None:
-        """Write down a recall@10 that was measured."""
+    def note_recall(self, recall: float, recall_100: float) -> None:
+        """Write down recall@10 and recall@100 that were measured."""
 
 
 @dataclass(frozen=True)
@@ -82,12 +85,13 @@ class Comparison:
     Attributes:
         queries: how many.
         equal: how many of them brought the very same items.
-        recall: mean share of the ten nearest that was found.
+        recall, recall_100: mean share of the ten, of the hundred nearest that was found.
     """
 
     queries: int
     equal: int
     recall: float
+    recall_100: float
 
 
 def sync(
@@ -347,23 +351,26 @@ def compare(
     with reading(library.engine) as db:
         ids, vectors = _sample(db, space, layer, queries)
         if not len(ids):
-            return Comparison(0, 0, 1.0)
-        best: list[list[tuple[float, int]]] = [[] for _ in ids]
-        for _, rows, some in embeddings(db, space, 0, layer):
-            scores = (vectors.astype(np.float64) @ some.astype(np.float64).T).astype(np.float32)
-            for at, row in enumerate(scores):
-                nearest = np.argsort(-row, kind="stable")[:50]
-                pairs = [(-float(row[i]), int(rows[i])) for i in nearest]
-                best[at] = sorted([*best[at], *pairs])[:10]
-    found, _ = store.search(vectors, 10)
-    wanted = [[number for _, number in pairs] for pairs in best]
-    equal = sum(row.tolist() == w for row, w in zip(found, wanted, strict=True))
-    shares = [
-        len(set(row.tolist()) & set(w)) / len(w) for row, w in zip(found, wanted, strict=True)
-    ]
-    recall = float(np.mean(shares))
-    store.note_recall(recall)
-    return Comparison(len(ids), equal, recall)
+            return Comparison(0, 0, 1.0, 1.0)
+        best, scores = np.empty((len(ids), 0), np.int64), np.empty((len(ids), 0), np.float32)
+        for _, rows, some in stored_rows(db, space, 0, layer):
+            truth = make_store("exact", space.dim)
+            truth.upsert(rows, some)
+            more, more_scores = truth.search(vectors, _DEPTHS[-1])
+            best = np.concatenate([best, more], axis=1)
+            scores = np.concatenate([scores, more_scores], axis=1)
+            best, scores = ranked(best, scores, _DEPTHS[-1])
+    found, _ = store.search(vectors, _DEPTHS[-1])
+    equal = int((found[:, :10] == best[:, :10]).all(axis=1).sum())
+    recalls = [_share(found[:, :k], best[:, :k]) for k in _DEPTHS]
+    store.note_recall(*recalls)
+    return Comparison(len(ids), equal, *recalls)
+
+
+def _share(found: ItemIds, wanted: ItemIds) -> float:
+    """Of the wanted ids of each row those that were found, all rows together."""
+    rows = zip(found.tolist(), wanted.tolist(), strict=True)
+    return sum(len(set(row) & set(ids)) for row, ids in rows) / wanted.size
 
 
 def _sample(

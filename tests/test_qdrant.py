@@ -300,12 +300,22 @@ def test_collections_of_others_are_left_alone(spec: str) -> None:
 
 def test_what_was_measured_is_told(store: QdrantStore, monkeypatch: pytest.MonkeyPatch) -> None:
     store.upsert(np.arange(20), halves(20))
-    store.note_recall(0.987)
+    store.note_recall(0.987, 0.951)
     assert store.stats().exact
     assert store.stats().recall == 1.0
     monkeypatch.setattr(qdrant, "_EXACT_BELOW", 0)
     assert not store.stats().exact
-    assert store.stats().recall == 0.987
+    assert (store.stats().recall, store.stats().recall_100) == (0.987, 0.951)
+
+
+def test_what_was_not_measured_is_not_claimed(
+    store: QdrantStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.upsert(np.arange(20), halves(20))
+    assert not store.stats().warning
+    monkeypatch.setattr(qdrant, "_EXACT_BELOW", 0)
+    assert store.stats().recall is None
+    assert "reindex measures it" in store.stats().warning
 
 
 # -- addresses ------------------------------------------------------------------------------------

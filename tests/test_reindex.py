@@ -21,7 +21,7 @@ from indexer.catalog.tables import EmbeddingRow, Item
 from indexer.config import Settings
 from indexer.errors import ConfigError, LibraryLockedError
 from indexer.library import Library
-from indexer.projection import open_projection
+from indexer.projection import ITEMS, connect, open_projection
 from indexer.saving import save_all
 from indexer.verify import verify
 
@@ -192,5 +192,20 @@ def test_a_library_moves_to_a_server_and_back(
     with Library.open(copy.path) as opened:
         assert hits(opened, indexed) == before
     assert not list(copy.index_folder.glob("*.rows"))
-    reindex(copy, "faiss", SETTINGS)
+    back = reindex(copy, "faiss", SETTINGS)
     assert hits(copy, indexed) == before
+    assert back.left == spec
+    with copy.with_store(spec) as there:
+        assert connect(there, there.spaces()[0], ITEMS).count() == 58
+
+
+def test_a_server_is_emptied_if_that_is_wanted(copy: Library, tmp_path: Path) -> None:
+    pytest.importorskip("qdrant_client", reason="needs the extra 'qdrant'")
+    spec = f"qdrant+local://{tmp_path / 'server'}?collection=chest"
+    reindex(copy, spec, SETTINGS)
+    call = ["reindex", "--store", "exact", "--drop-old", "--library", str(copy.path), "--json"]
+    done = CliRunner().invoke(app, call)
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["left"] == ""
+    with copy.with_store(spec) as there:
+        assert connect(there, there.spaces()[0], ITEMS).count() == 0

@@ -18,6 +18,13 @@ def reindex(
             "exact, or a URL. Without it the present index is made anew."
         ),
     ] = "",
+    drop_old: Annotated[
+        bool,
+        typer.Option(
+            "--drop-old",
+            help="When the index has moved away from a server, delete what that holds of it.",
+        ),
+    ] = False,
     library: LibraryOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -41,22 +48,26 @@ def reindex(
                 so_far = f": {done:,} of {total:,}" if total else f": {done:,}" if done else ""
                 status.update(f"{what}{so_far}")
 
-            report = service.reindex(opened, store or None, settings, show)
+            report = service.reindex(opened, store or None, settings, show, drop_old=drop_old)
     if as_json:
         print_json(report)
         return
     for each in report.layers:
         stats = each.stats
         out.print(f"{each.encoder}, {each.of}: {stats.count:,} vectors in {stats.kind}")
-        out.print(f"  {stats.reason}")
-        if not stats.exact:
+        if stats.reason:
+            out.print(f"  {stats.reason}")
+        if stats.recall is not None and stats.recall_100 is not None and not stats.exact:
             out.print(
                 f"  finds {stats.recall:.1%} of the ten nearest, {stats.recall_100:.1%} of the "
                 f"hundred nearest; aimed for {stats.target:.1%}"
             )
+        if stats.parameters:
             said = ", ".join(f"{name} {value:g}" for name, value in stats.parameters.items())
             out.print(f"  {said}")
         if stats.warning:
             print_note(stats.warning)
+    if report.left:
+        print_note(f"{report.left} still holds the vectors; --drop-old would have deleted them")
     moved = "made anew" if report.before == report.store else f"moved from {report.before}"
     out.print(f"the index is in {report.store}, {moved} in {report.seconds:.1f} s")

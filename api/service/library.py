@@ -117,8 +117,8 @@ def _index(encoder: str, layer: str, stats: StoreStats) -> dict[str, object]:
     described: dict[str, object] = {"encoder": encoder, "of": layer, "kind": stats.kind}
     if not stats.exact:
         described |= {
-            "recall_at_10": round(stats.recall, 4),
-            "recall_at_100": round(stats.recall_100, 4),
+            "recall_at_10": stats.recall and round(stats.recall, 4),
+            "recall_at_100": stats.recall_100 and round(stats.recall_100, 4),
             "target": stats.target,
             **stats.parameters,
         }

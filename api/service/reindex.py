@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,17 +12,19 @@ import numpy as np
 from api.service.options import index_options
 from indexer.catalog.database import reading
 from indexer.config import Settings
-from indexer.errors import IndexCorruptError
+from indexer.errors import ConfigError, IndexCorruptError
 from indexer.library import Library, SpaceInfo
+from indexer.mirror import MirrorStore, compare
 from indexer.projection import (
     Layer,
     catalog_count,
     catalog_ids,
+    connect,
     layers_of,
     open_projection,
     stored_rows,
 )
-from indexer.registry import make_store
+from indexer.registry import is_remote, make_store
 from indexer.saving import drop_others, save_projection
 from indexer.stores.contract import IndexOptions, StoreStats, VectorStore, no_progress, renormalised
 from indexer.types import Scores
@@ -55,11 +57,19 @@ class LayerReport:
 
 @dataclass(frozen=True)
 class ReindexReport:
-    """What became of a library's index."""
+    """What became of a library's index.
+
+    Attributes:
+        before, store: specs of the store that answered, and of the one that answers now.
+        layers: each index that was made.
+        left: spec of a server that still holds the vectors as well; empty if none does.
+        seconds: that it took.
+    """
 
     before: str
     store: str
     layers: list[LayerReport]
+    left: str
     seconds: float
 
 
@@ -68,6 +78,8 @@ def reindex(
     spec: str | None,
     settings: Settings,
     on_progress: Callable[[str, int, int], None] = no_progress,
+    *,
+    drop_old: bool = False,
 ) -> ReindexReport:
     """Make the index anew, or in another store or of another kind.
 
@@ -81,6 +93,8 @@ def reindex(
         settings: what recall to aim for.
         on_progress: is told what is done, how much of it, and of how much. What it raises stops
             the run, and leaves the library as it was.
+        drop_old: whether to delete what a server held before, once the new index answers. Files
+            of an old index always go.
 
     Raises:
         ConfigError: there is no such store.
@@ -97,8 +111,14 @@ def reindex(
             layers += [_checked(target, space, layer, name, options) for name, layer in names]
         if target.config.store != before:
             library.choose_store(target.config.store)
+        left = before if is_remote(before) and library.config.store != before else ""
+        if left and drop_old:
+            with _with_store(library, left) as old:
+                _drop_remote(old)
+            left = ""
         drop_others(library)
-    return ReindexReport(before, library.config.store, layers, time.monotonic() - start)
+    seconds = time.monotonic() - start
+    return ReindexReport(before, library.config.store, layers, left, seconds)
 
 
 @contextmanager
@@ -116,7 +136,7 @@ def _checked(
     """Compare a new index with the catalog: by count, and by what a sample finds."""
     options.on_progress("comparing with the catalog", 0, 0)
     projection = open_projection(library, space, layer)
-    store, stats = projection.store, projection.store.stats()
+    store = projection.store
     if projection.damaged:
         raise IndexCorruptError(f"'{space.encoder}': {projection.note}; nothing was changed")
     with reading(library.engine) as db:
@@ -129,14 +149,33 @@ def _checked(
             f"{wanted}; nothing was changed"
         )
     agreement = 1.0
-    if part is not None:
+    if is_remote(library.config.store):
+        agreement = _compared(library, space, layer)
+    elif part is not None:
         agreement = _agreement(store, part[0][:_COMPARED], part[1][:_COMPARED])
-    if agreement < (1.0 if stats.exact else stats.recall - _SLACK):
+    stats = store.stats()
+    if agreement < (1.0 if stats.exact or stats.recall is None else stats.recall - _SLACK):
         raise IndexCorruptError(
             f"the new index of '{space.encoder}' finds {agreement:.1%} of what the catalog has; "
             "nothing was changed"
         )
     return LayerReport(space.encoder, name, stats, agreement)
+
+
+def _compared(library: Library, space: SpaceInfo, layer: Layer) -> float:
+    """Recall@10 of a server against the whole catalog; the server keeps it."""
+    with closing(connect(library, space, layer)) as remote:
+        if not isinstance(remote, MirrorStore):
+            raise ConfigError(f"{library.config.store}: the store takes no payloads")
+        return compare(library, space, layer, remote).recall
+
+
+def _drop_remote(library: Library) -> None:
+    """Delete what a server holds of a library."""
+    for space in library.spaces():
+        for layer in layers_of(library, space):
+            with closing(connect(library, space, layer)) as remote:
+                remote.drop()
 
 
 def _agreement(store: VectorStore, ids: np.ndarray, rows: np.ndarray) -> float:

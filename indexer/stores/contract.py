@@ -31,7 +31,8 @@ class StoreStats:
         kind: what answers: ``"exact"``, ``"faiss:hnsw"``, ``"qdrant"``.
         count: vectors held.
         bytes: what they take.
-        recall, recall_100: recall@10 and @100 against exact search; 1.0 if exact.
+        recall, recall_100: recall@10 and @100 against exact search; 1.0 if exact, None where they
+            have not been measured.
         exact: whether every candidate is compared, so that nothing can be missed.
         target: recall that was aimed for.
         reason: why this kind, in a sentence; may be empty.
@@ -42,8 +43,8 @@ class StoreStats:
     kind: str
     count: int
     bytes: int
-    recall: float
-    recall_100: float = 1.0
+    recall: float | None
+    recall_100: float | None = 1.0
     exact: bool = True
     target: float = 1.0
     reason: str = ""

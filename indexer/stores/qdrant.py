@@ -32,6 +32,8 @@ _EXACT_BELOW = 20_000
 """Candidates that are compared one by one: that costs no more than walking a graph of them."""
 _NAMED = 20_000
 """Ids that a filter names, where the store can choose: so many are sent with every query."""
+_RECALLS = ("recall", "recall 100")
+"""What measured recalls are noted as."""
 _COUNT_AGAIN = 60.0
 """Seconds."""
 
@@ -250,15 +252,20 @@ class QdrantStore:
         """Kind, size and recall, as measured when the library was last compared."""
         count = self.count()
         exact = self._spec.exact or count <= _EXACT_BELOW
-        recall = 1.0 if exact else self._points.noted("recall")
+        found = [1.0 if exact else self._points.noted(name) for name in _RECALLS]
+        measured = None not in found
         return StoreStats(
             kind="qdrant",
             count=count,
             bytes=count * (4 * self.dim + 8),
-            recall=1.0 if recall is None else recall,
+            recall=found[0],
+            recall_100=found[1],
             exact=exact,
+            reason="few enough to compare them all" if exact else "the server's graph",
+            warning="" if measured else "its recall is not known yet: syntopy reindex measures it",
         )
 
-    def note_recall(self, recall: float) -> None:
-        """Write down a recall@10 that was measured."""
-        self._points.note("recall", round(recall, 4))
+    def note_recall(self, recall: float, recall_100: float) -> None:
+        """Write down recall@10 and recall@100 that were measured."""
+        for name, value in zip(_RECALLS, (recall, recall_100), strict=True):
+            self._points.note(name, round(value, 4))
