@@ -11,6 +11,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,7 +21,12 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from indexer.catalog.database import reading
 from indexer.catalog.tables import EmbeddingRow, SliceRow, Space
-from indexer.errors import IndexCorruptError, LibraryCorruptError, StorageFullError
+from indexer.errors import (
+    IndexCorruptError,
+    LibraryCorruptError,
+    StorageFullError,
+    StoreUnavailableError,
+)
 from indexer.library import Library, SpaceInfo
 from indexer.registry import has_files, is_remote, kind_of, make_store, store_class
 from indexer.stores.contract import (
@@ -294,13 +300,29 @@ def catalog_count(db: Connection, space_id: int, layer: Layer = ITEMS, *, since:
 
 
 def index_stats(library: Library, space: SpaceInfo) -> list[tuple[str, StoreStats]]:
-    """What the files of a space's layers say of themselves, unopened; that of items first."""
-    if not has_files(library.config.store):
-        return []
-    chosen = store_class(library.config.store)
+    """What the files or the server of a space's layers say of themselves; that of items first.
+
+    Files are not opened for that.
+    """
+    spec = library.config.store
     named = zip(("items", "slices"), layers_of(library, space), strict=False)
+    if is_remote(spec):
+        return [(name, _remote_stats(library, space, layer)) for name, layer in named]
+    if not has_files(spec):
+        return []
+    chosen = store_class(spec)
     found = [(name, chosen.read_stats(index_path(library, space, at))) for name, at in named]
     return [(name, stats) for name, stats in found if stats is not None]
+
+
+def _remote_stats(library: Library, space: SpaceInfo, layer: Layer) -> StoreStats:
+    """What a server says; that it does not answer is no error here."""
+    try:
+        with closing(connect(library, space, layer)) as remote:
+            return remote.stats()
+    except StoreUnavailableError as error:
+        kind = library.config.store.partition(":")[0]
+        return StoreStats(kind, 0, 0, None, recall_100=None, exact=False, warning=str(error))
 
 
 def generation_of(db: Connection, space: SpaceInfo) -> int:

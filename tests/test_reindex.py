@@ -191,12 +191,22 @@ def test_a_library_moves_to_a_server_and_back(
     assert min(layer.agreement for layer in report.layers) == 1
     with Library.open(copy.path) as opened:
         assert hits(opened, indexed) == before
+    (told,) = libraries.info(copy).index
+    assert (told["kind"], told["vectors"]) == ("qdrant", 58)
     assert not list(copy.index_folder.glob("*.rows"))
     back = reindex(copy, "faiss", SETTINGS)
     assert hits(copy, indexed) == before
     assert back.left == spec
     with copy.with_store(spec) as there:
         assert connect(there, there.spaces()[0], ITEMS).count() == 58
+
+
+def test_info_says_that_a_server_is_down(copy: Library) -> None:
+    pytest.importorskip("qdrant_client", reason="needs the extra 'qdrant'")
+    copy.choose_store("qdrant://127.0.0.1:9/chest")
+    (told,) = libraries.info(copy).index
+    assert "127.0.0.1:9" in str(told["warning"])
+    assert told["recall_at_10"] is None
 
 
 def test_a_server_is_emptied_if_that_is_wanted(copy: Library, tmp_path: Path) -> None:
