@@ -57,10 +57,14 @@ class OpenStores:
 
     A look at two indexes of the catalog tells whether a store is current; if not, what is new is
     added to it and what was deleted is dropped.
+
+    Args:
+        library: whose.
+        device: where they may search: ``cpu``, ``cuda``, ``cuda:1`` or ``auto``.
     """
 
-    def __init__(self, library: Library) -> None:
-        self._library = library
+    def __init__(self, library: Library, device: str = "cpu") -> None:
+        self._library, self._device = library, device
         self._guard = threading.Lock()
         self._opened: dict[tuple[int, str], OpenStore] = {}
         self._guards: dict[int, threading.RLock] = defaultdict(threading.RLock)
@@ -88,7 +92,7 @@ class OpenStores:
             return self._opened[key]
 
     def _open(self, space: SpaceInfo, layer: Layer, mark: tuple[int, int]) -> OpenStore:
-        projection = open_projection(self._library, space, layer)
+        projection = open_projection(self._library, space, layer, self._device)
         sliced = has_slices(self._library, space)
         guard = self._guards[space.id]
         return OpenStore(projection.store, projection.note, mark, sliced, guard)

@@ -41,7 +41,8 @@ class Searcher:
 
     def __init__(self, library: Library, options: ReadOptions) -> None:
         self._library, self._options = library, options
-        self._gallery, self._stores = Gallery(library), OpenStores(library)
+        self._gallery = Gallery(library)
+        self._stores = OpenStores(library, options.device)
         self._known: Known = {}
 
     def search(self, request: SearchRequest) -> SearchAnswer:
