@@ -87,9 +87,19 @@ def blocks(n: int, dim: int, seed: int = 0) -> Iterator[Rows]:
         yield geometry.draw(BLOCK, rng)[: n - start]
 
 
-def queries(n: int, dim: int, seed: int = 0, *, away: bool = False) -> Rows:
-    """Queries of the gallery's distribution, or off it."""
-    rng = np.random.default_rng([seed, 4 if away else 3])
+def labels(n: int, dim: int, seed: int = 0) -> Ids:
+    """The clusters of the gallery's rows: `Geometry.draw` draws them first."""
+    weights = Geometry.of(dim, seed).weights
+    drawn = [
+        np.random.default_rng([seed, 2, number]).choice(CLUSTERS, BLOCK, p=weights)
+        for number in range(-(-n // BLOCK))
+    ]
+    return np.concatenate(drawn)[:n]
+
+
+def queries(n: int, dim: int, seed: int = 0, *, away: bool = False, stream: int = 3) -> Rows:
+    """Queries of the gallery's distribution, or off it; each stream has others."""
+    rng = np.random.default_rng([seed, 4 if away else stream])
     return Geometry.of(dim, seed).draw(n, rng, away=away)
 
 

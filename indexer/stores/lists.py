@@ -26,18 +26,11 @@ _BY_LISTS, _BY_QUERIES = 1, 3
 class Lists(Structure):
     """Inverted lists: rows grouped round centres; of a query's nearest lists all are looked at."""
 
-    _LOST: ClassVar[float] = 0.8
-    _RARE: ClassVar[float] = 0.5
-    """Where all lists looked at, or the nearest of them, hold less than this of the allowed rows
-    that they would hold if these were anywhere."""
-    _MORE: ClassVar[float] = 2.0
-    """Rows passed, allowed or not, for each that would be passed without a filter."""
-    _LEAST: ClassVar[float] = 0.5
-    """Allowed rows looked at, at least, for each row without a filter."""
+    _ELSEWHERE: ClassVar[float] = 0.8
+    """Of the rows round a query that would be allowed if these were anywhere: with fewer they are
+    elsewhere."""
     _DENSE: ClassVar[float] = 0.3
     """Share of rows allowed from which on those that are not are left out afterwards."""
-    _TELLING: ClassVar[int] = 16
-    """Allowed rows to be expected, for fewer to tell anything."""
 
     def __init__(self, index: Any, part: Part) -> None:
         super().__init__(index, part)
@@ -99,57 +92,53 @@ class Lists(Structure):
     ) -> ItemIds:
         """Numbers ``(queries, count)`` of candidate rows, NO_ID where there are fewer.
 
-        With a filter lists without allowed rows are passed by, and more lists are looked through.
-        Where hardly any rows round the query are allowed, the nearest may be anywhere: nothing is
-        brought, so that all that are allowed get compared.
+        With a filter the nearest lists are looked through that hold enough allowed rows, those
+        that hold none passed by.
         """
         visit = self._visit(effort, count)
         if chosen is None:
             near, lists = self.index.quantizer.search(queries, visit)
             return self._search_lists(queries, count, lists, near, None)
-        sizes = self._allowed_sizes(chosen)
-        wanted = self._wanted(visit, count, chosen)
-        near, lists, held = self._lists_holding(queries, wanted, visit, sizes)
-        # A list counts if it holds any allowed row, and the nearer ones hold too few.
-        take = (held > 0) & (np.cumsum(held, axis=1) - held < wanted)
-        take[self._lost(held[:, :visit], self.sizes[lists[:, :visit]], chosen.share)] = False
+        near, lists, take, elsewhere = self._lists_holding(queries, visit, count, chosen)
         widest = max(1, int(take.sum(axis=1).max()))
         first = np.argsort(~take, axis=1, kind="stable")[:, :widest]
-        lists = np.where(
-            np.take_along_axis(take, first, 1), np.take_along_axis(lists, first, 1), NO_ID
-        )
+        taken = np.take_along_axis(take, first, 1)
+        lists = np.where(taken, np.take_along_axis(lists, first, 1), NO_ID)
         near = np.take_along_axis(near, first, 1)
-        if chosen.share < self._DENSE:
+        if chosen.share < self._DENSE or elsewhere:
             return self._search_lists(queries, count, lists, near, chosen)
         # FAISS goes through a list three times faster if it need not look whether a row is allowed.
         wide = int(1.5 * count / chosen.share)
         rows = self._search_lists(queries, wide, lists, near, None)
         return allowed_first(rows, self._mask(chosen), count)
 
-    def _wanted(self, visit: int, count: int, chosen: Selection) -> int:
-        """Allowed rows to look at."""
-        share = max(self._MORE * chosen.share, self._LEAST)
-        return max(int(share * visit * self.sizes.mean()), 4 * count)
-
-    def _lost(self, held: np.ndarray, sizes: np.ndarray, share: float) -> np.ndarray:
-        """For which queries the lists round them hold fewer allowed rows than lists elsewhere."""
-        expected = share * np.cumsum(sizes, axis=1)
-        found = np.cumsum(held, axis=1)
-        rare = (found < self._RARE * expected) & (expected >= self._TELLING)
-        lost: np.ndarray = rare.any(axis=1) | (found[:, -1] < self._LOST * expected[:, -1])
-        return lost
-
     def _lists_holding(
-        self, queries: Embeddings, wanted: int, visit: int, sizes: np.ndarray
-    ) -> tuple[np.ndarray, ItemIds, np.ndarray]:
-        """For each query its nearest lists, so many that they hold ``wanted`` allowed rows."""
-        look = 4 * visit
+        self, queries: Embeddings, visit: int, count: int, chosen: Selection
+    ) -> tuple[np.ndarray, ItemIds, np.ndarray, bool]:
+        """For each query its nearest lists and which of them to look through.
+
+        The fewer rows are allowed, the further away are the nearest, and the fewer of a list have
+        to be compared: so many allowed rows are looked at as there are rows, allowed or not, in
+        the lists without a filter, times the root of the share that is allowed.
+
+        Returns:
+            Products with the centres, lists, whether to take each, and whether round any query
+            fewer rows are allowed than elsewhere.
+        """
+        allowed = self._allowed_sizes(chosen)
+        look = int(4 * visit / np.sqrt(chosen.share))
         while True:
-            near, lists = self.index.quantizer.search(queries, min(look, len(sizes)))
-            held = sizes[lists]
-            if look >= len(sizes) or (held.sum(axis=1) >= wanted).all():
-                return near, lists, held
+            near, lists = self.index.quantizer.search(queries, min(look, len(self.sizes)))
+            held = allowed[lists]
+            passed = self.sizes[lists[:, :visit]].sum(axis=1)
+            wanted = np.maximum(np.sqrt(chosen.share) * passed, 4 * count)
+            if look >= len(self.sizes) or (held.sum(axis=1) >= wanted).all():
+                break
             look *= 4
+        take = (held > 0) & (np.cumsum(held, axis=1) - held < wanted[:, None])
+        expected = self._ELSEWHERE * chosen.share * passed
+        elsewhere = held[:, :visit].sum(axis=1) < expected
+        return near, lists, take, bool(elsewhere.any())
 
     def _search_lists(
         self,
@@ -201,7 +190,8 @@ class Lists(Structure):
         """Whether fewer rows are looked at than there are."""
         visit = self._visit(effort, count)
         if chosen is not None:
-            return 2 * self._wanted(visit, count, chosen) < chosen.count
+            wanted = np.sqrt(chosen.share) * visit * float(self.sizes.mean())
+            return bool(2 * max(wanted, 4 * count) < chosen.count)
         return 2 * visit * float(self.sizes.mean()) < len(self.part.rows)
 
     def parameters(self, effort: Effort, effort_100: Effort) -> dict[str, float]:

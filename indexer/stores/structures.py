@@ -166,7 +166,9 @@ class Graph(Structure):
         """
         wide = self._wide(count, chosen)
         params = faiss().SearchParametersHNSW()
-        params.efSearch = max(effort.visit, wide)
+        # The fewer are allowed, the further away are those that are to be found.
+        share = 1.0 if chosen is None else chosen.share
+        params.efSearch = max(int(effort.visit / np.sqrt(share)), wide)
         _, found = self.index.search(queries, wide, params=params)
         rows = np.asarray(found, np.int64)
         return rows if chosen is None else allowed_first(rows, self._mask(chosen), count)
