@@ -29,6 +29,8 @@ class Lists(Structure):
     _ELSEWHERE: ClassVar[float] = 0.8
     """Of the rows round a query that would be allowed if these were anywhere: with fewer they are
     elsewhere."""
+    _MORE: ClassVar[float] = 2.0
+    """Times as many are looked at where they are elsewhere: the centres tell less of them."""
     _DENSE: ClassVar[float] = 0.3
     """Share of rows allowed from which on those that are not are left out afterwards."""
 
@@ -131,13 +133,14 @@ class Lists(Structure):
             near, lists = self.index.quantizer.search(queries, min(look, len(self.sizes)))
             held = allowed[lists]
             passed = self.sizes[lists[:, :visit]].sum(axis=1)
-            wanted = np.maximum(np.sqrt(chosen.share) * passed, 4 * count)
+            expected = self._ELSEWHERE * chosen.share * passed
+            elsewhere = held[:, :visit].sum(axis=1) < expected
+            wanted = np.sqrt(chosen.share) * passed * np.where(elsewhere, self._MORE, 1.0)
+            wanted = np.maximum(wanted, 4 * count)
             if look >= len(self.sizes) or (held.sum(axis=1) >= wanted).all():
                 break
             look *= 4
         take = (held > 0) & (np.cumsum(held, axis=1) - held < wanted[:, None])
-        expected = self._ELSEWHERE * chosen.share * passed
-        elsewhere = held[:, :visit].sum(axis=1) < expected
         return near, lists, take, bool(elsewhere.any())
 
     def _search_lists(
