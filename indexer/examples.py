@@ -7,10 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
-from sqlalchemy import bindparam, select
+from sqlalchemy import Connection, bindparam, select
 
 from indexer.asking import Described, Example, Region
-from indexer.catalog.database import reading
 from indexer.catalog.lookup import ITEMS_UNDER
 from indexer.catalog.tables import (
     EmbeddingRow,
@@ -186,20 +185,21 @@ class KnownExample:
         ItemNotFoundError: nothing.
     """
 
-    def __init__(self, library: Library, example: Example, options: ReadOptions) -> None:
+    def __init__(
+        self, library: Library, db: Connection, example: Example, options: ReadOptions
+    ) -> None:
         self.example = example
-        self._library, self._options = library, options
-        with reading(library.engine) as db:
-            rows = db.execute(_ITEMS, {"uid": example.uid}).all()
-            if not rows:
-                raise ItemNotFoundError(
-                    f"there is no study, series, instance or item '{example.uid}' with an image "
-                    "in the library"
-                )
-            self._rows = [r for r in rows if r.role == Role.PRIMARY] or list(rows)
-            if example.region is not None:
-                self._rows = [self._pictured(example.region)]
-            best = self._rows[len(self._rows) // 2]
+        self._library, self._db, self._options = library, db, options
+        rows = db.execute(_ITEMS, {"uid": example.uid}).all()
+        if not rows:
+            raise ItemNotFoundError(
+                f"there is no study, series, instance or item '{example.uid}' with an image "
+                "in the library"
+            )
+        self._rows = [r for r in rows if r.role == Role.PRIMARY] or list(rows)
+        if example.region is not None:
+            self._rows = [self._pictured(example.region)]
+        best = self._rows[len(self._rows) // 2]
         self.subject = Subject(
             description=asked_as(example, len(self._rows), best.uid),
             middle=best.id,
@@ -215,13 +215,12 @@ class KnownExample:
         """The stored vectors; of a region one that is made of its pixels, read again."""
         if self.example.region is not None:
             return self._region_view(space, self.example.region)
-        with reading(self._library.engine) as db:
-            ids = [row.id for row in self._rows]
-            found = db.execute(_VECTORS, {"space": space.id, "items": ids}).all()
-            if not found:
-                return f"'{space.encoder}' has no vector of '{self.example.name}'"
-            volumes = [row.id for row in self._rows if row.kind == "volume"]
-            slices = slices_of(db, space, volumes) if volumes else {}
+        ids = [row.id for row in self._rows]
+        found = self._db.execute(_VECTORS, {"space": space.id, "items": ids}).all()
+        if not found:
+            return f"'{space.encoder}' has no vector of '{self.example.name}'"
+        volumes = [row.id for row in self._rows if row.kind == "volume"]
+        slices = slices_of(self._db, space, volumes) if volumes else {}
         vectors = sound_vectors([row.vector for row in found], space)
         parts = [
             slices.get(row.item_id) or SliceSet.whole(vector[None])

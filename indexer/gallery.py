@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sqlalchemy import Connection, Select, case, func, select, text
+from sqlalchemy import Connection, Select, case, func, select
 
 from indexer.catalog.tables import Item, Patient, Series, Study, StudyChange
 from indexer.filters import Filter, sql_condition
@@ -27,7 +27,7 @@ _FEW = 20_000
 """Changed studies that are read by themselves; of more, everything is read anew."""
 _ROLES = {role: code for code, role in enumerate(Role)}
 _ROLE = case({role.value: code for role, code in _ROLES.items()}, value=Item.role, else_=-1)
-_REVISION = text("SELECT seq FROM sqlite_sequence WHERE name = 'study_change'")
+_REVISION = "SELECT seq FROM sqlite_sequence WHERE name = 'study_change'"
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,12 @@ class Allowed:
     Attributes:
         ids: ascending and read-only; None means every item of the catalog.
         count: how many.
+        total: items of the catalog, whether they pass or not.
     """
 
     ids: ItemIds | None
     count: int
+    total: int
 
 
 @dataclass(frozen=True)
@@ -88,11 +90,6 @@ class Gallery:
             self._forget()
             return found
 
-    def count(self, db: Connection) -> int:
-        """How many items there are."""
-        with self._lock:
-            return len(self._at(db)[0].ids)
-
     def study_of(self, db: Connection, items: ItemIds) -> ItemIds:
         """Row number of the study of each item, -1 of an item that is not in the catalog."""
         with self._lock:
@@ -115,7 +112,7 @@ class Gallery:
         """The items as this view has them, and whether they are what is held now."""
         if db.engine is not self._library.engine:
             raise ValueError("this is a view of another library: its row numbers mean nothing here")
-        revision = db.execute(_REVISION).scalar() or 0
+        revision = db.exec_driver_sql(_REVISION).scalar() or 0
         if self._items is not None and revision == self._revision:
             return self._items, True
         if revision < self._revision:  # a view from before the last renewal
@@ -146,10 +143,10 @@ def _answer(db: Connection, items: _Items, tree: Filter | None, roles: frozenset
         passes[np.searchsorted(items.ids, passing)] = True
         fits &= passes
     if fits.all():
-        return Allowed(None, len(fits))
+        return Allowed(None, len(fits), len(fits))
     ids = items.ids[fits]
     ids.flags.writeable = False
-    return Allowed(ids, len(ids))
+    return Allowed(ids, len(ids), len(fits))
 
 
 def _looked_up(ids: ItemIds, values: np.ndarray, wanted: ItemIds) -> ItemIds:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from sqlalchemy import Connection
+
 from indexer.asking import ALL, Example, Rocchio, SearchRequest
 from indexer.errors import ConfigError, QueryError
 from indexer.examples import KnownExample, Ready, Subject, View
@@ -79,12 +81,13 @@ Known = dict[tuple[str, str, str], SpaceInfo]
 
 
 def make_asked(
-    library: Library, request: SearchRequest, options: ReadOptions, known: Known
+    library: Library, db: Connection, request: SearchRequest, options: ReadOptions, known: Known
 ) -> Asked:
     """Look up and read the examples, and see which spaces can take them.
 
     Args:
         library: to be searched.
+        db: a view of its catalog.
         request: what is asked.
         options: how files are read.
         known: spaces that were met before; those that are new are added.
@@ -95,7 +98,7 @@ def make_asked(
         ItemNotFoundError, FileRejectedError: of an example.
     """
     spaces = spaces_for(library, request.encoders, options, known)
-    ready = [_ready(library, example, spaces, options) for example in request.examples]
+    ready = [_ready(library, db, example, spaces, options) for example in request.examples]
     subjects = tuple(one.subject for one in ready)
     notes = [note for subject in subjects for note in subject.notes]
     chosen, refusals = _chosen(spaces, ready, every=bool(request.encoders))
@@ -142,10 +145,14 @@ def spaces_for(
 
 
 def _ready(
-    library: Library, example: Example, spaces: Sequence[SpaceInfo], options: ReadOptions
+    library: Library,
+    db: Connection,
+    example: Example,
+    spaces: Sequence[SpaceInfo],
+    options: ReadOptions,
 ) -> Ready:
     if example.uid:
-        return KnownExample(library, example, options)
+        return KnownExample(library, db, example, options)
     if example.file is not None:
         # Decoders, which a UID does not need.
         from indexer.examples_read import ReadExample  # noqa: PLC0415

@@ -58,8 +58,8 @@ class Searcher:
         start = time.monotonic()
         request.check()
         tree = parse_filter(request.filter) if request.filter.strip() else None
-        asked = make_asked(self._library, request, self._options, self._known)
         with reading(self._library.engine) as db:
+            asked = make_asked(self._library, db, request, self._options, self._known)
             answer = self._answer(db, request, tree, asked)
         return replace(answer, seconds=time.monotonic() - start)
 

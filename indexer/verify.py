@@ -35,7 +35,7 @@ from indexer.projection import (
     open_projection,
     stored_vectors,
 )
-from indexer.saving import rebuild
+from indexer.saving import rebuild, save_all
 from indexer.types import Outcome
 
 _BATCH = 20_000
@@ -248,6 +248,8 @@ def _check_index(library: Library, repair: bool) -> list[Finding]:
         findings += [Finding("index", f"'{space.encoder}': {m}", repair) for m in messages]
     if repair and findings:
         rebuild(library)
+    elif repair:  # files may be missing or behind, which is no damage
+        save_all(library)
     return findings
 
 

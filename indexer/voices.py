@@ -69,8 +69,8 @@ class View:
     ) -> View:
         """Find out who may be a hit."""
         roles = request.roles or frozenset({Role.PRIMARY}).union(*(s.roles for s in asked.subjects))
-        total = gallery.count(db)
         allowed = gallery.allowed(db, tree, roles)
+        total = allowed.total
         of_these = Comparison("role", "=", tuple(sorted(role.value for role in roles)))
         of_roles = allowed if tree is None else gallery.allowed(db, None, roles)
         return cls(

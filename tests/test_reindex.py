@@ -219,3 +219,12 @@ def test_a_server_is_emptied_if_that_is_wanted(copy: Library, tmp_path: Path) ->
     assert json.loads(done.stdout)["left"] == ""
     with copy.with_store(spec) as there:
         assert connect(there, there.spaces()[0], ITEMS).count() == 0
+
+
+def test_repair_makes_an_index_that_is_missing(copy: Library) -> None:
+    (space,) = copy.spaces()
+    for path in copy.index_folder.iterdir():
+        path.unlink()
+    assert "missing" in open_projection(copy, space).note
+    assert verify(copy, repair=True).clean
+    assert not open_projection(copy, space).note
