@@ -22,9 +22,9 @@ from sqlalchemy import insert
 from indexer.catalog.database import reading, transaction
 from indexer.catalog.tables import Item, Label, Patient, Report, Series, Study
 from indexer.filters import parse_filter
-from indexer.gallery import Gallery
-from indexer.keywords import keyword_ranks
 from indexer.library import Library
+from indexer.searching.gallery import Gallery
+from indexer.searching.keywords import keyword_ranks
 from indexer.types import Role
 
 PART = 20_000

@@ -21,13 +21,13 @@ from typing import Any
 import numpy as np
 
 from indexer import registry
-from indexer.asking import SearchRequest, like
 from indexer.catalog.database import transaction
 from indexer.encoders.contract import EncoderContext
+from indexer.index.saving import save_projection
 from indexer.library import Library
 from indexer.reading.drafts import ReadOptions
-from indexer.saving import save_projection
-from indexer.search import Searcher
+from indexer.searching.asking import SearchRequest, like
+from indexer.searching.search import Searcher
 from indexer.types import Embeddings, EncoderSpec, Pixels, Prepared
 
 DIM = 64

@@ -35,7 +35,8 @@ from indexer.catalog.writer import (
 )
 from indexer.embedding import embed_each
 from indexer.errors import StorageFullError
-from indexer.evidence import refresh_grounds
+from indexer.evidence.grounds import refresh_grounds
+from indexer.index.saving import save_all
 from indexer.library import Library
 from indexer.reading.dicom import merged
 from indexer.reading.drafts import (
@@ -51,8 +52,7 @@ from indexer.reading.drafts import (
 )
 from indexer.reading.tasks import earlier_slice, file_tasks, known_uids, read_task
 from indexer.registry import usable_encoder
-from indexer.saving import save_all
-from indexer.slices import SliceSet, volume_slices
+from indexer.searching.slices import SliceSet, volume_slices
 from indexer.sources.discover import Problem, SourceFile, discover
 from indexer.sources.tables import MetadataTable
 from indexer.stores.contract import IndexOptions

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
-from indexer.answers import QUERY, SearchAnswer
+from indexer.searching.answers import QUERY, SearchAnswer
 from indexer.types import Hit
 
 _GROUND, _TILE = (16, 19, 24), (0, 0, 0)
@@ -28,7 +28,7 @@ def contact_sheet(answer: SearchAnswer, thumbnails: Mapping[str, bytes]) -> Imag
     """Draw an answer as an RGB picture.
 
     Args:
-        answer: what `indexer.search.search` gave; the first `MOST_TILES` hits are drawn.
+        answer: what `indexer.searching.search.search` gave; the first `MOST_TILES` hits are drawn.
         thumbnails: WebP pictures by item id.
     """
     shown, priors = answer.hits[:MOST_TILES], answer.priors[-MOST_PRIORS:]

@@ -24,8 +24,7 @@ from indexer.catalog.tables import (
 )
 from indexer.catalog.words import rebuild_words, words_out_of_step
 from indexer.errors import FileRejectedError, LibraryCorruptError
-from indexer.library import Library, SpaceInfo
-from indexer.projection import (
+from indexer.index.projection import (
     LAYERS,
     Layer,
     catalog_count,
@@ -35,7 +34,8 @@ from indexer.projection import (
     open_projection,
     stored_vectors,
 )
-from indexer.saving import rebuild, save_all
+from indexer.index.saving import rebuild, save_all
+from indexer.library import Library, SpaceInfo
 from indexer.types import Outcome
 
 _BATCH = 20_000

@@ -20,7 +20,6 @@ from transformers import AutoImageProcessor, AutoModel, CLIPConfig, CLIPModel
 
 from api.service import ingest, search
 from api.service import models as service
-from indexer.asking import SearchRequest, like
 from indexer.config import Settings
 from indexer.encoders.backbone import Backbone
 from indexer.encoders.contract import EncoderContext
@@ -31,6 +30,7 @@ from indexer.errors import LicenceError, WeightsError
 from indexer.library import Library
 from indexer.phantoms import abdomen_ct, radiograph, write_cohort
 from indexer.registry import make_encoder
+from indexer.searching.asking import SearchRequest, like
 from indexer.types import ImagePixels, VolumePixels
 
 NAMES = list(ALL_BACKBONES)

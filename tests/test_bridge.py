@@ -16,15 +16,15 @@ from api.service import bridge as service
 from api.service import library as pruning
 from api.service import search as searching
 from api.service.options import read_options
-from indexer.asking import SearchRequest, like
-from indexer.bridge import Bridge
-from indexer.bridges import load_bridge
 from indexer.catalog.database import reading
 from indexer.catalog.tables import EmbeddingRow, Item, Report, Series
 from indexer.config import Settings
 from indexer.errors import ConfigError, QueryError
-from indexer.fitting import fit_bridge
 from indexer.library import Library
+from indexer.searching.asking import SearchRequest, like
+from indexer.texts.bridge import Bridge
+from indexer.texts.bridges import load_bridge
+from indexer.texts.fitting import fit_bridge
 from indexer.types import Embeddings
 
 FINDINGS = ("effusion", "nodule", "fracture", "oedema", "emphysema", "cardiomegaly")

@@ -19,14 +19,14 @@ from api.service import bridge as service
 from api.service import library as describing
 from api.service import search as searching
 from api.service.options import read_options
-from indexer.asking import SearchRequest, like
-from indexer.bridges import bridge_versions, load_bridge, make_bridge
 from indexer.catalog.database import reading, transaction
 from indexer.catalog.tables import Item, Label, Report, Series, Study
 from indexer.config import Settings
 from indexer.errors import ConfigError, QueryError
 from indexer.library import Library
-from indexer.pairs import label_words, read_pairs
+from indexer.searching.asking import SearchRequest, like
+from indexer.texts.bridges import bridge_versions, load_bridge, make_bridge
+from indexer.texts.pairs import label_words, read_pairs
 
 STUDIES = 96
 

@@ -21,20 +21,20 @@ from api.service import library as libraries
 from api.service import search as service
 from api.service.options import read_options
 from indexer import registry
-from indexer.answers import SearchAnswer
-from indexer.asking import Example, Region, Rocchio, SearchRequest, like
 from indexer.catalog.database import reading, transaction
 from indexer.catalog.tables import EmbeddingRow, Item, Series, Study
 from indexer.config import Settings
 from indexer.encoders.contract import EncoderContext
 from indexer.errors import ItemNotFoundError, QueryError
-from indexer.fusion import K
+from indexer.evidence.originals import read_again
+from indexer.evidence.regions import patches_from, region_vector
+from indexer.index.projection import embeddings
 from indexer.library import Library
-from indexer.originals import read_again
 from indexer.phantoms import Kind, PhantomStudy, Trait, radiograph
-from indexer.projection import embeddings
-from indexer.regions import patches_from, region_vector
 from indexer.registry import usable_encoder
+from indexer.searching.answers import SearchAnswer
+from indexer.searching.asking import Example, Region, Rocchio, SearchRequest, like
+from indexer.searching.fusion import K
 from indexer.types import EncoderSpec
 
 ALL = 1000

@@ -26,10 +26,10 @@ from api.cli.main import app
 from api.service import library as service
 from api.service import search as searching
 from indexer import __version__
-from indexer.asking import SearchRequest, like
 from indexer.config import Settings
 from indexer.library import Library
 from indexer.phantoms import Kind
+from indexer.searching.asking import SearchRequest, like
 from indexer.types import Outcome
 
 COMMANDS = sorted(get_command(app).commands)  # type: ignore[attr-defined]

@@ -13,12 +13,12 @@ from sqlalchemy import select
 from api.service.ingest import IndexRequest, index, rejected
 from api.service.library import info, verify
 from api.service.search import search
-from indexer.asking import SearchRequest, like
 from indexer.catalog.database import reading
 from indexer.catalog.tables import Instance, Patient, Series, Study
 from indexer.config import Settings
 from indexer.ingest import IngestSummary
 from indexer.library import Library
+from indexer.searching.asking import SearchRequest, like
 from indexer.types import Outcome
 
 CORPUS = Path(__file__).resolve().parents[2] / "shared" / "data" / "dicom"

@@ -20,12 +20,12 @@ from sqlalchemy import func, select
 from api.service.ingest import IndexRequest, index, rejected
 from api.service.library import verify
 from api.service.search import search
-from indexer.asking import SearchRequest, like
 from indexer.catalog.database import reading
 from indexer.catalog.tables import EmbeddingRow, Instance, Item, LedgerRow, Thumbnail
 from indexer.config import Settings
 from indexer.library import Library
 from indexer.phantoms import write_cohort
+from indexer.searching.asking import SearchRequest, like
 from indexer.types import Outcome
 
 KILLS = 20

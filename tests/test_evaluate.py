@@ -22,10 +22,10 @@ from api.cli.main import app
 from api.service.evaluate import Evaluation, EvaluationRequest, evaluate_retrieval
 from api.service.evaluation_files import markdown, sheets, write_evaluation
 from indexer.errors import FilterError, QueryError, StorageFullError
-from indexer.evaluation import Compared, Plan, Report, Row, ask, retrieval, row_of
+from indexer.evaluating.evaluation import Compared, Plan, Report, Row, ask, retrieval, row_of
+from indexer.evaluating.rankings import ExactRanking
+from indexer.evaluating.resampling import PatientDraws
 from indexer.library import Library
-from indexer.rankings import ExactRanking
-from indexer.resampling import PatientDraws
 
 Labels = list[frozenset[str]]
 

@@ -17,11 +17,11 @@ from api.service.protocols import PROTOCOLS
 from indexer.config import Settings
 from indexer.encoders.contract import EncoderContext, TextEncoder
 from indexer.errors import QueryError
-from indexer.evaluation import Report, Row
-from indexer.fitting import fit_bridge
+from indexer.evaluating.evaluation import Report, Row
 from indexer.library import Library
-from indexer.pairs import read_pairs
 from indexer.registry import make_encoder
+from indexer.texts.fitting import fit_bridge
+from indexer.texts.pairs import read_pairs
 
 
 def run(folder: Path, protocol: str, **options: Any) -> Report:

@@ -14,7 +14,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sqlalchemy import Connection, insert, select, update
 
-from indexer.calibration import (
+from indexer.catalog.database import reading, transaction
+from indexer.catalog.tables import EmbeddingRow, Item, Label, Patient, Series, Space, Study
+from indexer.encoders.texture import TextureEncoder
+from indexer.evidence.calibration import (
     LabelScaling,
     Voter,
     calibrate,
@@ -22,10 +25,7 @@ from indexer.calibration import (
     read_calibration,
     refresh_calibration,
 )
-from indexer.catalog.database import reading, transaction
-from indexer.catalog.tables import EmbeddingRow, Item, Label, Patient, Series, Space, Study
-from indexer.encoders.texture import TextureEncoder
-from indexer.evidence import (
+from indexer.evidence.grounds import (
     attach_evidence,
     grounds_of,
     refresh_grounds,
@@ -33,10 +33,8 @@ from indexer.evidence import (
     tags_of,
     votes_of,
 )
-from indexer.hits import describe_items
-from indexer.kept import State, read_kept
-from indexer.library import Library
-from indexer.percentiles import (
+from indexer.evidence.kept import State, read_kept
+from indexer.evidence.percentiles import (
     ALL,
     KIND,
     LEAST_PAIRS,
@@ -47,8 +45,7 @@ from indexer.percentiles import (
     read_background,
     refresh_background,
 )
-from indexer.types import Attributes
-from indexer.votes import (
+from indexer.evidence.votes import (
     Quality,
     Scaling,
     calibration_error,
@@ -58,6 +55,9 @@ from indexer.votes import (
     shares_of,
     weights_of,
 )
+from indexer.library import Library
+from indexer.searching.hits import describe_items
+from indexer.types import Attributes
 
 COSINES = st.integers(-8, 8).map(lambda n: n / 8)
 """Few different values, so that many are equal."""

@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, delete, insert, select, update
 
-from indexer import gallery as module
 from indexer.catalog.database import reading, transaction
 from indexer.catalog.tables import Item, Label, Patient, Series, Study
 from indexer.filters import Filter, parse_filter, sql_condition
-from indexer.gallery import MOST_FILTERS, Gallery
 from indexer.library import Library
+from indexer.searching import gallery as module
+from indexer.searching.gallery import MOST_FILTERS, Gallery
 from indexer.types import Role
 
 EVERY_ROLE, PRIMARY = frozenset(Role), frozenset({Role.PRIMARY})

@@ -26,9 +26,15 @@ from indexer.catalog.tables import Item, Label, Patient, Report, Series, Study, 
 from indexer.catalog.writer import CatalogWriter
 from indexer.config import Settings
 from indexer.errors import QueryError
-from indexer.keywords import MOST_WORDS, KeywordHit, keyword_note, keyword_ranks, keyword_snippets
 from indexer.library import Library
 from indexer.reading.drafts import FileResult, InstanceDraft, ItemDraft, PatientDraft
+from indexer.searching.keywords import (
+    MOST_WORDS,
+    KeywordHit,
+    keyword_note,
+    keyword_ranks,
+    keyword_snippets,
+)
 from indexer.sources.discover import SourceFile
 from indexer.types import Attributes, Frame, Outcome, Role
 from indexer.verify import verify

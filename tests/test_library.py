@@ -23,7 +23,6 @@ from sqlalchemy import delete, func, insert, select, update
 from api.service import ingest
 from api.service import library as service
 from api.service import search as searching
-from indexer.asking import SearchRequest, like
 from indexer.catalog import database
 from indexer.catalog.database import reading, transaction
 from indexer.catalog.tables import (
@@ -52,10 +51,11 @@ from indexer.errors import (
     StorageFullError,
     UnknownEncoderError,
 )
+from indexer.index.projection import open_projection
+from indexer.index.saving import save_all, save_projection
 from indexer.library import Library
 from indexer.phantoms import Kind, PhantomStudy, Trait
-from indexer.projection import open_projection
-from indexer.saving import save_all, save_projection
+from indexer.searching.asking import SearchRequest, like
 from indexer.types import Outcome
 from indexer.verify import VerifyReport, verify
 

@@ -11,7 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, ndcg_score, roc_auc_score
 
-from indexer.metrics import (
+from indexer.evaluating.metrics import (
     average_precision,
     hit_rate_at_k,
     measure,
@@ -23,9 +23,9 @@ from indexer.metrics import (
     reciprocal_rank,
     vote,
 )
-from indexer.protocols import own_ranks, three_d_mir_row, vote_shares
-from indexer.rankings import ExactRanking, StoreRanking, by_score, unit_rows
-from indexer.resampling import PatientDraws, auroc, gap_by_chance, interval
+from indexer.evaluating.protocols import own_ranks, three_d_mir_row, vote_shares
+from indexer.evaluating.rankings import ExactRanking, StoreRanking, by_score, unit_rows
+from indexer.evaluating.resampling import PatientDraws, auroc, gap_by_chance, interval
 from indexer.stores.contract import renormalised
 from indexer.stores.exact import ExactStore
 

@@ -17,18 +17,18 @@ import numpy as np
 from sqlalchemy import delete, insert, select, update
 from test_qdrant_wire import RestServer, make_spec, server, spec  # noqa: F401 - fixtures
 
-from indexer import mirror
-from indexer.asking import SearchRequest, like
 from indexer.catalog.database import reading, transaction
 from indexer.catalog.tables import EmbeddingRow, Item, Label, Patient, Series, Space, Study
 from indexer.errors import LibraryCorruptError, StoreError
 from indexer.filters import parse_filter, sql_condition
+from indexer.index import mirror
+from indexer.index.mirror import compare, sync
+from indexer.index.projection import ITEMS, SLICES, catalog_ids, embeddings, read_mark, write_mark
+from indexer.index.saving import save_projection
 from indexer.library import Library
-from indexer.mirror import compare, sync
-from indexer.projection import ITEMS, SLICES, catalog_ids, embeddings, read_mark, write_mark
 from indexer.reading.drafts import ReadOptions
-from indexer.saving import save_projection
-from indexer.search import search
+from indexer.searching.asking import SearchRequest, like
+from indexer.searching.search import search
 from indexer.stores.contract import Place
 from indexer.stores.qdrant import QdrantStore
 
@@ -216,13 +216,13 @@ def test_slices_go_into_a_collection_of_their_own(mirrored: Mirrored, spec: str)
 KILLED = """
 import os, sys
 from pathlib import Path
-from indexer import mirror
-from indexer.asking import SearchRequest, like
+from indexer.index import mirror
+from indexer.searching.asking import SearchRequest, like
 from indexer.library import Library
-from indexer.projection import ITEMS
+from indexer.index.projection import ITEMS
 from indexer.reading.drafts import ReadOptions
-from indexer.saving import save_projection
-from indexer.search import search
+from indexer.index.saving import save_projection
+from indexer.searching.search import search
 from indexer.stores.contract import Place
 from indexer.stores.qdrant import QdrantStore
 

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from indexer.errors import QueryError
-from indexer.fusion import reciprocal_ranks
-from indexer.grouping import Group, grouped, spread_out, without_copies
-from indexer.mixing import centre, rocchio, said
+from indexer.searching.fusion import reciprocal_ranks
+from indexer.searching.grouping import Group, grouped, spread_out, without_copies
+from indexer.searching.mixing import centre, rocchio, said
 
 X, Y, Z = np.eye(3, dtype=np.float32)
 SHARES = {"alpha": 1.0, "beta": 0.75, "gamma": 0.15}

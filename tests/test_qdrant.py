@@ -23,8 +23,8 @@ from test_filters import catalog, found, trees  # noqa: F401 - `catalog` is a fi
 
 from indexer.errors import ConfigError, StoreError
 from indexer.filters import All, AnyOf, Comparison, Filter, Not, field_names, parse_filter
-from indexer.payload import payloads
-from indexer.projection import ITEMS
+from indexer.index.payload import payloads
+from indexer.index.projection import ITEMS
 from indexer.stores import qdrant
 from indexer.stores.contract import Place
 from indexer.stores.exact import ExactStore

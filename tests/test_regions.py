@@ -26,13 +26,10 @@ from indexer.encoders.contract import EncoderContext
 from indexer.encoders.placement import Placement
 from indexer.encoders.texture import TextureEncoder
 from indexer.errors import ConfigError, ItemNotFoundError, QueryError, SourceError
-from indexer.library import Library
-from indexer.matching import Matching, Side
-from indexer.originals import read_again
-from indexer.overlay import HIGH, LOW, coloured, draw_matching
-from indexer.phantoms import radiograph
-from indexer.projection import renormalised
-from indexer.regions import (
+from indexer.evidence.matching import Matching, Side
+from indexer.evidence.originals import read_again
+from indexer.evidence.overlay import HIGH, LOW, coloured, draw_matching
+from indexer.evidence.regions import (
     RegionMatcher,
     Whitening,
     patches_from,
@@ -41,6 +38,9 @@ from indexer.regions import (
     region_vector,
     within,
 )
+from indexer.index.projection import renormalised
+from indexer.library import Library
+from indexer.phantoms import radiograph
 from indexer.registry import make_encoder
 from indexer.types import Box, Frame, ImagePixels
 

@@ -15,14 +15,14 @@ from api.cli.main import app
 from api.service import library as libraries
 from api.service import search as searching
 from api.service.reindex import reindex
-from indexer.asking import SearchRequest, like
 from indexer.catalog.database import reading, transaction
 from indexer.catalog.tables import EmbeddingRow, Item
 from indexer.config import Settings
 from indexer.errors import ConfigError, LibraryLockedError
+from indexer.index.projection import ITEMS, connect, open_projection
+from indexer.index.saving import save_all
 from indexer.library import Library
-from indexer.projection import ITEMS, connect, open_projection
-from indexer.saving import save_all
+from indexer.searching.asking import SearchRequest, like
 from indexer.verify import verify
 
 SETTINGS = Settings(index_recall=0.9)

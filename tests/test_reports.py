@@ -21,8 +21,6 @@ from api.service import library as pruning
 from api.service import reports as service
 from api.service import search as searching
 from api.service.options import read_options
-from indexer.asking import SearchRequest, like
-from indexer.bridges import load_bridge
 from indexer.catalog.database import reading, transaction
 from indexer.catalog.tables import EmbeddingRow, Instance, Item, Report, Series, Study
 from indexer.config import Settings
@@ -30,7 +28,9 @@ from indexer.encoders.contract import EncoderContext
 from indexer.errors import ItemNotFoundError, QueryError
 from indexer.library import Library
 from indexer.registry import make_encoder
-from indexer.reports import ReportsAnswer, ReportsRequest
+from indexer.searching.asking import SearchRequest, like
+from indexer.texts.bridges import load_bridge
+from indexer.texts.reports import ReportsAnswer, ReportsRequest
 
 STUDIES, ALL = 96, 1000
 IGNORED = shutil.ignore_patterns("*-wal", "*-shm")

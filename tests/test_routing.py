@@ -15,11 +15,11 @@ from typer.testing import CliRunner
 
 from api.cli.main import app
 from api.service import ingest, search
-from indexer.asking import SearchRequest, like
 from indexer.catalog.database import reading
 from indexer.config import Settings
 from indexer.errors import ConfigError
 from indexer.library import Library
+from indexer.searching.asking import SearchRequest, like
 from indexer.types import Flag, Reason
 
 sys.path.insert(0, str(Path(__file__).parent / "pitfalls"))

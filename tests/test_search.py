@@ -17,8 +17,6 @@ from pydicom.uid import generate_uid
 from api.service import ingest
 from api.service import search as service
 from api.service.library import show
-from indexer.answers import SearchAnswer
-from indexer.asking import SearchRequest, like
 from indexer.config import Settings
 from indexer.errors import (
     ConfigError,
@@ -30,7 +28,9 @@ from indexer.errors import (
 )
 from indexer.library import Library
 from indexer.phantoms import Kind, PhantomStudy, Trait
-from indexer.search import thumbnails
+from indexer.searching.answers import SearchAnswer
+from indexer.searching.asking import SearchRequest, like
+from indexer.searching.search import thumbnails
 from indexer.sheet import contact_sheet
 from indexer.types import Hit, Role
 

@@ -21,19 +21,19 @@ from api.service import ingest
 from api.service import search as service
 from api.service.library import remove
 from api.service.options import read_options
-from indexer.answers import SearchAnswer
-from indexer.asking import SearchRequest, like
 from indexer.catalog import database
 from indexer.catalog.database import reading, transaction
 from indexer.config import Settings
 from indexer.dicom.sampling import sample_indices
 from indexer.encoders.contract import EncoderContext, SliceEncoder
 from indexer.errors import QueryError
+from indexer.index.projection import SLICES, open_projection
 from indexer.ingest import IngestOptions, index_paths
 from indexer.library import Library
-from indexer.projection import SLICES, open_projection
 from indexer.registry import make_encoder
-from indexer.slices import POOLINGS, SAID, slices_of
+from indexer.searching.answers import SearchAnswer
+from indexer.searching.asking import SearchRequest, like
+from indexer.searching.slices import POOLINGS, SAID, slices_of
 from indexer.types import ImagePixels
 from indexer.verify import verify
 

@@ -17,15 +17,15 @@ from api.service import encoders as encoding
 from api.service import library as pruning
 from api.service import models as modelling
 from api.service import search as searching
-from indexer.asking import SearchRequest, like
 from indexer.config import Settings
 from indexer.encoders.contract import EncoderContext
 from indexer.errors import ConfigError, QueryError, WeightsError
-from indexer.features import TowerFeatures, sentences
-from indexer.fitting import fit_bridge
 from indexer.library import Library
 from indexer.registry import make_encoder
-from indexer.towers import TextTower, open_tower
+from indexer.searching.asking import SearchRequest, like
+from indexer.texts.features import TowerFeatures, sentences
+from indexer.texts.fitting import fit_bridge
+from indexer.texts.towers import TextTower, open_tower
 
 LONG = (
     "The left lung shows a round opacity. No effusion is seen on either side. The heart is of "
@@ -124,7 +124,7 @@ def test_a_text_is_embedded_once_and_kept_without_its_words(library: Library, mo
 def test_of_too_many_texts_those_asked_for_last_are_kept(
     library: Library, models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("indexer.towers.MOST_KEPT", 3)
+    monkeypatch.setattr("indexer.texts.towers.MOST_KEPT", 3)
     for texts in (["lung", "ray"], ["chest", "ray"]):
         tower = tower_of(library, models)
         tower.rows(texts)

@@ -11,8 +11,8 @@ from rich.table import Table
 from api.cli.output import out, print_remarks
 
 if TYPE_CHECKING:
-    from indexer.answers import SearchAnswer
-    from indexer.asking import Described
+    from indexer.searching.answers import SearchAnswer
+    from indexer.searching.asking import Described
     from indexer.types import Hit, LabelVote
 
 _MOST_VOTES = 6

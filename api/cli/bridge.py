@@ -11,8 +11,8 @@ from api.cli.options import JsonOption, LibraryOption
 from api.cli.output import err, errors_on_one_line, out, print_json, settings_with
 
 if TYPE_CHECKING:
-    from indexer.bridge import BridgeAbout
-    from indexer.bridges import BridgeVersion
+    from indexer.texts.bridge import BridgeAbout
+    from indexer.texts.bridges import BridgeVersion
 
 app = typer.Typer(
     name="bridge",
@@ -90,8 +90,8 @@ def list_(library: LibraryOption = None, as_json: JsonOption = False) -> None:
       syntopy bridge list --library chest
     """
     with errors_on_one_line(as_json=as_json):
-        from indexer.bridges import bridge_versions
         from indexer.library import Library
+        from indexer.texts.bridges import bridge_versions
 
         with Library.open(settings_with(library).library) as opened:
             found = bridge_versions(opened)

@@ -13,8 +13,8 @@ from api.cli.options import JsonOption, LibraryOption
 from api.cli.output import err, errors_on_one_line, out, print_json, print_remarks, settings_with
 
 if TYPE_CHECKING:
-    from indexer.matching import Matching
-    from indexer.region_search import RegionAnswer
+    from indexer.evidence.matching import Matching
+    from indexer.searching.region_search import RegionAnswer
     from indexer.types import Box
 
 

@@ -13,7 +13,7 @@ from api.cli.options import JsonOption, LibraryOption
 from api.cli.output import err, errors_on_one_line, out, print_json, print_remarks, settings_with
 
 if TYPE_CHECKING:
-    from indexer.hearing import FoundText
+    from indexer.texts.hearing import FoundText
 
 
 def reports(
@@ -40,7 +40,7 @@ def reports(
     with errors_on_one_line(as_json=as_json):
         from api.service import reports as service
         from indexer.library import Library
-        from indexer.reports import ReportsRequest
+        from indexer.texts.reports import ReportsRequest
 
         settings = settings_with(library)
         request = ReportsRequest(image=image, uid=uid or None, k=k, encoder=encoder or None)

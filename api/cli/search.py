@@ -14,7 +14,7 @@ from api.cli.options import JsonOption, LibraryOption
 from api.cli.output import errors_on_one_line, out, print_json, settings_with
 
 if TYPE_CHECKING:
-    from indexer.asking import Example, Region
+    from indexer.searching.asking import Example, Region
     from indexer.types import Role
 
 
@@ -120,8 +120,8 @@ def search(
     """
     with errors_on_one_line(as_json=as_json):
         from api.service import search as service
-        from indexer.asking import SearchRequest
         from indexer.library import Library
+        from indexer.searching.asking import SearchRequest
 
         settings = settings_with(library)
         request = SearchRequest(
@@ -166,7 +166,7 @@ def _examples(
 ) -> list[Example]:
     """Files, UIDs, phrases and reports in this order; a region belongs to the first."""
     from api.service.search import report_text
-    from indexer.asking import Example
+    from indexer.searching.asking import Example
 
     found = [
         *(Example(file=image, weight=weight) for image in images or ()),
@@ -181,8 +181,8 @@ def _examples(
 
 def _region(said: str) -> Region | None:
     """Four numbers, and perhaps the number of a frame or slice."""
-    from indexer.asking import Region
     from indexer.errors import QueryError
+    from indexer.searching.asking import Region
 
     if not said:
         return None

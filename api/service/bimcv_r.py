@@ -11,14 +11,14 @@ from api.service.options import read_options
 from api.service.protocol import TEST, TRAIN, Mask, Setting, lacking
 from indexer.encoders.contract import TextEncoder
 from indexer.errors import QueryError
-from indexer.evaluation import Figures, Report, Row, Table, row_of
-from indexer.fitting import fit_bridge
-from indexer.pairs import Pairs, read_pairs
-from indexer.protocols import own_ranks
-from indexer.rankings import Places
+from indexer.evaluating.evaluation import Figures, Report, Row, Table, row_of
+from indexer.evaluating.protocols import own_ranks
+from indexer.evaluating.rankings import Places
+from indexer.evaluating.resampling import PatientDraws, interval
 from indexer.registry import make_encoder
-from indexer.resampling import PatientDraws, interval
-from indexer.towers import open_tower
+from indexer.texts.fitting import fit_bridge
+from indexer.texts.pairs import Pairs, read_pairs
+from indexer.texts.towers import open_tower
 from indexer.types import Embeddings
 
 

@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 from api.service.encoders import ModelState, list_models
 from api.service.options import read_options
-from indexer.bridge import BridgeAbout
-from indexer.bridges import (
+from indexer.config import Settings
+from indexer.errors import ConfigError
+from indexer.library import Library, SpaceInfo
+from indexer.texts.bridge import BridgeAbout
+from indexer.texts.bridges import (
     BridgeVersion,
     bridge_versions,
     make_bridge,
     remove_bridge,
     use_bridge,
 )
-from indexer.config import Settings
-from indexer.errors import ConfigError
-from indexer.library import Library, SpaceInfo
-from indexer.towers import open_tower
+from indexer.texts.towers import open_tower
 
 TFIDF, AUTO = "tfidf", "auto"
 _GENERAL = "medimageinsight"

@@ -13,8 +13,6 @@ from sqlalchemy import select
 
 from api.service import ingest, search
 from api.service.library import open_or_create
-from indexer.answers import SearchAnswer
-from indexer.asking import SearchRequest, like
 from indexer.catalog.database import reading
 from indexer.catalog.tables import Item, Series, Study
 from indexer.config import Settings
@@ -22,6 +20,8 @@ from indexer.errors import QueryError
 from indexer.ingest import IngestProgress, IngestSummary
 from indexer.library import Library
 from indexer.phantoms import PhantomStudy, write_cohort
+from indexer.searching.answers import SearchAnswer
+from indexer.searching.asking import SearchRequest, like
 from indexer.types import Role
 
 

@@ -11,12 +11,12 @@ from api.service.protocols import PROTOCOLS
 from indexer.catalog.database import reading
 from indexer.config import Settings
 from indexer.errors import QueryError
-from indexer.evaluation import MIN_PATIENTS, Compared, Plan, Report, check_ks, retrieval
-from indexer.labelled import read_items, read_vectors
+from indexer.evaluating.evaluation import MIN_PATIENTS, Compared, Plan, Report, check_ks, retrieval
+from indexer.evaluating.labelled import read_items, read_vectors
+from indexer.evaluating.metrics import KS
+from indexer.evaluating.rankings import ExactRanking, Ranking, StoreRanking
+from indexer.index.projection import open_projection
 from indexer.library import Library, SpaceInfo
-from indexer.metrics import KS
-from indexer.projection import open_projection
-from indexer.rankings import ExactRanking, Ranking, StoreRanking
 
 GROUPS = ("sex", "age", "manufacturer")
 """Fields by which groups are compared unless others are asked for."""
@@ -35,7 +35,7 @@ class EvaluationRequest:
         label: name of the label that neighbours should share; ``view``, ``modality`` and
             ``body_part`` stand for what the catalog says of the series. A protocol may do without.
         by: fields of the groups that are compared.
-        ks: cut-offs; none takes those of the protocol, or `indexer.metrics.KS`.
+        ks: cut-offs; none takes those of the protocol, or `indexer.evaluating.metrics.KS`.
         encoders: whose spaces; none takes all.
         through: ``exact`` compares every vector, ``index`` asks the library's own store.
         depth: of the ranking through the store.

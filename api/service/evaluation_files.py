@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from api.service.evaluate import Evaluation
-from indexer.chart import BarRow, Panel, bar_chart
 from indexer.errors import StorageFullError
-from indexer.evaluation import Report, Row, Table, compared_measures
-from indexer.metrics import KS
-from indexer.resampling import Measure
+from indexer.evaluating.chart import BarRow, Panel, bar_chart
+from indexer.evaluating.evaluation import Report, Row, Table, compared_measures
+from indexer.evaluating.metrics import KS
+from indexer.evaluating.resampling import Measure
 
 JSON_FILE, TABLE_FILE, CHART_FILE = "retrieval.json", "retrieval.md", "retrieval.png"
 _SHORT = {

@@ -11,12 +11,12 @@ import numpy as np
 from api.service.protocol import TEST, TRAIN, Mask, Setting, splits
 from indexer.catalog.database import reading
 from indexer.errors import QueryError
-from indexer.evaluation import Compared, Figures, Report, Row, Table, row_of
-from indexer.labelled import LabelledItems, Stored, read_items, read_vectors
-from indexer.metrics import vote
-from indexer.protocols import vote_shares
-from indexer.rankings import ExactRanking, Places, unit_rows
-from indexer.resampling import Measure, PatientDraws, auroc, interval
+from indexer.evaluating.evaluation import Compared, Figures, Report, Row, Table, row_of
+from indexer.evaluating.labelled import LabelledItems, Stored, read_items, read_vectors
+from indexer.evaluating.metrics import vote
+from indexer.evaluating.protocols import vote_shares
+from indexer.evaluating.rankings import ExactRanking, Places, unit_rows
+from indexer.evaluating.resampling import Measure, PatientDraws, auroc, interval
 from indexer.types import Scores
 
 

@@ -10,7 +10,6 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, func, select, union
 
-from indexer.bridges import BridgeVersion, bridge_versions, drop_bridges
 from indexer.catalog.database import reading, transaction
 from indexer.catalog.removal import Removed, remove_matching
 from indexer.catalog.tables import (
@@ -25,10 +24,11 @@ from indexer.catalog.tables import (
 )
 from indexer.dicom.identity import pseudonym
 from indexer.errors import ConfigError, ItemNotFoundError
+from indexer.index.projection import index_stats
+from indexer.index.saving import erase_removed
 from indexer.library import Library
-from indexer.projection import index_stats
-from indexer.saving import erase_removed
 from indexer.stores.contract import IndexOptions, StoreStats
+from indexer.texts.bridges import BridgeVersion, bridge_versions, drop_bridges
 from indexer.verify import VerifyReport, space_counts
 from indexer.verify import verify as check
 

@@ -10,8 +10,8 @@ from jaxtyping import Bool
 
 from indexer.config import Settings
 from indexer.errors import QueryError
-from indexer.evaluation import Plan, Report
-from indexer.labelled import LabelledItems
+from indexer.evaluating.evaluation import Plan, Report
+from indexer.evaluating.labelled import LabelledItems
 from indexer.library import Library, SpaceInfo
 
 TRAIN, TEST = "train", "test"

@@ -15,14 +15,14 @@ from indexer.catalog.tables import Item, Patient, Series, Study
 from indexer.config import Settings
 from indexer.encoders.contract import Encoder
 from indexer.errors import ConfigError, QueryError, StorageFullError
+from indexer.evidence.matching import SIDE, Matching, match_items
+from indexer.evidence.originals import held_by, items_under, read_again
+from indexer.evidence.overlay import draw_matching
 from indexer.library import Library, SpaceInfo
-from indexer.matching import SIDE, Matching, match_items
-from indexer.originals import held_by, items_under, read_again
-from indexer.overlay import draw_matching
 from indexer.reading.drafts import ItemDraft, ReadOptions
 from indexer.reading.tasks import read_query
-from indexer.region_search import CANDIDATES, RegionAnswer, RegionQuery, region_search
 from indexer.registry import make_encoder, usable_encoder
+from indexer.searching.region_search import CANDIDATES, RegionAnswer, RegionQuery, region_search
 from indexer.types import Box
 
 
@@ -119,7 +119,7 @@ def search_region(
     settings: Settings,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> RegionAnswer:
-    """Find images that have something like a region; see `indexer.region_search`.
+    """Find images that have something like a region; see `indexer.searching.region_search`.
 
     Raises:
         QueryError: nothing to ask with, no such region, or no encoder that tells places apart.

@@ -13,9 +13,8 @@ from api.service.options import index_options
 from indexer.catalog.database import reading
 from indexer.config import Settings
 from indexer.errors import ConfigError, IndexCorruptError
-from indexer.library import Library, SpaceInfo
-from indexer.mirror import MirrorStore, compare
-from indexer.projection import (
+from indexer.index.mirror import MirrorStore, compare
+from indexer.index.projection import (
     Layer,
     catalog_count,
     catalog_ids,
@@ -24,8 +23,9 @@ from indexer.projection import (
     open_projection,
     stored_rows,
 )
+from indexer.index.saving import drop_others, save_projection
+from indexer.library import Library, SpaceInfo
 from indexer.registry import is_remote, make_store
-from indexer.saving import drop_others, save_projection
 from indexer.stores.contract import IndexOptions, StoreStats, VectorStore, no_progress, renormalised
 from indexer.types import Scores
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from api.service.options import read_options
 from indexer.config import Settings
 from indexer.library import Library
-from indexer.reports import ReportsAnswer, ReportsRequest, find_reports
+from indexer.texts.reports import ReportsAnswer, ReportsRequest, find_reports
 
 
 def reports(
@@ -16,5 +16,5 @@ def reports(
     settings: Settings,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> ReportsAnswer:
-    """Answer a request for reports; see `indexer.reports.find_reports`."""
+    """Answer a request for reports; see `indexer.texts.reports.find_reports`."""
     return find_reports(library, request, read_options(library, settings), on_progress)

@@ -5,19 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from api.service.options import read_options
-from indexer import search as engine
-from indexer.answers import SearchAnswer
-from indexer.asking import SearchRequest
 from indexer.config import Settings
 from indexer.errors import QueryError, StorageFullError
 from indexer.library import Library
+from indexer.searching import search as engine
+from indexer.searching.answers import SearchAnswer
+from indexer.searching.asking import SearchRequest
 from indexer.sheet import MOST_PRIORS, MOST_TILES, contact_sheet
 
 _LONGEST_REPORT = 1 << 20
 
 
 def search(library: Library, request: SearchRequest, settings: Settings) -> SearchAnswer:
-    """Answer a search request; see `indexer.search.Searcher.search`."""
+    """Answer a search request; see `indexer.searching.search.Searcher.search`."""
     return engine.search(library, request, read_options(library, settings))
 
 

@@ -10,12 +10,12 @@ import numpy as np
 
 from api.service.protocol import TEST, TRAIN, Mask, Setting, lacking, splits
 from indexer.catalog.database import reading
-from indexer.evaluation import Compared, Figures, Plan, Report, Row, Table, row_of
-from indexer.labelled import LabelledItems, Stored, label_names, read_items, read_vectors
-from indexer.protocols import order_by_slices, three_d_mir_row
-from indexer.rankings import Places, unit_rows
-from indexer.resampling import PatientDraws
-from indexer.slices import POOLINGS, RANKINGS, SliceSet, slices_of
+from indexer.evaluating.evaluation import Compared, Figures, Plan, Report, Row, Table, row_of
+from indexer.evaluating.labelled import LabelledItems, Stored, label_names, read_items, read_vectors
+from indexer.evaluating.protocols import order_by_slices, three_d_mir_row
+from indexer.evaluating.rankings import Places, unit_rows
+from indexer.evaluating.resampling import PatientDraws
+from indexer.searching.slices import POOLINGS, RANKINGS, SliceSet, slices_of
 from indexer.types import Embeddings
 
 ORGAN, TUMOR, STAGE = "organ", "tumor", "stage"

@@ -221,9 +221,9 @@ class RemoteStore(VectorStore, Protocol):
     """A store whose vectors live in a server that outlasts the process.
 
     Contract, beyond that of a vector store:
-        - a writer brings it up to the catalog (`indexer.mirror`) and keeps a `SyncMark` of how far
-          it got; the mark is written only after the server has confirmed, so it never says more
-          than the server holds. Upserts and deletions may be repeated.
+        - a writer brings it up to the catalog (`indexer.index.mirror`) and keeps a `SyncMark` of
+          how far it got; the mark is written only after the server has confirmed, so it never says
+          more than the server holds. Upserts and deletions may be repeated.
         - readers lay over it in memory what the catalog has beyond the mark (`Overlay`).
         - every call may raise StoreUnavailableError; nothing is half done in the process then.
     """

@@ -42,7 +42,7 @@ class QdrantStore:
     """A space's vectors of one layer in a collection; see the contracts of the stores.
 
     What it holds is float16, as the catalog has it. Of the payload it knows nothing but that
-    filters look into it: `indexer.payload` makes it.
+    filters look into it: `indexer.index.payload` makes it.
     """
 
     def __init__(
@@ -183,7 +183,7 @@ class QdrantStore:
     ) -> tuple[ItemIds, Scores] | None:
         """As `search`, among the items that a filter passes, which the server finds itself.
 
-        The payloads it looks into are as new as the last `indexer.mirror.sync`.
+        The payloads it looks into are as new as the last `indexer.index.mirror.sync`.
 
         Args:
             queries: as in `search`.

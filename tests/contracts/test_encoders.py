@@ -18,7 +18,6 @@ from tiny_backbones import BACKBONES
 from tiny_models import WRITERS, shared_models
 
 from api.service import ingest, search
-from indexer.asking import SearchRequest, like
 from indexer.config import Settings
 from indexer.encoders.cards import CARDS
 from indexer.encoders.contract import (
@@ -38,6 +37,7 @@ from indexer.registry import (
     recipes_of,
     store_names,
 )
+from indexer.searching.asking import SearchRequest, like
 from indexer.types import Frame, ImagePixels, Pixels, VolumePixels, Window
 
 ENCODERS = [n for n in encoder_names() if n in WRITERS or n not in CARDS] + list(BACKBONES)

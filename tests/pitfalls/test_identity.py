@@ -33,13 +33,13 @@ from pydicom.uid import JPEG2000
 from api.service import ingest
 from api.service.library import show
 from api.service.search import search as search_library
-from indexer.answers import SearchAnswer
-from indexer.asking import SearchRequest, like
 from indexer.catalog.database import reading
 from indexer.config import Settings
 from indexer.dicom.attributes import age_years
 from indexer.ingest import IngestSummary
 from indexer.library import Library
+from indexer.searching.answers import SearchAnswer
+from indexer.searching.asking import SearchRequest, like
 from indexer.types import Flag, Outcome
 
 SR = "1.2.840.10008.5.1.4.1.1.88.11"

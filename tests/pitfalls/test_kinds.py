@@ -34,9 +34,9 @@ from pydicom import Dataset
 from api.service import ingest
 from api.service.library import info, show
 from api.service.search import search
-from indexer.asking import SearchRequest, like
 from indexer.config import Settings
 from indexer.library import Library
+from indexer.searching.asking import SearchRequest, like
 from indexer.types import Flag, Outcome, Role
 
 STORAGE = "1.2.840.10008.5.1.4.1.1."

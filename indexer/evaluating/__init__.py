@@ -1,0 +1,1 @@
+"""How well a library is searched: protocols, figures, intervals, charts."""

@@ -1,0 +1,1 @@
+"""What speaks for a hit: percentiles, votes, matching regions."""

@@ -1,0 +1,170 @@
+"""Where a query and a hit are alike, read again from their files and ready to be drawn."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32
+from PIL import Image
+
+from indexer.encoders.contract import Encoder, PatchEncoder
+from indexer.encoders.placement import Placement
+from indexer.errors import QueryError
+from indexer.evidence.regions import Map, patches_from, region_map, seen_pictures
+from indexer.reading.drafts import ItemDraft
+from indexer.types import Embeddings, Prepared, RgbImage
+
+Likeness = Float32[np.ndarray, "height width"]
+SIDE = 640
+"""Longest side of a picture, in pixels."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two that are compared.
+
+    Attributes:
+        picture: what is shown: an image as it is; of a volume a slice as the encoder sees it.
+        likeness: for each pixel of it, in [-1, 1]; NaN where the encoder does not look.
+        slice_number, slices: which slice of how many, from one; None of an image.
+    """
+
+    picture: RgbImage
+    likeness: Likeness
+    slice_number: int | None
+    slices: int
+
+
+@dataclass(frozen=True)
+class Matching:
+    """A query and a hit side by side."""
+
+    query: Side
+    hit: Side
+    encoder: str
+    notice: str
+
+
+def match_items(encoder: Encoder, query: ItemDraft, hit: ItemDraft) -> Matching:
+    """Compare two items place by place; of volumes the two slices that are most alike.
+
+    Args:
+        encoder: whose tensors both have.
+        query: an item that was read, its thumbnail of `SIDE` pixels.
+        hit: another.
+
+    Raises:
+        QueryError: the encoder tells no places apart, or one of the two is empty.
+    """
+    places = patches_from(encoder)
+    name = encoder.spec.name
+    ours = seen_pictures(places, query.tensors[name])
+    theirs = seen_pictures(places, hit.tensors[name])
+    if not ours or not theirs:
+        raise QueryError("there is nothing to compare: every picture of an item is empty")
+    one, other = _best_pair(encoder, ours, theirs)
+    maps = region_map(places, ours[one], theirs[other])
+    return Matching(
+        query=_side(places, query, one, ours[one], maps[0]),
+        hit=_side(places, hit, other, theirs[other], maps[1]),
+        encoder=name,
+        notice=encoder.spec.notice,
+    )
+
+
+def slice_number(encoder: PatchEncoder, item: ItemDraft, place: int) -> int | None:
+    """The slice of a volume, from one, that a prepared picture is of; None of an image."""
+    if item.kind != "volume":
+        return None
+    used = item.used_slices
+    return used[encoder.sampled_slices(len(used))[place]] + 1
+
+
+def picture_of_slice(encoder: PatchEncoder, item: ItemDraft, number: int | None) -> int:
+    """The prepared picture nearest to a slice of a volume, numbered from one; 0 of an image.
+
+    Raises:
+        QueryError: a volume and no slice is named, or there is no such slice.
+    """
+    if item.kind != "volume":
+        return 0
+    if number is None or not 1 <= number <= item.slices:
+        raise QueryError(f"name the slice that the region is on: 1 to {item.slices}")
+    used = item.used_slices
+    sampled = [used[index] + 1 for index in encoder.sampled_slices(len(used))]
+    return int(np.argmin(np.abs(np.array(sampled) - number)))
+
+
+def _best_pair(
+    encoder: Encoder, ours: Mapping[int, Prepared], theirs: Mapping[int, Prepared]
+) -> tuple[int, int]:
+    if len(ours) == len(theirs) == 1:
+        return next(iter(ours)), next(iter(theirs))
+    likeness = _units(encoder, list(ours.values())) @ _units(encoder, list(theirs.values())).T
+    one, other = np.unravel_index(int(likeness.argmax()), likeness.shape)
+    return list(ours)[one], list(theirs)[other]
+
+
+def _units(encoder: Encoder, pictures: Sequence[Prepared]) -> Embeddings:
+    rows = encoder.embed(pictures)
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
+
+
+def _side(
+    encoder: PatchEncoder, item: ItemDraft, place: int, prepared: Prepared, likeness: Map
+) -> Side:
+    number = slice_number(encoder, item, place)
+    placement = encoder.placement(item.frame)
+    if number is not None:
+        seen = _as_rgb(prepared[0])
+        identity = Placement(placement.size)
+        return Side(seen, _over(seen, likeness, identity, placement.size), number, item.slices)
+    with Image.open(io.BytesIO(item.thumbnail)) as picture:
+        shown = np.asarray(picture.convert("RGB"))
+    size = (item.frame.rows, item.frame.columns)
+    return Side(shown, _over(shown, likeness, placement, size), None, item.slices)
+
+
+def _over(shown: RgbImage, likeness: Map, placement: Placement, frame: tuple[int, int]) -> Likeness:
+    """The map at each pixel of what is shown, between places interpolated; NaN where it has none.
+
+    Args:
+        shown: the whole frame, of any size.
+        likeness: ``(rows, columns)`` places that cover the prepared picture.
+        placement: of the frame in the prepared picture.
+        frame: rows and columns of the frame.
+    """
+    found = []
+    outside = []
+    for axis in (0, 1):
+        pixels = (np.arange(shown.shape[axis]) + 0.5) * frame[axis] / shown.shape[axis]
+        inside = pixels * placement.scale[axis] + placement.offset[axis]
+        outside.append((inside < 0) | (inside > placement.size[axis]))
+        cells = inside * likeness.shape[axis] / placement.size[axis] - 0.5
+        found.append(np.clip(cells, 0, likeness.shape[axis] - 1))
+    values = _bilinear(likeness, found[0], found[1])
+    values[outside[0]] = np.nan
+    values[:, outside[1]] = np.nan
+    return values
+
+
+def _bilinear(values: Map, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Values between those of a grid, at every row and column named."""
+    for axis, places in ((0, rows), (1, columns)):
+        lower = np.floor(places).astype(np.intp)
+        upper = np.minimum(lower + 1, values.shape[axis] - 1)
+        part = (places - lower).astype(np.float32)
+        part = part[:, None] if axis == 0 else part[None]
+        values = np.take(values, lower, axis) * (1 - part) + np.take(values, upper, axis) * part
+    return np.array(values, np.float32)
+
+
+def _as_rgb(picture: np.ndarray) -> RgbImage:
+    """What an encoder was given, as 8 bits in three channels."""
+    if picture.dtype != np.uint8:
+        low, high = float(picture.min()), float(picture.max())
+        picture = np.rint((picture - low) / max(high - low, 1e-6) * 255).astype(np.uint8)
+    return picture if picture.ndim == 3 else np.stack([picture] * 3, axis=-1)

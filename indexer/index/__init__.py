@@ -1,0 +1,1 @@
+"""The projection of the catalog into vector stores, kept equal to it."""

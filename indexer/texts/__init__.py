@@ -1,0 +1,1 @@
+"""Reports and phrases: pairs with images, bridges, towers."""
