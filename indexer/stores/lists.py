@@ -194,7 +194,7 @@ class Lists(Structure):
         visit = self._visit(effort, count)
         if chosen is not None:
             wanted = np.sqrt(chosen.share) * visit * float(self.sizes.mean())
-            return bool(2 * max(wanted, 4 * count) < chosen.count)
+            return bool(max(4 * wanted, 8 * count) < chosen.count)
         return 2 * visit * float(self.sizes.mean()) < len(self.part.rows)
 
     def parameters(self, effort: Effort, effort_100: Effort) -> dict[str, float]:

@@ -7,13 +7,15 @@ is not below, every row that may reach it is brought by a second scan.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 import numpy as np
 
 from indexer.stores.contract import NO_ID, cosines
-from indexer.stores.halves import unit_rows
+from indexer.stores.halves import faiss, unit_rows
 from indexer.stores.rows import Part, Rows, Selection
 from indexer.types import Embeddings, ItemIds, Scores
 
@@ -84,8 +86,15 @@ def scanned(
     """`Part.scan` of several parts, each in a thread of its own."""
     if len(parts) < 2:
         return [part.scan(queries, k, chosen) for part in parts]
-    with ThreadPoolExecutor(len(parts)) as pool:
-        return list(pool.map(lambda part: part.scan(queries, k, chosen), parts))
+    return list(_threads().map(lambda part: part.scan(queries, k, chosen), parts))
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    """Threads that stay. FAISS would begin others in each, which get in each other's way."""
+    module = faiss()
+    count = len(os.sched_getaffinity(0))
+    return ThreadPoolExecutor(count or 1, "scan", initializer=lambda: module.omp_set_num_threads(1))
 
 
 def _unproven(part: Part, scan: tuple[Scores, ItemIds, float], kth: Scores) -> np.ndarray:
