@@ -31,8 +31,9 @@ class Lists(Structure):
     elsewhere."""
     _MORE: ClassVar[float] = 2.0
     """Times as many are looked at where they are elsewhere: the centres tell less of them."""
-    _FEW: ClassVar[int] = 2000
-    """So few allowed rows are all compared: finding their lists costs as much, and misses some."""
+    _RARE: ClassVar[float] = 0.007
+    """Where a smaller share is allowed, all of it is compared: finding its lists costs as much, and
+    misses some."""
     _DENSE: ClassVar[float] = 0.3
     """Share of rows allowed from which on those that are not are left out afterwards."""
 
@@ -196,7 +197,8 @@ class Lists(Structure):
         visit = self._visit(effort, count)
         if chosen is not None:
             wanted = np.sqrt(chosen.share) * visit * float(self.sizes.mean())
-            return bool(max(self._FEW, 2 * wanted, 8 * count) < chosen.count)
+            least = max(self._RARE * len(self.part.rows), 2 * wanted, 8 * count)
+            return bool(least < chosen.count)
         return 2 * visit * float(self.sizes.mean()) < len(self.part.rows)
 
     def parameters(self, effort: Effort, effort_100: Effort) -> dict[str, float]:
