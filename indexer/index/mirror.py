@@ -361,7 +361,8 @@ def compare(
             scores = np.concatenate([scores, more_scores], axis=1)
             best, scores = ranked(best, scores, _DEPTHS[-1])
     found, _ = store.search(vectors, _DEPTHS[-1])
-    equal = int((found[:, :10] == best[:, :10]).all(axis=1).sum())
+    pairs = zip(found[:, :10].tolist(), best[:, :10].tolist(), strict=True)
+    equal = sum(row == wanted for row, wanted in pairs)
     recalls = [_share(found[:, :k], best[:, :k]) for k in _DEPTHS]
     store.note_recall(*recalls)
     return Comparison(len(ids), equal, *recalls)
