@@ -12,8 +12,8 @@ import numpy as np
 from api.service.options import index_options
 from indexer.catalog.database import reading
 from indexer.config import Settings
-from indexer.errors import ConfigError, IndexCorruptError
-from indexer.index.mirror import MirrorStore, compare
+from indexer.errors import IndexCorruptError
+from indexer.index.mirror import compare, connect_mirror
 from indexer.index.projection import (
     Layer,
     catalog_count,
@@ -142,17 +142,15 @@ def _checked(
     with reading(library.engine) as db:
         wanted = catalog_count(db, space.id, layer)
         ids = catalog_ids(db, space.id, layer)
-        part = next((found for _, *found in stored_rows(db, space, layer=layer)), None)
     if store.count() != wanted or not np.array_equal(store.ids(), ids):
         raise IndexCorruptError(
             f"the new index of '{space.encoder}' holds {store.count()} vectors, the catalog "
             f"{wanted}; nothing was changed"
         )
-    agreement = 1.0
     if is_remote(library.config.store):
         agreement = _compared(library, space, layer)
-    elif part is not None:
-        agreement = _agreement(store, part[0][:_COMPARED], part[1][:_COMPARED])
+    else:
+        agreement = _agreement(library, space, layer, store)
     stats = store.stats()
     if agreement < (1.0 if stats.exact or stats.recall is None else stats.recall - _SLACK):
         raise IndexCorruptError(
@@ -164,9 +162,7 @@ def _checked(
 
 def _compared(library: Library, space: SpaceInfo, layer: Layer) -> float:
     """Recall@10 of a server against the whole catalog; the server keeps it."""
-    with closing(connect(library, space, layer)) as remote:
-        if not isinstance(remote, MirrorStore):
-            raise ConfigError(f"{library.config.store}: the store takes no payloads")
+    with closing(connect_mirror(library, space, layer)) as remote:
         return compare(library, space, layer, remote).recall
 
 
@@ -178,8 +174,13 @@ def _drop_remote(library: Library) -> None:
                 remote.drop()
 
 
-def _agreement(store: VectorStore, ids: np.ndarray, rows: np.ndarray) -> float:
+def _agreement(library: Library, space: SpaceInfo, layer: Layer, store: VectorStore) -> float:
     """Share of the true neighbours of some vectors, among a part of the catalog, that are found."""
+    with reading(library.engine) as db:
+        part = next((found for _, *found in stored_rows(db, space, layer=layer)), None)
+    if part is None:
+        return 1.0
+    ids, rows = (column[:_COMPARED] for column in part)
     every = max(1, len(ids) // _SAMPLE)
     queries = renormalised(rows[::every][:_SAMPLE])
     reference = make_store("exact", store.dim)

@@ -15,14 +15,17 @@ import numpy as np
 from sqlalchemy import Connection, Row, func, select
 
 from indexer.catalog.database import reading
-from indexer.catalog.tables import EmbeddingRow, Item, Series, SliceRow, Space, StudyChange
-from indexer.errors import StoreError
+from indexer.catalog.tables import EmbeddingRow, Item, Series, SliceRow, StudyChange
+from indexer.errors import ConfigError, StoreError
 from indexer.index.payload import payloads, slice_uid
 from indexer.index.projection import (
     ITEMS,
     SLICES,
     Layer,
     catalog_count,
+    connect,
+    generation_of,
+    newest_seq,
     read_mark,
     sound_rows,
     stored_rows,
@@ -94,6 +97,20 @@ class Comparison:
     recall_100: float
 
 
+def connect_mirror(library: Library, space: SpaceInfo, layer: Layer) -> MirrorStore:
+    """The server's part of a layer, to be written; close it.
+
+    Raises:
+        ConfigError: it cannot take what filters ask about.
+        StoreUnavailableError: it does not answer.
+    """
+    store = connect(library, space, layer)
+    if isinstance(store, MirrorStore):
+        return store
+    store.close()
+    raise ConfigError(f"{library.config.store}: the store takes no payloads")
+
+
 def sync(
     library: Library,
     space: SpaceInfo,
@@ -126,12 +143,11 @@ def sync(
 
 def is_current(library: Library, db: Connection, space: SpaceInfo, layer: Layer = ITEMS) -> bool:
     """Whether a server holds all that the catalog says, so that its own filters may be used."""
-    mark, table = read_mark(library, space, layer), layer.table
+    mark = read_mark(library, space, layer)
     if mark is None or mark.revision != newest_revision(db):
         return False
-    generation = db.execute(select(Space.generation).where(Space.id == space.id)).scalar_one()
-    newest = db.execute(select(func.max(table.seq)).where(table.space_id == space.id)).scalar()
-    return mark.generation == generation and mark.high_water == (newest or 0)
+    current = generation_of(db, space), newest_seq(db, space, layer)
+    return (mark.generation, mark.high_water) == current
 
 
 def newest_revision(db: Connection) -> int:
@@ -156,9 +172,7 @@ class _Sync:
         self._store = store
         self.on_progress: Progress | None = None
         self.stop: Callable[[], bool] | None = None
-        self._generation = int(
-            db.execute(select(Space.generation).where(Space.id == space.id)).scalar_one()
-        )
+        self._generation = generation_of(db, space)
         self._revision = newest_revision(db)
         self._total = catalog_count(db, space.id, layer)
         self._added = self._removed = self._changed = self._done = self._to_do = 0
@@ -180,7 +194,9 @@ class _Sync:
         if not (self._add(since, described, missing) and self._describe(described, since, missing)):
             return self._report(complete=False)
         self._verify()
-        self._write_mark(self._newest(), self._revision, self._total)
+        self._write_mark(
+            newest_seq(self._db, self._space, self._layer), self._revision, self._total
+        )
         return self._report(complete=True)
 
     def _builds_on(self, mark: SyncMark, held: int) -> bool:
@@ -289,7 +305,7 @@ class _Sync:
         self._to_do += len(ids)
         for start in range(0, len(ids), _CHUNK):
             if self.stop is not None and self.stop():
-                self._write_mark(self._newest(), since, self._total)
+                self._write_mark(newest_seq(self._db, self._space, self._layer), since, self._total)
                 return False
             part = ids[start : start + _CHUNK]
             described = payloads(self._db, self._layer, part)
@@ -322,11 +338,6 @@ class _Sync:
         table = self._layer.table
         query = select(func.count()).where(table.space_id == self._space.id, table.seq <= seq)
         return int(self._db.execute(query).scalar_one())
-
-    def _newest(self) -> int:
-        table = self._layer.table
-        query = select(func.max(table.seq)).where(table.space_id == self._space.id)
-        return int(self._db.execute(query).scalar() or 0)
 
     def _write_mark(self, high_water: int, revision: int, count: int) -> None:
         mark = SyncMark(high_water, self._generation, count=count, revision=revision)

@@ -325,6 +325,12 @@ def _remote_stats(library: Library, space: SpaceInfo, layer: Layer) -> StoreStat
         return StoreStats(kind, 0, 0, None, recall_100=None, exact=False, warning=str(error))
 
 
+def newest_seq(db: Connection, space: SpaceInfo, layer: Layer) -> int:
+    """The highest ``seq`` of a layer; 0 if it has no vectors."""
+    query = select(func.max(layer.table.seq)).where(layer.table.space_id == space.id)
+    return int(db.execute(query).scalar() or 0)
+
+
 def generation_of(db: Connection, space: SpaceInfo) -> int:
     """How many deletions a space has seen."""
     return int(db.execute(select(Space.generation).where(Space.id == space.id)).scalar_one())

@@ -8,21 +8,19 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select
-
 from indexer.catalog.database import reading
-from indexer.errors import ConfigError, IndexCorruptError
-from indexer.index.mirror import MirrorStore, sync
+from indexer.errors import IndexCorruptError
+from indexer.index.mirror import connect_mirror, sync
 from indexer.index.projection import (
     LAYERS,
     Layer,
     catalog_count,
     catalog_ids,
-    connect,
     generation_of,
     identity,
     index_path,
     layers_of,
+    newest_seq,
     stored_rows,
 )
 from indexer.library import Library, SpaceInfo
@@ -94,9 +92,7 @@ def _sync(library: Library, space: SpaceInfo, options: IndexOptions, *, anew: bo
         def told(done: int, total: int) -> None:
             options.on_progress("bringing vectors to the server", done, total)
 
-        with closing(connect(library, space, layer)) as store:
-            if not isinstance(store, MirrorStore):
-                raise ConfigError(f"{library.config.store}: the store takes no payloads")
+        with closing(connect_mirror(library, space, layer)) as store:
             if anew:
                 store.drop()
             store.prepare()
@@ -150,12 +146,11 @@ class _Saving:
         self._update(chosen, None, erase=erase)
 
     def _update(self, chosen: type[Any], before: SyncMark | None, *, erase: bool) -> None:
-        table, space, layer = self.layer.table, self.space, self.layer
+        space, layer = self.space, self.layer
         since = before.high_water if before else 0
         with reading(self.library.engine) as db:
-            newest = db.execute(select(func.max(table.seq)).where(table.space_id == space.id))
             mark = SyncMark(
-                max(since, int(newest.scalar() or 0)),
+                max(since, newest_seq(db, space, layer)),
                 generation_of(db, space),
                 catalog_count(db, space.id, layer),
             )

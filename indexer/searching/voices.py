@@ -249,8 +249,8 @@ def _ranker(
         store = pooled_store(library, query.space, request.pooling)
         vectors = query.pictures.pooled(request.pooling)
     # A server's own filter spares sending it the ids; its payloads may be behind the catalog.
-    current = isinstance(store, FilteringStore) and is_current(library, view.db, query.space)
-    where = view.where if current and allowed is not None else None
+    own_filter = allowed is not None and isinstance(store, FilteringStore)
+    where = view.where if own_filter and is_current(library, view.db, query.space) else None
     pooled = PooledRanker(
         store, vectors, request.k, allowed=allowed, excluded=excluded, where=where
     )
