@@ -19,7 +19,7 @@ import numpy as np
 
 from indexer.errors import IndexCorruptError, IndexMemoryError, StorageFullError
 from indexer.stores.contract import Changes, IndexOptions, checked
-from indexer.stores.gpu import gpu_for
+from indexer.stores.gpu import gpu_for, gpu_memory
 from indexer.stores.kinds import STRUCTURES, choose, memory_available
 from indexer.stores.manifest import (
     Manifest,
@@ -104,13 +104,9 @@ class _Draft:
         if count != changes.mark.count:
             raise IndexCorruptError(f"the index would hold {count}, not {changes.mark.count}")
         current = self.old.kind if self.old else ""
-        kind, reason = choose(
-            self.kind,
-            count,
-            self.dim,
-            gpu=gpu_for(self.options.device) is not None,
-            current=current,
-        )
+        gpu = gpu_for(self.options.device)
+        free = None if gpu is None else gpu_memory(gpu)
+        kind, reason = choose(self.kind, count, self.dim, gpu_free=free, current=current)
         self._tidy(kind, count, erase=changes.erase)
         dead, dead_count = self._dead()
         return Manifest(

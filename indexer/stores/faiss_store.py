@@ -169,10 +169,11 @@ class FaissStore:
     def load(cls, path: Path, dim: int, kind: str = "", device: str = "cpu") -> Self:
         """Open the files, memory-mapped, having compared their checksums.
 
-        On a GPU the first segment of a ``flat`` index is held there.
+        On a GPU the first segment of a ``flat`` index is held there, or the lists of another.
 
         Raises:
             IndexCorruptError: they are damaged, or of another kind or dimension.
+            IndexMemoryError: they do not fit on the GPU.
         """
         store = cls(dim, kind)
         manifest = read_manifest(path)
@@ -183,12 +184,13 @@ class FaissStore:
         check_files(path.parent, manifest.files)
         segments = open_segments(path.parent, manifest)
         wide = manifest.kind == "flat-f32"
-        gpu = gpu_for(device) if manifest.kind == "flat" else None
+        gpu = gpu_for(device)
+        held_on = f"cuda:{gpu}" if gpu is not None and manifest.kind == "flat" else ""
         starts = np.cumsum([0, *(segment.stored.count for segment in segments)])
         parts = [
             part
             for each, start in zip(segments, starts, strict=False)
-            for part in each.parts(int(start), wide=wide, gpu=gpu if start == 0 else None)
+            for part in each.parts(int(start), wide=wide, device="" if start else held_on)
         ]
         ids = np.concatenate([np.empty(0, np.int64), *(each.ids for each in segments)])
         live = np.concatenate([np.empty(0, bool), *(each.live for each in segments)])
@@ -199,6 +201,8 @@ class FaissStore:
         if manifest.structure:
             chosen = STRUCTURES[manifest.structure.kind]
             structure = chosen.read(path.parent / manifest.structure.file.name, segments[0].part(0))
+            if gpu is not None:
+                structure.hold_on(gpu)
             store._structure = structure, manifest.structure.tuned
         return store
 

@@ -15,6 +15,8 @@ STRUCTURES: dict[str, type[Structure]] = {
     each.kind: each for each in (Graph, ListsFlat, ListsCoded, Bytes)
 }
 """What finds candidates in the other kinds."""
+_OF_GPU = 0.8
+"""Share of a GPU's free memory that vectors may take; a search needs some too."""
 FLAT_UP_TO = 200_000
 """Vectors that are compared one by one in some tens of milliseconds on two cores."""
 
@@ -32,7 +34,7 @@ def checked_kind(kind: str) -> str:
 
 
 def choose(
-    kind: str, count: int, dim: int, *, gpu: bool = False, current: str = ""
+    kind: str, count: int, dim: int, *, gpu_free: int | None = None, current: str = ""
 ) -> tuple[str, str]:
     """The kind to build, and why, in a sentence.
 
@@ -40,14 +42,18 @@ def choose(
         kind: what was asked for, ``auto`` among them.
         count: vectors.
         dim: numbers of a vector.
-        gpu: whether a GPU holds the vectors.
+        gpu_free: bytes that are free on the GPU that shall hold the index; None without one.
         current: what there is; near the borders it stays.
     """
     if kind != "auto":
         return kind, f"'{kind}' was asked for"
     border = FLAT_UP_TO if current in ("", *EXACT) else FLAT_UP_TO // 2
-    if gpu:
-        return "flat", f"{count:,} vectors are compared one by one on the GPU"
+    if gpu_free is not None:
+        if 2 * count * dim < _OF_GPU * gpu_free:
+            return "flat", f"{count:,} vectors are compared one by one on the GPU"
+        return "ivf-pq", (
+            f"{count:,} vectors ({2 * count * dim / 2**30:.1f} GB) do not fit on the GPU, codes do"
+        )
     if count <= border:
         return "flat", f"{count:,} vectors are compared one by one quickly enough"
     memory, needed = memory_available(), 4 * count * dim

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from indexer.stores.contract import NO_ID
+from indexer.stores.gpu import MOST, GpuLists
 from indexer.stores.halves import faiss, unit_rows
 from indexer.stores.rows import Part, Selection
 from indexer.stores.structures import (
@@ -39,6 +40,7 @@ class Lists(Structure):
 
     def __init__(self, index: Any, part: Part) -> None:
         super().__init__(index, part)
+        self._gpu: GpuLists | None = None
         self._sizes: np.ndarray | None = None
         self._list_of: np.ndarray | None = None
 
@@ -87,6 +89,10 @@ class Lists(Structure):
             self._list_of = found
         return self._list_of
 
+    def hold_on(self, gpu: int) -> None:
+        """Copy the lists to the GPU of this number; see `Structure.hold_on`."""
+        self._gpu = GpuLists(self.index, gpu)
+
     def efforts(self) -> list[Effort]:
         """Ways to search, the cheapest first."""
         doubled = [2**i for i in range(16)]
@@ -102,6 +108,8 @@ class Lists(Structure):
         """
         visit = self._visit(effort, count)
         if chosen is None:
+            if self._gpu is not None and max(visit, count) <= MOST:
+                return self._gpu.search(queries, count, visit)
             near, lists = self.index.quantizer.search(queries, visit)
             return self._search_lists(queries, count, lists, near, None)
         near, lists, take, elsewhere = self._lists_holding(queries, visit, count, chosen)

@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from indexer.stores import gpu as gpus
 from indexer.stores.contract import NO_ID
-from indexer.stores.gpu import GpuRows
+from indexer.stores.gpu import ERROR, GpuRows
 from indexer.stores.halves import (
     SUM_ERROR,
     HalfView,
@@ -44,7 +43,7 @@ class Part:
         start: number of the first among all rows of the store.
         off: how far their lengths are from one, at most.
         wide: whether to hold them as float32 too, and scan these.
-        gpu: number of a GPU to hold them on too, for searches of all of them.
+        device: of PyTorch, to hold them there too and compare them there.
     """
 
     def __init__(
@@ -54,9 +53,9 @@ class Part:
         off: float,
         *,
         wide: bool = False,
-        gpu: int | None = None,
+        device: str = "",
     ) -> None:
-        self._gpu = None if gpu is None else GpuRows(rows, gpu)
+        self._gpu = GpuRows(rows, device) if device else None
         self.rows, self.start, self._wide = rows, start, wide
         self.off = 0.0 if wide else off
         self.stop = start + len(rows)
@@ -84,10 +83,15 @@ class Part:
         one thread.
         """
         k = min(k, len(self.rows))
-        if self._gpu is not None and chosen is None and k <= gpus.MOST:
+        if self._gpu is not None:
+            only = None if chosen is None else chosen.among(self)
             # Its rounding is coarse: with more candidates a second scan is rarely needed.
-            scores, rows = self._gpu.search(queries, min(len(self.rows), max(k, _ON_GPU)))
-            return scores, rows + self.start, gpus.ERROR
+            count = min(len(self.rows) if only is None else len(only), max(k, _ON_GPU))
+            scores, rows = self._gpu.search(queries, count, only)
+            if only is not None and count == len(only):  # that there are no more has to be seen
+                scores = np.pad(scores, ((0, 0), (0, 1)), constant_values=-np.inf)
+                rows = np.pad(rows, ((0, 0), (0, 1)), constant_values=NO_ID)
+            return scores, np.where(rows == NO_ID, NO_ID, rows + self.start), ERROR
         many = len(queries) >= _MANY and not self._wide
         if many and (chosen is None or chosen.share > _DENSE):
             mask = None if chosen is None else chosen.mask[self.start : self.stop]
@@ -168,9 +172,9 @@ class Selection:
             self._params[part.start] = faiss().SearchParameters(sel=allowed)
         return self._params[part.start]
 
-    def within(self, part: Part) -> int:
-        """How many of a part."""
-        return int(np.count_nonzero(self.mask[part.start : part.stop]))
+    def among(self, part: Part) -> ItemIds:
+        """Those of a part, numbered from its first row, ascending."""
+        return np.flatnonzero(self.mask[part.start : part.stop])
 
 
 class Rows:

@@ -102,8 +102,8 @@ def _unproven(part: Part, scan: tuple[Scores, ItemIds, float], kth: Scores) -> n
     scores, numbers, sums = scan
     if scores.shape[1] == len(part.rows):
         return np.zeros(len(kth), bool)
-    last = scores[:, -1].astype(np.float64)
     more = numbers[:, -1] != NO_ID
+    last = np.where(more, scores[:, -1], -1).astype(np.float64)
     unproven: np.ndarray = more & (last + part.error(last, sums) >= kth)
     return unproven
 

@@ -53,10 +53,13 @@ class Segment:
         """As a part of a store, its first row having this number."""
         return Part(self.rows, start, self.stored.off)
 
-    def parts(self, start: int, *, wide: bool, gpu: int | None = None) -> list[Part]:
-        """As parts of a store, as many as there are CPUs: each is scanned by one thread."""
-        if gpu is not None:
-            return [Part(self.rows, start, self.stored.off, gpu=gpu)]
+    def parts(self, start: int, *, wide: bool, device: str = "") -> list[Part]:
+        """As parts of a store, as many as there are CPUs: each is scanned by one thread.
+
+        With a ``device`` of PyTorch one part, held and compared there.
+        """
+        if device:
+            return [Part(self.rows, start, self.stored.off, device=device)]
         number = max(1, min(len(os.sched_getaffinity(0)), len(self.ids) // _LEAST))
         ends = np.linspace(0, len(self.ids), number + 1).astype(int)
         return [

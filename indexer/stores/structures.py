@@ -103,6 +103,13 @@ class Structure(ABC):
         """Which rows of the part are allowed."""
         return chosen.mask[self.part.start : self.part.stop]
 
+    def hold_on(self, gpu: int) -> None:  # noqa: B027 - only lists can be searched there
+        """Copy it to the GPU of this number, for what can be searched there.
+
+        Raises:
+            IndexMemoryError: it does not fit.
+        """
+
     def erase(self, rows: ItemIds) -> None:  # noqa: B027 - a graph holds no vectors
         """Take out what the structure itself holds of these rows."""
 

@@ -21,10 +21,13 @@ from hypothesis import strategies as st
 from indexer.errors import IndexCorruptError, IndexMemoryError, StorageFullError
 from indexer.registry import kind_of, store_class
 from indexer.stores import faiss_files
-from indexer.stores.contract import Changes, IndexOptions, SyncMark, VectorStore
+from indexer.stores.contract import Changes, IndexOptions, SyncMark, VectorStore, ranked
 from indexer.stores.exact import ExactStore
 from indexer.stores.gpu import gpu_for
-from indexer.stores.kinds import KINDS
+from indexer.stores.halves import deviation
+from indexer.stores.kinds import KINDS, choose
+from indexer.stores.rows import Part, Rows
+from indexer.stores.scan import nearest
 
 DIM, BASE = 16, 400
 SPECS = ["faiss", *(f"faiss:{kind}" for kind in KINDS if kind != "auto")]
@@ -436,12 +439,46 @@ def test_large_parts_are_scanned_by_threads_and_products(kind: str, tmp_path: Pa
             np.testing.assert_array_equal(found, files.model.search(queries, 9, only))
 
 
+def test_rows_on_a_device_give_the_same_answers() -> None:
+    """On PyTorch's CPU; on a GPU it is the same code, but for the rounding."""
+    count = 3000
+    rows = clustered(count).astype(np.float16)
+    rows[1000:2000] = rows[7]  # more copies than candidates are brought
+    model = ExactStore(DIM)
+    model.upsert(np.arange(count), rows.astype(np.float32))
+    off = deviation(rows)
+    parts = [Part(rows[:2500], 0, off, device="cpu"), Part(rows[2500:], 2500, off, device="cpu")]
+    held = Rows(DIM, parts, np.arange(count))
+    some = (np.arange(0, count, 2), np.arange(300, 600), np.arange(2600, 2990), np.array([5, 1500]))
+    for queries in (clustered(1, 4), clustered(300, 5), rows[7:8].astype(np.float32)):
+        for only in (None, *some):
+            found = nearest(held, queries, 9, held.select(only))
+            got = ranked(held.ids_of(found[0]), found[1], 9)
+            expected = model.search(queries, 9, only)
+            np.testing.assert_array_equal(got[0], expected[0])
+            np.testing.assert_array_equal(got[1], expected[1])
+
+
 @pytest.mark.skipif(gpu_for("auto") is None, reason="FAISS finds no GPU")
-def test_a_gpu_gives_the_same_answers(tmp_path: Path) -> None:
-    files, count = Files("faiss:flat", tmp_path), 45_000
+@pytest.mark.parametrize("kind", ["flat", "ivf-flat", "ivf-pq"])
+def test_a_gpu_gives_the_same_answers(kind: str, tmp_path: Path) -> None:
+    files, count = Files(f"faiss:{kind}", tmp_path), 45_000
     files.save(np.arange(count), clustered(count), anew=True)
-    store = store_class("faiss").load(files.path, DIM, "flat", "auto")
-    for only in (None, np.arange(0, count, 3)):
+    store = store_class("faiss").load(files.path, DIM, kind, "auto")
+    for only in (None, np.arange(0, count, 3), np.arange(0, count, 900)):
         for queries in (clustered(1, 4), clustered(140, 5)):
-            found = store.search(queries, 9, only)
-            np.testing.assert_array_equal(found, files.model.search(queries, 9, only))
+            found, scores = store.search(queries, 9, only)
+            expected, expected_scores = files.model.search(queries, 9, only)
+            assert only is None or np.isin(found, only).all()
+            if kind == "flat":
+                np.testing.assert_array_equal(found, expected)
+            assert (scores >= expected_scores[:, -1:] - 1e-6).mean() > 0.9
+
+
+def test_what_a_gpu_cannot_hold_becomes_codes() -> None:
+    assert choose("auto", 10**6, 768, gpu_free=8 * 2**30)[0] == "flat"
+    kind, reason = choose("auto", 10**7, 768, gpu_free=8 * 2**30)
+    assert (kind, reason) == (
+        "ivf-pq",
+        "10,000,000 vectors (14.3 GB) do not fit on the GPU, codes do",
+    )
