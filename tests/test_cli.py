@@ -256,6 +256,9 @@ def test_search_takes_several_examples_reports_and_keywords(
     mixed = answer(*told, "--unlike-uid", indexed.plan[-1].study_instance_uid, "-k", "3")
     assert [query["weight"] for query in mixed["queries"]] == [1, 1, -1]
     assert mixed["mix"].startswith("examples mixed by Rocchio")
+    weighted = answer(*told, "--mix", "1,0.2,0", "-k", "3")["mix"]
+    assert weighted == "examples mixed by Rocchio: 1 x the first example + 0.2 x the mean of 1 more"
+    assert "--mix is three numbers" in refusal(*told, "--mix", "1,2")
     report = tmp_path / "report.txt"
     report.write_text(f"{study.findings_text} {study.impression_text}")
     by_file = answer("search", "-L", indexed.library, "--report", report, "-k", "5")

@@ -14,7 +14,7 @@ from api.cli.options import JsonOption, LibraryOption
 from api.cli.output import errors_on_one_line, out, print_json, settings_with
 
 if TYPE_CHECKING:
-    from indexer.searching.asking import Example, Region
+    from indexer.searching.asking import Example, Region, Rocchio
     from indexer.types import Role
 
 
@@ -46,6 +46,13 @@ def search(
             "its pixels, and of several frames or slices which: 420,310,120,90 or …,90,17."
         ),
     ] = "",
+    mix: Annotated[
+        str,
+        typer.Option(
+            help="Weights of several examples: of the first, of the mean of what else hits shall "
+            "be like, and of the mean of what not."
+        ),
+    ] = "1,0.75,0.15",
     library: LibraryOption = None,
     k: Annotated[int, typer.Option("--k", "-k", help="How many neighbours.")] = 10,
     filter_: Annotated[
@@ -141,6 +148,7 @@ def search(
             diversity=diversity,
             rank=rank,
             pooling=pooling,
+            mix=_mix(mix),
             evidence=True,
         )
         with Library.open(settings.library) as opened:
@@ -197,6 +205,20 @@ def _region(said: str) -> Region | None:
             f"or slices the number of one, such as 420,310,120,90,17; not '{said}'"
         ) from error
     return Region((left, top, width, height), None if at is None else int(at))
+
+
+def _mix(said: str) -> Rocchio:
+    from indexer.errors import QueryError
+    from indexer.searching.asking import Rocchio
+
+    try:
+        alpha, beta, gamma = (float(part) for part in said.split(","))
+    except ValueError as error:
+        raise QueryError(
+            f"--mix is three numbers, such as 1,0.75,0.15: weights of the first example, of what "
+            f"else is liked and of what is not; not '{said}'"
+        ) from error
+    return Rocchio(alpha, beta, gamma)
 
 
 def show(
