@@ -233,6 +233,10 @@ class RemoteStore(VectorStore, Protocol):
         """ConfigError if a spec such as ``qdrant://host:6333/name`` cannot be understood."""
 
     @classmethod
+    def address(cls, spec: str) -> str:
+        """Where a spec leads: the same for all specs that lead to the same vectors."""
+
+    @classmethod
     def connect(cls, spec: str, place: Place) -> Self:
         """Reach the server. Nothing is made there; what is not there counts as empty."""
 
