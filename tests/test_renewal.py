@@ -132,6 +132,12 @@ def served(
         reindex(copy, "exact", Settings(), drop_old=True)
 
 
+HTTP, LOCAL = (
+    pytest.mark.parametrize("served", [kind], indirect=True) for kind in ("http", "local")
+)
+"""For what would be the same by the other way."""
+
+
 def test_searches_find_everything_until_the_new_collections_answer(served: Served) -> None:
     before, running = served.found(), served.searcher()
     assert all(before)
@@ -160,6 +166,7 @@ def test_searches_find_everything_until_the_new_collections_answer(served: Serve
     assert not verify(served.library).findings
 
 
+@HTTP
 def test_the_same_address_again_makes_it_anew_with_other_options(
     served: Served,
     server: RestServer,  # noqa: F811
@@ -223,9 +230,8 @@ def test_what_was_stopped_amid_the_switch_answers_as_before(served: Served) -> N
     assert not verify(served.library).findings
 
 
+@HTTP
 def test_other_options_begin_anew(served: Served) -> None:
-    if read_spec(served.spec).folder is not None:
-        pytest.skip("the local mode has no options of that kind")
     served.stopped_after(15)
     told: list[tuple[int, int]] = []
     reindex(served.library, None, Settings(), lambda _, *counts: told.append(counts))
@@ -250,6 +256,7 @@ def test_what_proves_wrong_is_not_switched_to_and_not_gone_on_with(served: Serve
     assert served.found() == before
 
 
+@HTTP
 def test_too_few_found_is_not_switched_to(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     before, search = served.found(), QdrantStore.search
     monkeypatch.setattr(QdrantStore, "search", lambda store, rows, _: search(store, rows, 3))
@@ -277,6 +284,7 @@ def test_what_nobody_goes_on_with_goes(served: Served) -> None:
     assert served.collections() == ["-1", "-slices-1"]
 
 
+@HTTP
 def test_an_index_run_leaves_what_is_begun(served: Served) -> None:
     served.stopped_after(15)
     with served.library.writing():
@@ -284,6 +292,7 @@ def test_an_index_run_leaves_what_is_begun(served: Served) -> None:
     assert served.collections() == ["-1", "-2", "-slices-1"]
 
 
+@HTTP
 def test_what_answers_is_not_what_moved_away_is_deleted_from(served: Served) -> None:
     before = served.found()
     report = reindex(served.library, served.other, Settings(), drop_old=True)
@@ -291,6 +300,7 @@ def test_what_answers_is_not_what_moved_away_is_deleted_from(served: Served) -> 
     assert served.found() == before != []
 
 
+@HTTP
 def test_collections_of_others_are_not_cleared(served: Served) -> None:
     """Also one whose name looks like one of ours."""
     name = f"{read_spec(served.spec).name}-7"
@@ -302,6 +312,7 @@ def test_collections_of_others_are_not_cleared(served: Served) -> None:
     release(opened)
 
 
+@HTTP
 def test_the_mark_never_says_more_than_what_answers_holds(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -322,12 +333,14 @@ def test_the_mark_never_says_more_than_what_answers_holds(
     assert read_mark(served.library, served.space, ITEMS) == mark
 
 
+@LOCAL
 def test_searches_find_everything_while_a_repair_fills_the_server(served: Served) -> None:
     before, looked = served.found(), list[int]()
 
     def look(_: str, done: int, __: int) -> None:
-        looked.append(done)
-        assert served.found() == before
+        if done % 25 == 0:
+            looked.append(done)
+            assert served.found() == before
 
     with served.library.writing():
         rebuild(served.library, IndexOptions(on_progress=look))
@@ -335,6 +348,7 @@ def test_searches_find_everything_while_a_repair_fills_the_server(served: Served
     assert served.found() == before
 
 
+@LOCAL
 def test_the_last_slices_leave_the_server_too(served: Served) -> None:
     with transaction(served.library.engine) as db:
         sliced = select(Series.study_id).join(Item).join(SliceRow)

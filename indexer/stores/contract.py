@@ -260,6 +260,28 @@ class FilteringStore(Protocol):
         """As `VectorStore.search` among the items that pass; None if the filter is beyond it."""
 
 
+def search_among(
+    store: VectorStore,
+    queries: Embeddings,
+    k: int,
+    allowed: ItemIds | None,
+    where: Filter | None,
+) -> tuple[ItemIds, Scores]:
+    """As `VectorStore.search`, by the store's own filter where it has one and can.
+
+    Args:
+        store: to be searched.
+        queries: as in its `search`.
+        k: as in its `search`.
+        allowed: ids that may be found; None means all.
+        where: the filter that passes just these; None if the store may not evaluate it.
+    """
+    found = None
+    if where is not None and isinstance(store, FilteringStore):
+        found = store.search_where(queries, k, where)
+    return found or store.search(queries, k, allowed)
+
+
 def renormalised(rows: np.ndarray) -> Embeddings:
     """Stored float16 rows as float32 unit rows: the rounding is taken back out of the length."""
     return unit_length(rows.astype(np.float32))
