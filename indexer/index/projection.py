@@ -202,8 +202,13 @@ def write_mark(library: Library, space: SpaceInfo, layer: Layer, mark: SyncMark)
 
 def forget_mark(library: Library, space: SpaceInfo, layer: Layer) -> None:
     """Say nothing of a server any more, before it comes to hold less than the mark says."""
-    if read_mark(library, space, layer) is not None:
-        _mark_path(library, space, layer).unlink()
+    if read_mark(library, space, layer) is None:
+        return
+    path = _mark_path(library, space, layer)
+    try:
+        path.unlink()
+    except OSError as error:
+        raise StorageFullError(f"{path.parent} cannot be written: {error.strerror}") from error
 
 
 def _mark_path(library: Library, space: SpaceInfo, layer: Layer) -> Path:
