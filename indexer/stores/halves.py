@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ Algorithms, section 3.1): below this for 5,000 numbers a row.
 """
 
 
+@cache
 def faiss() -> Any:
     """The module.
 
