@@ -29,7 +29,7 @@ _MANY = 128
 _DENSE = 0.2
 """Share of rows allowed from which on all are multiplied."""
 _ON_GPU = 512
-_PRODUCTS = 8192
+_PRODUCTS = 16_384
 """Rows in one matrix product."""
 _EPSILON = 2.0**-24
 """Rounding of one number of float32: a sum of n products is off by n times as much at most."""

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import numpy as np
+import numpy.typing as npt
 
 from indexer.stores.contract import NO_ID, cosines
 from indexer.stores.halves import faiss, unit_rows
@@ -52,11 +53,12 @@ def _nearest(
         numbers = np.arange(rows.total) if chosen is None else chosen.rows
         return _all_of(rows, queries, numbers)
     scans = scanned(rows.parts, queries, k + MARGIN, chosen)
-    numbers = np.concatenate([found for _, found, _ in scans], axis=1)
+    numbers, least = _best(scans, k + MARGIN)
     scores = exact_scores(rows, queries, numbers)
     kth = -np.partition(-scores, k - 1, axis=1)[:, k - 1]
     open_parts = [
-        (part, _unproven(part, found, kth)) for part, found in zip(rows.parts, scans, strict=True)
+        (part, _unproven(part, found, kth, least))
+        for part, found in zip(rows.parts, scans, strict=True)
     ]
     again = np.flatnonzero(np.any([unproven for _, unproven in open_parts], axis=0))
     if not len(again):
@@ -97,14 +99,38 @@ def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(count or 1, "scan", initializer=lambda: module.omp_set_num_threads(1))
 
 
-def _unproven(part: Part, scan: tuple[Scores, ItemIds, float], kth: Scores) -> np.ndarray:
-    """For which queries a row of a part that was not brought may be among the k best."""
+def _best(
+    scans: Sequence[tuple[Scores, ItemIds, float]], count: int
+) -> tuple[ItemIds, npt.NDArray[np.float64]]:
+    """The best of several parts by scanned scores, and the score above which none was left out."""
+    scores = np.concatenate([found for found, _, _ in scans], axis=1)
+    numbers = np.concatenate([found for _, found, _ in scans], axis=1)
+    if scores.shape[1] <= count:
+        return numbers, np.full(len(numbers), -np.inf)
+    scores = np.where(numbers == NO_ID, -np.inf, scores)
+    order = np.argpartition(-scores, count, axis=1)[:, : count + 1]
+    kept = np.take_along_axis(scores, order, 1)
+    return np.take_along_axis(numbers, order, 1), kept.min(axis=1).astype(np.float64)
+
+
+def _unproven(
+    part: Part,
+    scan: tuple[Scores, ItemIds, float],
+    kth: Scores,
+    least: npt.NDArray[np.float64],
+) -> np.ndarray:
+    """For which queries a row of a part that was not compared may be among the k best.
+
+    Not compared are those that the scan did not bring, and of the others those below ``least``.
+    """
     scores, numbers, sums = scan
-    if scores.shape[1] == len(part.rows):
-        return np.zeros(len(kth), bool)
     more = numbers[:, -1] != NO_ID
     last = np.where(more, scores[:, -1], -1).astype(np.float64)
-    unproven: np.ndarray = more & (last + part.error(last, sums) >= kth)
+    whole = scores.shape[1] == len(part.rows)
+    brought = more & (last + part.error(last, sums) >= kth) & (not whole)
+    cut = np.where(np.isfinite(least), least, -1)
+    left_out = np.isfinite(least) & (cut + part.error(cut, sums) >= kth)
+    unproven: np.ndarray = brought | left_out
     return unproven
 
 
@@ -119,12 +145,18 @@ def _all_of(rows: Rows, queries: Embeddings, numbers: ItemIds) -> tuple[ItemIds,
 def exact_scores(rows: Rows, queries: Embeddings, numbers: ItemIds) -> Scores:
     """Exact scores ``(queries, c)`` of candidates by row number; -inf for NO_ID."""
     scores = np.full(numbers.shape, -np.inf, np.float32)
-    for query, asked in enumerate(queries.astype(np.float64)):
-        places = np.flatnonzero(numbers[query] != NO_ID)
-        for start in range(0, len(places), _CANDIDATES):
-            some = places[start : start + _CANDIDATES]
-            units = unit_rows(rows.gather(numbers[query, some]))
-            scores[query, some] = units.astype(np.float64) @ asked
+    wide, width = queries.astype(np.float64), numbers.shape[1]
+    several = max(1, _CANDIDATES // max(1, width))
+    for first in range(0, len(numbers), several):
+        some = slice(first, first + several)
+        for start in range(0, width, _CANDIDATES):
+            part = (some, slice(start, start + _CANDIDATES))
+            asked = numbers[part]
+            there = asked != NO_ID
+            units = unit_rows(rows.gather(np.where(there, asked, 0).ravel()))
+            units = units.astype(np.float64).reshape(*asked.shape, -1)
+            found = (units @ wide[some, :, None])[..., 0]
+            scores[part] = np.where(there, found, -np.inf)
     return scores
 
 
