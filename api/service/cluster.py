@@ -19,7 +19,7 @@ from clustering.registry import DEFAULT, make_method
 from clustering.tables import write_table
 from indexer.catalog.database import reading
 from indexer.config import Settings
-from indexer.errors import ClusteringError, ConfigError, QueryError
+from indexer.errors import ClusteringError, ConfigError, QueryError, StorageFullError
 from indexer.groups.items import describe, gather
 from indexer.groups.runs import (
     NOISE,
@@ -35,7 +35,9 @@ from indexer.groups.runs import (
     remove_run,
     save_run,
 )
+from indexer.groups.sheet import cluster_sheet
 from indexer.library import Library, SpaceInfo
+from indexer.searching.search import thumbnails
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,7 @@ def run_clustering(
         progress=progress,
     )
     progress("naming clusters", 0, 0)
-    clusters = told_clusters(library, space, gathered, described, made, settings)
+    clusters, said = told_clusters(library, space, gathered, described, made, settings)
     draft = RunDraft(
         name=request.name,
         method=request.method,
@@ -167,7 +169,7 @@ def run_clustering(
         ids=gathered.ids,
         labels=made.labels,
         confidence=made.confidence,
-        notes=[*_notes(gathered.missing, space, neighbours.recall), *made.notes],
+        notes=[*_notes(gathered.missing, space, neighbours.recall), *made.notes, *said],
         curves=made.curves,
         clusters=clusters,
         seconds=time.perf_counter() - start,
@@ -288,6 +290,30 @@ def export_run(library: Library, name: str, path: Path) -> int:
     ]
     write_table(rows, path)
     return len(rows)
+
+
+def write_sheets(library: Library, name: str, folder: Path) -> list[Path]:
+    """Write a contact sheet PNG for each cluster: exemplars and borderline members.
+
+    Raises:
+        QueryError: there is no such run.
+        StorageFullError: a picture cannot be written there.
+    """
+    run = find_run(library, name)
+    with reading(library.engine) as db:
+        clusters = [each for each in clusters_of(db, run) if each.cluster != NOISE]
+    written = []
+    for each in clusters:
+        shown = [*each.about.get("exemplars", ()), *each.about.get("borderline", ())]
+        path = folder / f"cluster-{each.cluster:03d}.png"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            sheet = cluster_sheet(run, each, thumbnails(library, shown))
+            sheet.save(path, "PNG")
+        except (OSError, ValueError) as error:
+            raise StorageFullError(f"{path} cannot be written: {error}") from error
+        written.append(path)
+    return written
 
 
 def rename(library: Library, name: str, cluster: int, called: str) -> None:
