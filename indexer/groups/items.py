@@ -59,17 +59,26 @@ def gather(db: Connection, space: SpaceInfo, expression: str = "") -> Gathered:
         FilterError: the filter cannot be read.
         LibraryCorruptError: a vector is damaged.
     """
-    query = select(Item.id).where(Item.role == Role.PRIMARY).order_by(Item.id)
-    if expression.strip():
-        query = query.join(Series).join(Study).join(Patient)
-        query = query.where(sql_condition(parse_filter(expression)))
-    ids = np.array(db.execute(query).scalars().all(), np.int64)
+    ids = gather_ids(db, expression)
     if not len(ids):
         return Gathered(ids, np.empty((0, space.dim), np.float16), 0)
     vectors, present = read_vectors(db, space, ids)
     whole = bool(present.all())
     kept = vectors if whole else vectors[present]
     return Gathered(ids[present], kept, int((~present).sum()))
+
+
+def gather_ids(db: Connection, expression: str = "") -> ItemIds:
+    """Primary items that pass a filter, ascending.
+
+    Raises:
+        FilterError: the filter cannot be read.
+    """
+    query = select(Item.id).where(Item.role == Role.PRIMARY).order_by(Item.id)
+    if expression.strip():
+        query = query.join(Series).join(Study).join(Patient)
+        query = query.where(sql_condition(parse_filter(expression)))
+    return np.array(db.execute(query).scalars().all(), np.int64)
 
 
 def describe(db: Connection, ids: ItemIds, labels: Sequence[str] | None = None) -> Described:
