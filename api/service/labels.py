@@ -132,4 +132,9 @@ def _of_row(
     pairs = [(row["name"], row["value"])] if long else [(name, row[name]) for name in names]
     for name, value in pairs:
         if about and (name or "").strip() and (value or "").strip():
-            yield LabelLine(about, str(name).strip(), str(value).strip())
+            yield LabelLine(about, _unmarked(str(name).strip()), _unmarked(str(value).strip()))
+
+
+def _unmarked(cell: str) -> str:
+    """Without the apostrophe that a table was written with before what looks like a formula."""
+    return cell[1:] if cell[:1] == "'" and cell[1:2] in ("=", "+", "-", "@") else cell
