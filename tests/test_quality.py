@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import astuple
 
 import numpy as np
@@ -14,6 +13,7 @@ from sklearn.metrics import (
     normalized_mutual_info_score,
     silhouette_score,
 )
+from small_graphs import blobs
 
 from clustering.comparison import Match, compare
 from clustering.contract import NOISE, Clustering
@@ -31,15 +31,6 @@ labelled = st.lists(st.tuples(st.integers(-1, 4), st.sampled_from("abc")), min_s
 
 def labels(*values: int) -> np.ndarray:
     return np.array(values, np.int64)
-
-
-def blobs(sizes: Sequence[int], dim: int = 8, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Unit rows around orthogonal directions, and which direction each belongs to."""
-    rng = np.random.default_rng(seed)
-    own = np.repeat(np.arange(len(sizes)), sizes)
-    rows = np.eye(dim)[own] + 0.1 * rng.standard_normal((len(own), dim))
-    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-    return unit.astype(np.float32), own
 
 
 @given(labelled)
