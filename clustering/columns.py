@@ -92,9 +92,3 @@ def similarities(embeddings: Embeddings, others: np.ndarray) -> Iterable[tuple[s
     for start in range(0, len(embeddings), _BLOCK):
         rows = slice(start, min(start + _BLOCK, len(embeddings)))
         yield rows, np.asarray(embeddings[rows], np.float32) @ turned
-
-
-def unit(rows: np.ndarray) -> np.ndarray:
-    """Rows of length one as float32; zero rows stay zero."""
-    lengths = np.linalg.norm(rows, axis=-1, keepdims=True)
-    return np.asarray(rows / np.maximum(lengths, np.finfo(np.float32).tiny), np.float32)

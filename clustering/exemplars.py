@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Int64
 
-from clustering.columns import aligned, similarities, unit
+from clustering.centres import unit
+from clustering.columns import aligned, similarities
 from clustering.contract import NOISE
 from indexer.types import Embeddings
 
@@ -73,14 +74,20 @@ def exemplars(
         QueryError: the lengths differ.
     """
     centres = middles(embeddings, labels)
-    own, margin = np.zeros(len(labels), np.float32), np.zeros(len(labels), np.float32)
-    if len(centres):
-        for block, cosines in similarities(embeddings, centres):
-            own[block], margin[block] = _own_and_margin(cosines, labels[block])
-    return tuple(
-        _of_cluster(embeddings, cluster, np.flatnonzero(labels == cluster), own, margin, count)
-        for cluster in range(len(centres))
-    )
+    if not len(centres):
+        return ()
+    own, margin = np.empty(len(labels), np.float32), np.empty(len(labels), np.float32)
+    for block, cosines in similarities(embeddings, centres):
+        own[block], margin[block] = _own_and_margin(cosines, labels[block])
+    found = []
+    for cluster in range(len(centres)):
+        rows = np.flatnonzero(labels == cluster)
+        order = np.argsort(-own[rows], kind="stable")
+        medoid, core = int(rows[order[0]]), rows[order[margin[rows[order]] >= 0]]
+        spread = _spread(embeddings, medoid, core, count)
+        border = rows[np.argsort(margin[rows], kind="stable")][:count]
+        found.append(Exemplars(cluster, len(rows), medoid, spread, tuple(map(int, border))))
+    return tuple(found)
 
 
 def _sum(embeddings: Embeddings, rows: np.ndarray) -> np.ndarray:
@@ -101,27 +108,19 @@ def _own_and_margin(cosines: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray
     return own, own - other
 
 
-def _of_cluster(
-    embeddings: Embeddings,
-    cluster: int,
-    rows: np.ndarray,
-    own: np.ndarray,
-    margin: np.ndarray,
-    count: int,
-) -> Exemplars:
-    medoid = int(rows[own[rows].argmax()])
-    core = rows[(margin[rows] >= 0) & (rows != medoid)]
-    kept = core[np.argsort(-own[core], kind="stable")]
-    # The last tenth may be outliers, which would be the most spread out of all.
-    kept = kept[: max(len(kept) - len(kept) // 10, 1)]
+def _spread(embeddings: Embeddings, medoid: int, core: np.ndarray, count: int) -> tuple[int, ...]:
+    """From the medoid on, each time the member least like those chosen (Gonzalez 1985).
+
+    Args:
+        embeddings: ``(n, dim)``.
+        medoid: its row.
+        core: members to choose from, those nearest to the middle first.
+        count: how many.
+    """
+    # The last tenth may be outliers, which would be the least like all others.
+    kept = core[: len(core) - len(core) // 10]
     kept = kept[np.linspace(0, len(kept) - 1, min(len(kept), _COMPARED), dtype=np.int64)]
-    spread = _spread(embeddings, np.concatenate([[medoid], kept]).astype(np.int64), count)
-    border = rows[np.argsort(margin[rows], kind="stable")][:count]
-    return Exemplars(cluster, len(rows), medoid, spread, tuple(map(int, border)))
-
-
-def _spread(embeddings: Embeddings, rows: np.ndarray, count: int) -> tuple[int, ...]:
-    """From the first on, each time the row least like those chosen (Gonzalez 1985)."""
+    rows = np.concatenate([[medoid], kept[kept != medoid]]).astype(np.int64)
     vectors = np.asarray(embeddings[rows], np.float32)
     chosen, nearest = [0], vectors @ vectors[0]
     while len(chosen) < min(count, len(rows)):

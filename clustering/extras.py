@@ -1,4 +1,4 @@
-"""Packages of the extra ``clusters``, loaded where they are needed."""
+"""Optional packages, imported when a method first needs them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from importlib import import_module
 from typing import Any
 
 from indexer.errors import MissingExtraError
+
+_OF = {"faiss": "cpu"}
+"""Extras of modules that are not in ``clusters``."""
 
 
 def extra(module: str) -> Any:
@@ -18,6 +21,7 @@ def extra(module: str) -> Any:
         return import_module(module)
     except ImportError as error:
         package = module.partition(".")[0]
+        named = _OF.get(package, "clusters")
         raise MissingExtraError(
-            f"{package} needs an extra: pip install 'syntopy[clusters]'"
+            f"{package} needs an extra: pip install 'syntopy[{named}]' ({error})"
         ) from error

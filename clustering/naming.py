@@ -1,4 +1,4 @@
-"""What a cluster is called and why: its known values, its words, its nearest phrase, in one line."""
+"""What a cluster is called, and why: by its known values, its words, its nearest phrase."""
 
 from __future__ import annotations
 

@@ -14,7 +14,8 @@ from importlib.resources import files
 import numpy as np
 from jaxtyping import Float32
 
-from clustering.columns import aligned, unit
+from clustering.centres import unit
+from clustering.columns import aligned
 from indexer.errors import VectorError
 
 LEAST_MARGIN = 0.5
@@ -88,12 +89,13 @@ def nearest_phrases(
 
 def _standing_out(near: np.ndarray) -> np.ndarray:
     """Similarity above the mean of the other clusters, in standard deviations over all."""
+    above: np.ndarray = near - near.mean()
     if len(near) < 2:
-        return near - near.mean()
+        return above
     others = (near.sum(axis=0) - near) / (len(near) - 1)
     above = near - others
-    found: np.ndarray = above / max(float(above.std()), float(np.finfo(np.float32).eps))
-    return found
+    above /= max(float(above.std()), float(np.finfo(np.float32).eps))
+    return above
 
 
 def _best(

@@ -11,37 +11,14 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
 
 import numpy as np
 
 from clustering.columns import Column, aligned
 from clustering.contract import NOISE
 
-ENGLISH = frozenset(
-    """a about above after again all also although am an and any are as at be because been before
-    being below between both but by can cannot could did do does doing down due during each either
-    few for from further had has have having he her here hers him his how if in into is it its just
-    may might more most no nor not of off on once only or other our out over own per please same she
-    should so some such than that the their them then there these they this those through to too
-    under until up upon very was we were what when where which while who whom why will with within
-    without would you your""".split()
-)
-GERMAN = frozenset(
-    """aber alle allem allen aller alles als also am an ander andere anderen auch auf aus bei beim
-    bin bis bitte da dabei dadurch dafür damit dann das dass dem den denn der des dessen die dies
-    diese diesem diesen dieser dieses doch dort du durch ein eine einem einen einer eines er es etwa
-    etwas für gegen habe haben hat hatte hier ihm ihn ihnen ihr ihre ihrem ihren ihrer im in ins ist
-    ja je jede jedem jeden jeder jedes jedoch kann kein keine keinem keinen keiner können man mehr
-    mit nach nicht noch nun nur ob oder ohne sehr sei seien sein seine seinem seinen seiner seit sich
-    sie sind so sowie über um und uns unter vom von vor war waren was wegen weiter weitere weiteren
-    wenn werden wie wieder wir wird wo wurde wurden zu zum zur zwischen""".split()
-)
-_MONTHS = frozenset(
-    """jan january januar jänner feb february februar mar march märz apr april may mai jun june juni
-    jul july juli aug august sep sept september oct october okt oktober nov november dec december
-    dez dezember monday montag tuesday dienstag wednesday mittwoch thursday donnerstag friday freitag
-    saturday samstag sonnabend sunday sonntag""".split()
-)
 _TITLE = (
     r"dr|drs|prof|md|mr|mrs|ms|miss|sir|herr|herrn|frau|fr|hr|pat|patient|patientin|patientname|name"
     r"|vorname|nachname|surname|geb|geboren|born|dob|signed|dictated|reported|read|gez|gezeichnet"
@@ -50,9 +27,9 @@ _TITLE = (
 _NAMED = re.compile(
     rf"\b(?i:{_TITLE})\b(?:\s+(?i:by|von|durch))?[.:,\s]{{0,4}}"
     rf"(?:(?i:med|univ|habil|dent|name|dr|prof)[.:\s]{{1,3}})*"
-    r"((?:[A-ZÄÖÜ][\w'’-]*[.,]?[^\S\n]+){0,3}[A-ZÄÖÜ][\w'’-]*)"
+    r"((?:[A-ZÄÖÜ][\w'\u2019-]*[.,]?[^\S\n]+){0,3}[A-ZÄÖÜ][\w'\u2019-]*)"
 )
-_CARETS = re.compile(r"[\w'’-]*\^[\w'’^-]+")
+_CARETS = re.compile(r"[\w'\u2019-]*\^[\w'\u2019^-]+")
 _WORD = re.compile(r"(?<![\w@.:-])[^\W\d_]+(?:-[^\W\d_]+)*(?![\w@^]|[.:-]\w)")
 _BEGINS = re.compile(r"(?:^|[.!?:;\n(\[•*-])\s*$")
 _BEFORE = 3
@@ -84,6 +61,20 @@ class Word:
     reports: int
     share_inside: float
     share_outside: float
+
+
+@cache
+def stop_words() -> dict[str, frozenset[str]]:
+    """The words of each group of ``stop_words.txt`` by the group's name."""
+    groups: dict[str, frozenset[str]] = {}
+    name = ""
+    text = files("clustering").joinpath("stop_words.txt").read_text(encoding="utf-8")
+    for line in text.splitlines():
+        if line.startswith("# "):
+            name = line.removeprefix("# ")
+            continue
+        groups[name] = groups.get(name, frozenset()).union(line.split())
+    return groups
 
 
 def distinctive_words(
@@ -158,7 +149,7 @@ def readable_words(texts: Sequence[str], known: frozenset[str] = frozenset()) ->
                 (capital if _is_capital(word) else small)[name] += 1
         every.append(own)
     names = {word for word, times in capital.items() if times > small[word]} - known
-    useless = ENGLISH | GERMAN | _MONTHS | names
+    useless = names.union(*stop_words().values())
     return [{word for word in own - useless if len(word) >= _LETTERS} for own in every]
 
 
@@ -204,8 +195,9 @@ def _log_odds(inside: np.ndarray, everywhere: np.ndarray) -> np.ndarray:
 
 
 def _is_english(words: Iterable[str]) -> bool:
-    seen = Counter(words)
-    return sum(seen[word] for word in ENGLISH) >= sum(seen[word] for word in GERMAN)
+    seen, stops = Counter(words), stop_words()
+    english, german = (sum(seen[word] for word in stops[name]) for name in ("English", "German"))
+    return english >= german
 
 
 def _is_capital(word: str) -> bool:
