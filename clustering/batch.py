@@ -106,10 +106,14 @@ def batch_effects(
     aligned(count, neighbours=neighbours.rows, classes=classes, patients=patients, **batches)
     owners = owners_of(coded(patients)[0] if patients is not None else np.full(count, UNKNOWN))
     kinds = coded(classes)[0] if classes is not None else None
-    return tuple(
-        _effect(embeddings, neighbours, name, coded(column), kinds, owners, seed)
-        for name, column in batches.items()
-    )
+    found = []
+    for field, column in batches.items():
+        codes, names = coded(column)
+        if len(names) < 2:
+            raise QueryError(f"{field}: two different values are needed, there are {len(names)}")
+        probe = linear_probe(embeddings, codes, owners, seed=seed)
+        found.append(_effect(field, neighbours, codes, kinds, owners=owners, probe=probe))
+    return tuple(found)
 
 
 def linear_probe(
@@ -174,31 +178,35 @@ def mean_auroc(scores: Probabilities, truth: Codes) -> float:
 
 
 def _effect(
-    embeddings: Embeddings,
-    neighbours: Neighbours,
     field: str,
-    column: tuple[Codes, tuple[str, ...]],
+    neighbours: Neighbours,
+    codes: Codes,
     classes: Codes | None,
+    *,
     owners: Codes,
-    seed: int,
+    probe: Probe | None,
 ) -> BatchEffect:
-    codes, names = column
-    if len(names) < 2:
-        raise QueryError(f"{field}: two different values are needed, there are {len(names)}")
     even, near = even_mixing(codes), _mean(lisi(neighbours, codes, owners))
     index, pure = None, None
     if classes is not None:
         index = robustness_index(neighbours, codes, classes, owners)
         pure = _mean(lisi(neighbours, classes, owners))
-    mixing = None if near is None else float(np.clip((near - 1) / (even - 1), 0, 1))
-    probe = linear_probe(embeddings, codes, owners, seed=seed)
-    sentences = (
-        _of_probe(field, probe),
-        _of_mixing(field, near, even),
-        _of_index(field, index, classes is not None),
+    return BatchEffect(
+        field=field,
+        items=int((codes != UNKNOWN).sum()),
+        values=int(codes.max()) + 1,
+        ilisi=near,
+        even_ilisi=even,
+        mixing=None if near is None else float(np.clip((near - 1) / (even - 1), 0, 1)),
+        clisi=pure,
+        robustness_index=index,
+        probe=probe,
+        sentences=(
+            _of_probe(field, probe),
+            _of_mixing(field, near, even),
+            _of_index(field, index, classes is not None),
+        ),
     )
-    known = int((codes != UNKNOWN).sum())
-    return BatchEffect(field, known, len(names), near, even, mixing, pure, index, probe, sentences)
 
 
 def _mean(values: np.ndarray) -> float | None:
@@ -232,7 +240,9 @@ def _of_index(field: str, index: float | None, classes: bool) -> str:
         return f"without classes it is open whether {field} goes with what the images show"
     if index is None:
         return f"no neighbour shares the {field} without sharing the class: no robustness index"
-    heavier = f"the class weighs more than {field}" if index > 1 else f"{field} weighs more"
+    heavier = (
+        f"the class weighs more than {field}" if index > 1 else f"{field} weighs as much or more"
+    )
     return (
         f"neighbours of the same class and another {field} are {index:.2f} times as many as those "
         f"of another class and the same {field}: {heavier}"

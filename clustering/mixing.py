@@ -57,7 +57,7 @@ def lisi(neighbours: Neighbours, codes: Codes, owners: Codes) -> np.ndarray:
 
 
 def even_mixing(codes: Codes) -> float:
-    """The LISI of neighbours that are drawn from all items at random; 1 where there is one group."""
+    """The LISI of neighbours drawn from all items at random; 1 where there is one group."""
     known = codes[codes != UNKNOWN]
     if not len(known):
         return 1.0
@@ -68,7 +68,7 @@ def even_mixing(codes: Codes) -> float:
 def robustness_index(
     neighbours: Neighbours, batches: Codes, classes: Codes, owners: Codes
 ) -> float | None:
-    """Neighbours of the same class and another batch over those of another class and the same batch.
+    """Neighbours that share the class but not the batch, over those that share the batch only.
 
     Above 1 the class weighs more than the batch. None where there are none of the second kind.
 
@@ -92,6 +92,7 @@ def _weights(apart: Weights, there: Counted) -> Weights:
     nearest = np.where(there, apart, np.inf).min(axis=1, initial=np.inf)
     beyond = np.where(there, apart - np.where(many > 0, nearest, 0)[:, None], 0)
     low, high = np.zeros(len(many)), np.full(len(many), 1e6)
+    weights: Weights = there.astype(np.float64)
     for _ in range(_STEPS):
         # Betas differ by orders of magnitude: the geometric mean.
         beta = np.sqrt(np.maximum(low, 1e-6) * high)

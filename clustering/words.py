@@ -24,10 +24,11 @@ _TITLE = (
     r"|vorname|nachname|surname|geb|geboren|born|dob|signed|dictated|reported|read|gez|gezeichnet"
     r"|befunder|referring|attending|radiologist|physician|oberarzt|oberärztin|chefarzt|chefärztin"
 )
+_CAPITAL = rf"(?!(?i:{_TITLE})\b)[A-ZÄÖÜ][\w'\u2019-]*"
 _NAMED = re.compile(
     rf"\b(?i:{_TITLE})\b(?:\s+(?i:by|von|durch))?[.:,\s]{{0,4}}"
     rf"(?:(?i:med|univ|habil|dent|name|dr|prof)[.:\s]{{1,3}})*"
-    r"((?:[A-ZÄÖÜ][\w'\u2019-]*[.,]?[^\S\n]+){0,3}[A-ZÄÖÜ][\w'\u2019-]*)"
+    rf"(?:{_CAPITAL}[.,]?[^\S\n]+){{0,3}}{_CAPITAL}"
 )
 _CARETS = re.compile(r"[\w'\u2019-]*\^[\w'\u2019^-]+")
 _WORD = re.compile(r"(?<![\w@.:-])[^\W\d_]+(?:-[^\W\d_]+)*(?![\w@^]|[.:-]\w)")
@@ -38,8 +39,8 @@ _ACRONYM = 5
 _LETTERS = 3
 _FEWEST = 3
 """A word of fewer reports, or of fewer patients, is left out: it may be a name."""
-_PRIOR = 500.0
-"""Reports that the prior is worth."""
+_PRIOR = 0.1
+"""What the prior is worth, as a share of all that is counted."""
 _SURE = 1.96
 
 
@@ -187,7 +188,7 @@ def _counted(
 def _log_odds(inside: np.ndarray, everywhere: np.ndarray) -> np.ndarray:
     """Monroe's z of each word, a cluster against the rest."""
     outside = everywhere - inside
-    prior = everywhere / everywhere.sum() * _PRIOR
+    prior = everywhere * _PRIOR
     total = prior.sum()
     odds = [np.log((own + prior) / (own.sum() + total - own - prior)) for own in (inside, outside)]
     scores: np.ndarray = (odds[0] - odds[1]) / np.sqrt(1 / (inside + prior) + 1 / (outside + prior))
