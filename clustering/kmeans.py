@@ -58,7 +58,7 @@ class KMeans:
         trivial = needs_no_method(embeddings, n_clusters, parameters)
         if trivial is not None:
             return trivial
-        curves = {}
+        curves, notes = {}, []
         if n_clusters is None:
             from clustering.count import estimate_count  # noqa: PLC0415 - it clusters itself
 
@@ -66,6 +66,7 @@ class KMeans:
                 embeddings, neighbours=neighbours, seed=seed, progress=progress
             )
             n_clusters, curves = estimate.n_clusters, dict(estimate.curves)
+            notes.append(estimate.note)
         progress("training centres", 0, 1)
         centres = train_centres(
             embeddings,
@@ -79,16 +80,16 @@ class KMeans:
             labels, centres = _balanced(embeddings, centres, progress)
         else:
             labels = nearest_centres(embeddings, centres, progress=progress)[0][:, 0]
-        notes = _notes(labels, n_clusters)
+        notes += _notes(labels, n_clusters)
         sure = _margins(embeddings, centres, labels)
-        return Clustering(by_size(labels.astype(np.int64)), sure, parameters, notes, curves)
+        return Clustering(by_size(labels.astype(np.int64)), sure, parameters, tuple(notes), curves)
 
 
-def _notes(labels: np.ndarray, n_clusters: int) -> tuple[str, ...]:
+def _notes(labels: np.ndarray, n_clusters: int) -> list[str]:
     found = len(np.unique(labels))
     if found == n_clusters:
-        return ()
-    return (f"{found} clusters, not {n_clusters}: the other centres are nearest to no vector",)
+        return []
+    return [f"{found} clusters, not {n_clusters}: the other centres are nearest to no vector"]
 
 
 def _margins(embeddings: Embeddings, centres: Embeddings, labels: np.ndarray) -> np.ndarray:
