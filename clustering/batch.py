@@ -14,7 +14,7 @@ from scipy.stats import rankdata
 
 from clustering.columns import UNKNOWN, Codes, Column, aligned, coded
 from clustering.contract import Neighbours
-from clustering.mixing import even_mixing, lisi, robustness_index
+from clustering.mixing import lisi, robustness_index
 from clustering.probing import Probabilities, out_of_fold, owners_of, with_two_owners
 from indexer.errors import QueryError
 from indexer.types import Embeddings
@@ -57,7 +57,7 @@ class BatchEffect:
         values: different ones.
         ilisi: mean effective number of values among the neighbours; None without neighbours of
             other patients.
-        even_ilisi: what it would be if they mixed evenly.
+        even_ilisi: what it would be if values were dealt out at random.
         mixing: where it lies between one value alone (0) and even mixing (1).
         clisi: mean effective number of classes among the neighbours, 1 is best; None without
             classes.
@@ -71,7 +71,7 @@ class BatchEffect:
     items: int
     values: int
     ilisi: float | None
-    even_ilisi: float
+    even_ilisi: float | None
     mixing: float | None
     clisi: float | None
     robustness_index: float | None
@@ -186,18 +186,19 @@ def _effect(
     owners: Codes,
     probe: Probe | None,
 ) -> BatchEffect:
-    even, near = even_mixing(codes), _mean(lisi(neighbours, codes, owners))
+    mixed = lisi(neighbours, codes, owners)
+    near, even = _mean(mixed.values), _mean(mixed.even)
     index, pure = None, None
     if classes is not None:
         index = robustness_index(neighbours, codes, classes, owners)
-        pure = _mean(lisi(neighbours, classes, owners))
+        pure = _mean(lisi(neighbours, classes, owners).values)
     return BatchEffect(
         field=field,
         items=int((codes != UNKNOWN).sum()),
         values=int(codes.max()) + 1,
         ilisi=near,
         even_ilisi=even,
-        mixing=None if near is None else float(np.clip((near - 1) / (even - 1), 0, 1)),
+        mixing=_between(near, even),
         clisi=pure,
         robustness_index=index,
         probe=probe,
@@ -214,6 +215,12 @@ def _mean(values: np.ndarray) -> float | None:
     return float(known.mean()) if len(known) else None
 
 
+def _between(near: float | None, even: float | None) -> float | None:
+    if near is None or even is None or even <= 1:
+        return None
+    return float(np.clip((near - 1) / (even - 1), 0, 1))
+
+
 def _of_probe(field: str, probe: Probe | None) -> str:
     if probe is None:
         return f"{field}: too few patients to see whether a classifier can tell it"
@@ -226,12 +233,12 @@ def _of_probe(field: str, probe: Probe | None) -> str:
     )
 
 
-def _of_mixing(field: str, near: float | None, even: float) -> str:
-    if near is None:
+def _of_mixing(field: str, near: float | None, even: float | None) -> str:
+    if near is None or even is None:
         return f"{field}: there are no neighbours of other patients to look at"
     return (
-        f"the neighbours of an item have {near:.2f} different values of {field} on average, 1 is "
-        f"its own alone or another alone, {even:.2f} is even mixing"
+        f"the neighbours of an item have {near:.2f} different values of {field} on average; 1 is "
+        f"no mixing, {even:.2f} is even mixing"
     )
 
 

@@ -34,6 +34,8 @@ class Suspect:
         suggested: the class that is most probable without it.
         quality: probability of the given label, in 0..1; the lowest is the most suspect.
         suggested_probability: of the suggested one.
+        confident: whether confident learning says so; otherwise another class is only more
+            probable.
         disagreeing: neighbours of other patients with another label, nearest first, five at most.
         agreeing_share: of the labelled neighbours of other patients that have the given label; None
             if there are none.
@@ -44,6 +46,7 @@ class Suspect:
     suggested: str
     quality: float
     suggested_probability: float
+    confident: bool
     disagreeing: tuple[int, ...]
     agreeing_share: float | None
 
@@ -125,11 +128,11 @@ def _suspects(
     kept: np.ndarray, own: Codes, shares: Probabilities, names: Sequence[str]
 ) -> list[Suspect]:
     issues, rank = extra("cleanlab.filter"), extra("cleanlab.rank")
-    order = issues.find_label_issues(
-        own, shares, return_indices_ranked_by="self_confidence", n_jobs=1
-    )
+    confident = issues.find_label_issues(own, shares, filter_by="confident_learning", n_jobs=1)
     quality = rank.get_label_quality_scores(own, shares)
     best = shares.argmax(axis=1)
+    doubtful = np.flatnonzero(confident | (best != own))
+    order = doubtful[np.argsort(quality[doubtful], kind="stable")]
     return [
         Suspect(
             item=int(kept[at]),
@@ -137,6 +140,7 @@ def _suspects(
             suggested=names[best[at]],
             quality=float(quality[at]),
             suggested_probability=float(shares[at, best[at]]),
+            confident=bool(confident[at]),
             disagreeing=(),
             agreeing_share=None,
         )

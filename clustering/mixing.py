@@ -6,6 +6,8 @@ arXiv 2501.18055.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from jaxtyping import Bool, Float64
 
@@ -21,6 +23,19 @@ Counted = Bool[np.ndarray, "n k"]
 Weights = Float64[np.ndarray, "n k"]
 
 
+@dataclass(frozen=True)
+class Mixing:
+    """LISI of each item, NaN where no neighbour counts or the item's own group is not known.
+
+    Attributes:
+        values: float64 ``(n,)``, from 1 to the number of groups.
+        even: what it would be if the same neighbours' groups were drawn from all items at random.
+    """
+
+    values: np.ndarray
+    even: np.ndarray
+
+
 def counted(neighbours: Neighbours, codes: Codes, owners: Codes) -> Counted:
     """Which neighbours are of another patient and have a known value."""
     rows = neighbours.rows
@@ -28,8 +43,8 @@ def counted(neighbours: Neighbours, codes: Codes, owners: Codes) -> Counted:
     return found
 
 
-def lisi(neighbours: Neighbours, codes: Codes, owners: Codes) -> np.ndarray:
-    """Effective number of groups among the neighbours of each item, from 1 to the number of groups.
+def lisi(neighbours: Neighbours, codes: Codes, owners: Codes) -> Mixing:
+    """Effective number of groups among the neighbours of each item.
 
     Inverse Simpson index of the groups' weights; a neighbour's weight falls with its distance, with
     a perplexity of a third of the neighbours that count.
@@ -38,12 +53,11 @@ def lisi(neighbours: Neighbours, codes: Codes, owners: Codes) -> np.ndarray:
         neighbours: of all items.
         codes: group of each, `UNKNOWN` where it is not known.
         owners: patients; neighbours of the item's own do not count.
-
-    Returns:
-        float64 ``(n,)``; NaN where no neighbour counts or the item's own group is not known.
     """
-    found = np.full(len(codes), np.nan)
+    found, even = np.full(len(codes), np.nan), np.full(len(codes), np.nan)
     groups = int(codes.max(initial=UNKNOWN)) + 1
+    usual = np.bincount(codes[codes != UNKNOWN], minlength=groups) ** 2
+    alike = float(usual.sum() / max(int((codes != UNKNOWN).sum()) ** 2, 1))
     there, apart = counted(neighbours, codes, owners), distances(neighbours)
     for start in range(0, len(codes), _BLOCK):
         block = slice(start, start + _BLOCK)
@@ -53,16 +67,9 @@ def lisi(neighbours: Neighbours, codes: Codes, owners: Codes) -> np.ndarray:
         np.add.at(shares, (np.arange(len(weights))[:, None], of), weights)
         some = there[block].any(axis=1) & (codes[block] != UNKNOWN)
         found[block][some] = 1 / (shares[some] ** 2).sum(axis=1)
-    return found
-
-
-def even_mixing(codes: Codes) -> float:
-    """The LISI of neighbours drawn from all items at random; 1 where there is one group."""
-    known = codes[codes != UNKNOWN]
-    if not len(known):
-        return 1.0
-    shares = np.bincount(known) / len(known)
-    return float(1 / (shares**2).sum())
+        # Two neighbours drawn at random are alike by chance; one is always like itself.
+        even[block][some] = 1 / (alike + (1 - alike) * (weights[some] ** 2).sum(axis=1))
+    return Mixing(found, even)
 
 
 def robustness_index(

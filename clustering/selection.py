@@ -147,12 +147,13 @@ def dropquery(pool: Pool, budget: int, seed: int) -> Rows:
         least = next(at for at in (2, 1, 0) if int((flips >= at).sum()) >= enough)
         candidates = free[flips >= least]
     rows = unit(pool.embeddings[candidates])
-    return candidates[_middles(rows, budget, seed)]
+    chosen: Rows = candidates[_middles(rows, budget, seed)]
+    return chosen
 
 
 def at_random(pool: Pool, budget: int, seed: int) -> Rows:
     """Any items without a label."""
-    return np.random.default_rng([seed, 23]).choice(_free(pool), budget, replace=False)
+    return np.random.default_rng([seed, 23]).permutation(_free(pool))[:budget]
 
 
 STRATEGIES: dict[str, Strategy] = {

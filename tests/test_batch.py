@@ -11,7 +11,7 @@ from small_graphs import blobs, graph, unit
 
 from clustering.batch import BatchEffect, batch_effects, linear_probe, mean_auroc
 from clustering.contract import Neighbours
-from clustering.mixing import even_mixing, lisi, robustness_index
+from clustering.mixing import lisi, robustness_index
 from indexer.errors import QueryError
 
 
@@ -39,42 +39,44 @@ def effect_of(effect: float) -> BatchEffect:
 def test_lisi_counts_groups() -> None:
     alone = np.arange(40)
     half = np.arange(40) % 2
-    assert lisi(evenly(40, 10), half, alone) == pytest.approx(2)
-    assert lisi(evenly(40, 10), np.zeros(40, np.int64), alone) == pytest.approx(1)
-    assert lisi(evenly(40, 8), np.arange(40) % 4, alone) == pytest.approx(4)
+    assert lisi(evenly(40, 10), half, alone).values == pytest.approx(2)
+    assert lisi(evenly(40, 10), np.zeros(40, np.int64), alone).values == pytest.approx(1)
+    assert lisi(evenly(40, 8), np.arange(40) % 4, alone).values == pytest.approx(4)
 
 
 def test_near_neighbours_weigh_more() -> None:
-    """The two nearest are of one group, those far away of the other."""
+    """The six nearest are of one group, six far away of the other."""
     rows = np.tile(np.arange(1, 13, dtype=np.int32), (13, 1))
-    scores = np.tile(np.r_[np.full(2, 0.99), np.full(10, 0.1)], (13, 1)).astype(np.float32)
-    groups = np.r_[0, 0, 0, np.ones(10, np.int64)]
-    found = lisi(Neighbours(rows, scores), groups, np.arange(100, 113))
-    plain = 1 / ((2 / 12) ** 2 + (10 / 12) ** 2)
-    assert found[0] > plain
+    scores = np.tile(np.repeat([0.99, 0.1], 6), (13, 1)).astype(np.float32)
+    groups = np.r_[0, np.repeat([0, 1], 6)]
+    found = lisi(Neighbours(rows, scores), groups, np.arange(13))
+    assert found.values[0] == pytest.approx(1)
 
 
 def test_unknown_groups_and_the_patients_own_images_do_not_count() -> None:
     groups = np.arange(12) % 2
     groups[3] = -1
-    found = lisi(evenly(12, 4), groups, np.arange(12))
+    found = lisi(evenly(12, 4), groups, np.arange(12)).values
     assert np.isnan(found[3])
-    one_patient = lisi(evenly(12, 4), groups, np.zeros(12, np.int64))
+    one_patient = lisi(evenly(12, 4), groups, np.zeros(12, np.int64)).values
     assert np.isnan(one_patient).all()
 
 
 @given(st.lists(st.integers(-1, 3), min_size=8, max_size=30))
 def test_lisi_lies_between_one_and_the_number_of_groups(values: list[int]) -> None:
     groups = np.array(values, np.int64)
-    found = lisi(evenly(len(values), 5), groups, np.arange(len(values)))
+    found = lisi(evenly(len(values), 5), groups, np.arange(len(values))).values
     known = found[np.isfinite(found)]
     assert (known >= 1 - 1e-9).all()
     assert (known <= len(set(values) - {-1}) + 1e-9).all()
 
 
-def test_even_mixing_by_hand() -> None:
-    assert even_mixing(np.array([0, 0, 0, 1, -1])) == pytest.approx(1 / (9 / 16 + 1 / 16))
-    assert even_mixing(np.array([-1])) == 1.0
+def test_groups_dealt_out_at_random_mix_evenly() -> None:
+    groups = np.random.default_rng(0).permutation(np.repeat([0, 1, 2], [600, 300, 100]))
+    found = lisi(evenly(1_000, 20), groups, np.arange(1_000))
+    simpson = 0.6**2 + 0.3**2 + 0.1**2
+    assert found.even[0] == pytest.approx(1 / (simpson + (1 - simpson) / 20))
+    assert found.values.mean() == pytest.approx(found.even[0], rel=0.05)
 
 
 def test_robustness_index_by_hand() -> None:

@@ -34,6 +34,7 @@ def review(classifier: str = "linear") -> LabelReview:
 def test_wrong_labels_are_found(classifier: str) -> None:
     found = review(classifier)
     assert {suspect.item for suspect in found.suspects} == set(WRONG)
+    assert any(suspect.confident for suspect in found.suspects)
     by_item = {suspect.item: suspect for suspect in found.suspects}
     assert (by_item[3].given, by_item[3].suggested) == ("c", "a")
     assert (by_item[65].given, by_item[65].suggested) == ("c", "b")
@@ -41,7 +42,7 @@ def test_wrong_labels_are_found(classifier: str) -> None:
 
 
 def test_the_worst_comes_first_with_the_neighbours_that_disagree() -> None:
-    rows, given_labels, _ = archive()
+    _, given_labels, _ = archive()
     found = review()
     qualities = [suspect.quality for suspect in found.suspects]
     assert qualities == sorted(qualities)
