@@ -164,10 +164,30 @@ def fit_map(
         positions = lay_out(chosen, graph, 2, n_neighbors=n_neighbors, min_dist=min_dist, seed=seed)
     elif len(rows) > 1:
         positions[:, 0] = np.arange(len(rows))
-    n_lists = 1 if len(rows) <= _ONE_LIST else round(math.sqrt(len(rows)))
-    centres = train_centres(chosen, n_lists, rounds=10, per_centre=64, seed=seed)
-    lists = nearest_centres(chosen, centres, progress=progress)[0][:, 0]
-    return MapModel(rows, chosen.astype(np.float16), positions, centres, lists)
+    return model_of(rows, chosen, positions, seed=seed, progress=progress)
+
+
+def model_of(
+    rows: np.ndarray,
+    anchors: Embeddings,
+    positions: np.ndarray,
+    *,
+    seed: int = 0,
+    progress: Progress = no_progress,
+) -> MapModel:
+    """The map of rows whose positions are known, as where both are kept elsewhere.
+
+    Args:
+        rows: int64 ``(m,)``, which rows they are.
+        anchors: ``(m, dim)``, the rows.
+        positions: float32 ``(m, 2)``.
+        seed: of the lists.
+        progress: see `Progress`.
+    """
+    n_lists = 1 if len(anchors) <= _ONE_LIST else round(math.sqrt(len(anchors)))
+    centres = train_centres(anchors, n_lists, rounds=10, per_centre=64, seed=seed)
+    lists = nearest_centres(anchors, centres, progress=progress)[0][:, 0]
+    return MapModel(rows, anchors.astype(np.float16), positions, centres, lists)
 
 
 @dataclass(frozen=True)

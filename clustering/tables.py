@@ -38,8 +38,7 @@ def write_table(rows: Sequence[Any], path: Path, columns: Sequence[str] = ()) ->
         MissingExtraError: pyarrow, for Parquet, is not installed.
         StorageFullError: it cannot be written.
     """
-    if path.suffix.lower() not in ENDINGS:
-        raise ConfigError(f"{path.name}: a table ends in {', '.join(ENDINGS)}")
+    check_ending(path)
     plain = [_plain(row) for row in rows]
     names = list(columns) or list(dict.fromkeys(name for row in plain for name in row))
     whole = [{name: row.get(name) for name in names} for row in plain]
@@ -52,6 +51,16 @@ def write_table(rows: Sequence[Any], path: Path, columns: Sequence[str] = ()) ->
         raise StorageFullError(f"{path.name} cannot be written: {error.strerror}") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_ending(path: Path) -> None:
+    """See that a table can be written so, before the work that makes it.
+
+    Raises:
+        ConfigError: the ending is another.
+    """
+    if path.suffix.lower() not in ENDINGS:
+        raise ConfigError(f"{path.name}: a table ends in {', '.join(ENDINGS)}")
 
 
 def _write_csv(rows: Sequence[Row], names: Sequence[str], path: Path) -> None:

@@ -22,7 +22,7 @@ from api.cli.progress import telling
 
 if TYPE_CHECKING:
     from api.service.cluster import ShownRun
-    from indexer.groups.runs import NamedCluster, StoredRun
+    from indexer.groups.runs import NamedCluster
 
 app = typer.Typer(
     name="cluster",

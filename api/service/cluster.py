@@ -159,7 +159,9 @@ def run_clustering(
         progress=progress,
     )
     progress("naming clusters", 0, 0)
-    clusters, said = told_clusters(library, space, gathered, described, made, settings)
+    clusters, said = told_clusters(
+        library, space, made, gathered=gathered, described=described, settings=settings
+    )
     draft = RunDraft(
         name=request.name,
         method=request.method,

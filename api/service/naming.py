@@ -22,9 +22,10 @@ _TOLD = 3
 def told_clusters(
     library: Library,
     space: SpaceInfo,
+    made: Clustering,
+    *,
     gathered: Gathered,
     described: Described,
-    made: Clustering,
     settings: Settings,
 ) -> tuple[list[NamedCluster], list[str]]:
     """Every cluster of a clustering with its name, and what should be said about the names.
@@ -32,8 +33,9 @@ def told_clusters(
     Args:
         library: whose reports and phrases.
         space: that the vectors are of.
-        gathered, described: the items.
-        made: their clustering.
+        made: a clustering of the items.
+        gathered: these, with their vectors.
+        described: what is known of them.
         settings: say where models lie, for phrases by a text tower.
     """
     with reading(library.engine) as db:
@@ -43,7 +45,7 @@ def told_clusters(
     names = name_clusters(
         gathered.vectors,
         made.labels,
-        fields=described.fields,
+        fields={name: each for name, each in described.fields.items() if name != "kind"},
         texts=texts if any(texts) else None,
         patients=described.patients,
         phrases=phrases,
@@ -73,7 +75,7 @@ def _phrases(
     rows = voice.rows(texts)
     if voice.tower is not None and voice.tower.has_new:
         keep_rows(library, voice.tower, library.spaces(), notes)
-    known = rows.any(axis=1)  # a bridge may know no word of a phrase
+    known = np.asarray(rows).any(axis=1)  # a bridge may know no word of a phrase
     if not known.any():
         return None
     kept = [text for text, yes in zip(texts, known.tolist(), strict=True) if yes]
