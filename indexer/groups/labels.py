@@ -59,7 +59,7 @@ def label_items(db: Connection, ids: ItemIds, name: str, value: str) -> Labelled
         there = set(db.execute(have).scalars())
         rows = [
             {"study_id": study, "item_id": item, "name": name, "value": value}
-            for item, study in db.execute(studies).tuples()
+            for item, study in db.execute(studies)
             if item not in there
         ]
         if rows:
@@ -113,13 +113,13 @@ def _give(
         uid: (study, item)
         for uid, item, study in db.execute(
             select(Item.uid, Item.id, Series.study_id).join(Series).where(Item.uid.in_(uids))
-        ).tuples()
+        )
     }
     studies = {
         uid: (study, None)
         for uid, study in db.execute(
             select(Study.study_instance_uid, Study.id).where(Study.study_instance_uid.in_(uids))
-        ).tuples()
+        )
     }
     places: dict[str, tuple[int, int | None]] = {**items, **studies}
     there = set(
@@ -127,7 +127,7 @@ def _give(
             select(Label.study_id, Label.item_id, Label.name, Label.value).where(
                 Label.study_id.in_({study for study, _ in places.values()})
             )
-        ).tuples()
+        )
     )
     for line in lines:
         place = places.get(line.uid)

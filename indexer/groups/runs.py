@@ -268,15 +268,12 @@ def remove_run(library: Library, name: str) -> StoredRun:
 
 
 def _stored(db: Connection, row: Any) -> StoredRun:
-    counts = dict(
-        db.execute(
-            select(ClusterAssignment.cluster, func.count())
-            .where(ClusterAssignment.run_id == row.id)
-            .group_by(ClusterAssignment.cluster)
-        )
-        .tuples()
-        .all()
+    found = db.execute(
+        select(ClusterAssignment.cluster, func.count())
+        .where(ClusterAssignment.run_id == row.id)
+        .group_by(ClusterAssignment.cluster)
     )
+    counts = {cluster: count for cluster, count in found}  # noqa: C416 - rows are no pairs to mypy
     clusters = db.execute(
         select(func.count())
         .select_from(ClusterRow)
@@ -306,7 +303,7 @@ def _stored(db: Connection, row: Any) -> StoredRun:
 
 def _digest(db: Connection, ids: ItemIds) -> str:
     """Names a set of items by content, so that runs over the same items can be told."""
-    known = db.execute(select(Item.id, Item.uid)).tuples()
+    known = db.execute(select(Item.id, Item.uid))
     wanted = set(ids.tolist())
     uids = sorted(uid for number, uid in known if number in wanted)
     return hashlib.sha256("".join(f"{uid}\n" for uid in uids).encode()).hexdigest()
