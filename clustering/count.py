@@ -114,7 +114,7 @@ def estimate_count(
         "stability": _stability(similar, grid, seed, progress),
         "density layers": _layers(rows, graph, seed, progress),
     }
-    return _agreed(curves, grid)
+    return _agreed(curves)
 
 
 def counted(
@@ -252,7 +252,7 @@ def _layers(rows: np.ndarray, graph: Neighbours, seed: int, progress: Progress) 
     return tuple(sorted(widths.items()))
 
 
-def _agreed(curves: Mapping[str, Curve], grid: list[int]) -> CountEstimate:
+def _agreed(curves: Mapping[str, Curve]) -> CountEstimate:
     """The middle of the three answers, and those of the grid about it."""
     answers = {}
     for name, curve in curves.items():

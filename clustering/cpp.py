@@ -1,4 +1,4 @@
-"""CPP: features and memberships of pairs learned together, so that clusters fill spaces of their own.
+"""CPP: features and a membership of pairs learned together; each cluster fills a space of its own.
 
 T. Chu, S. Tong, T. Ding, X. Dai, B. D. Haeffele, R. Vidal and Y. Ma, Image clustering via the
 principle of rate reduction in the age of pretrained models, ICLR 2024 (arXiv 2306.05272). A network
@@ -109,7 +109,7 @@ class Cpp:
         sample.sort()
         if len(sample) < len(rows):
             notes += (f"learned on {len(sample):,} of {len(rows):,} items, the others by vote",)
-        network = _trained(self, rows, sample, clusters, seed, progress)
+        network = _trained(self, rows, sample, clusters, seed=seed, progress=progress)
         _, heads = _applied(network, rows)
         progress("cutting the membership", 0, 1)
         shares = membership(heads[sample], self.sharpness)
@@ -126,6 +126,7 @@ def membership(heads: torch.Tensor, sharpness: float) -> torch.Tensor:
 
     Args:
         heads: unit rows ``(m, d)`` of the cluster head.
+        sharpness: divides the cosines.
     """
     torch = extra("torch")
     logits = (heads @ heads.T).abs() / sharpness
@@ -231,6 +232,7 @@ def _trained(
     rows: Rows,
     sample: np.ndarray,
     n_clusters: int,
+    *,
     seed: int,
     progress: Progress,
 ) -> _Network:

@@ -1,13 +1,14 @@
 """SCAN on embeddings that stay as they are: neighbours fall into the same cluster, all are used.
 
 W. Van Gansbeke, S. Vandenhende, S. Georgoulis, M. Proesmans and L. Van Gool, SCAN: learning to
-classify images without labels, ECCV 2020 (arXiv 2005.12320). Several linear heads learn at once and
-the one whose neighbours agree best, for how evenly it uses its clusters, is kept; no label is seen.
-From later papers: the weight of a pair, so that neighbours of two classes teach little (N. Adaloglou,
-F. Michels, H. Kalisch and M. Kollmann, Exploring the limits of deep image clustering using
-pretrained models, BMVC 2023, arXiv 2303.17896), and a loss that sets the probability to be in the
-same cluster against the size of that cluster (S. Alshammari, J. Hershey, A. Feldmann, W. T. Freeman
-and M. Hamilton, I-Con: a unifying framework for representation learning, ICLR 2025,
+classify images without labels, ECCV 2020 (arXiv 2005.12320). Several linear heads learn at once;
+the one whose neighbours agree best, for how evenly it uses its clusters, is kept. No label is seen.
+
+From later papers: the weight of a pair, so that neighbours of two classes teach little
+(N. Adaloglou, F. Michels, H. Kalisch and M. Kollmann, Exploring the limits of deep image clustering
+using pretrained models, BMVC 2023, arXiv 2303.17896), and a loss that sets the probability to be in
+the same cluster against the size of that cluster (S. Alshammari, J. Hershey, A. Feldmann,
+W. T. Freeman and M. Hamilton, I-Con: a unifying framework for representation learning, ICLR 2025,
 arXiv 2504.16929).
 """
 
@@ -21,9 +22,10 @@ import numpy as np
 
 from clustering.checks import by_size, checked, needs_no_method
 from clustering.contract import NO_ROW, Clustering, Neighbours, Progress, no_progress
-from clustering.count import counted
+from clustering.count import counted, similarities
 from clustering.extras import extra
 from clustering.neighbours import neighbour_graph
+from clustering.spectral import cut, leading
 from clustering.training import Rows, batches, device_of, parameters_of
 from indexer.types import Embeddings
 
@@ -34,6 +36,9 @@ _LEAST = 1e-8
 """Of a probability whose logarithm is taken."""
 _JUDGED_ROWS, _JUDGED_NEIGHBOURS = 5_000, 5
 """What a head is judged by: a sample of rows, and of each its nearest."""
+_BEGUN_ROWS = 20_000
+"""Rows of which a spectral clustering is made at most."""
+_LEAST_TAUGHT = 50
 _SURE = 0.99
 """Probability above which a label is taught."""
 _SMOOTHING = 0.6
@@ -52,10 +57,14 @@ class Scan:
         batch: anchors of a step.
         learning_rate: of Adam; it falls to 0 by a half cosine.
         temperature: length of the centred rows, see `Rows`.
-        entropy_weight: of the term that keeps cluster sizes at the prior, against that of agreement.
+        entropy_weight: of the term that keeps cluster sizes at the prior.
+        start: ``spectral`` teaches each head a spectral clustering of the graph for the first tenth
+            of the steps, each from another beginning of k-means; ``random`` begins as the paper
+            does, and more often ends with two classes in one cluster.
         prior: cluster sizes that are expected: ``uniform`` (the divergence is then the paper's
-            entropy), ``long-tailed`` (as 1, 1/2, 1/3 ...), or ``estimated`` from the graph. Sizes
-            are compared in falling order, so that no cluster has its size fixed beforehand.
+            entropy), ``long-tailed`` (as 1, 1/2, 1/3 ...), or ``estimated`` by spectral
+            clustering of the graph. Sizes are compared in falling order, so that no cluster has
+            its size fixed beforehand.
         pair_weight: ``temi`` weighs a pair by how sure all heads are that it belongs together;
             ``none`` takes all alike.
         loss: ``scan``, or ``icon``, which needs neither entropy nor prior.
@@ -73,6 +82,7 @@ class Scan:
     learning_rate: float = 0.01
     temperature: float = 10.0
     entropy_weight: float = 5.0
+    start: Literal["spectral", "random"] = "spectral"
     prior: Literal["uniform", "long-tailed", "estimated"] = "uniform"
     pair_weight: Literal["none", "temi"] = "temi"
     loss: Literal["scan", "icon"] = "scan"
@@ -106,8 +116,9 @@ class Scan:
         graph = neighbours or neighbour_graph(embeddings, self.k, seed=seed, progress=progress)
         clusters, notes, curves = counted(embeddings, n_clusters, graph, seed, progress)
         rows, pairs = Rows(embeddings, self.temperature, device), mined(graph, self.k)
-        sizes = expected_sizes(self.prior, clusters)
-        head = _trained(self, rows, pairs, sizes, seed, progress)
+        begun = self._begun(embeddings, clusters, graph, seed, progress)
+        sizes = expected_sizes(self.prior, clusters, begun)
+        head = _trained(self, rows, pairs, sizes, begun, seed=seed, progress=progress)
         if self.self_label:
             notes += _self_labelled(self, head, rows, seed, progress)
         labels, confidence = _predicted(head, rows)
@@ -115,6 +126,38 @@ class Scan:
         if empty:
             notes += (f"{empty} of {clusters} clusters have no items",)
         return Clustering(by_size(labels), confidence, parameters, notes, curves)
+
+    def _begun(
+        self,
+        embeddings: Embeddings,
+        n_clusters: int,
+        graph: Neighbours,
+        seed: int,
+        progress: Progress,
+    ) -> _Begun | None:
+        """What heads or prior begin with; None where neither asks for it."""
+        if self.start == "random" and self.prior != "estimated":
+            return None
+        count = len(embeddings)
+        rows = np.arange(count)
+        if count > _BEGUN_ROWS:
+            rows = np.sort(np.random.default_rng([seed, 23]).permutation(count)[:_BEGUN_ROWS])
+            graph = neighbour_graph(embeddings[rows], seed=seed, progress=progress)
+        progress("cutting the neighbour graph", 0, 1)
+        vectors = leading(similarities(graph), n_clusters, seed)
+        cuts = [
+            cut(vectors, n_clusters, seed * self.heads + head, tries=1)
+            for head in range(self.heads)
+        ]
+        return _Begun(rows, np.stack(cuts, axis=1))
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """Spectral clusterings of some rows: row numbers ``(m,)`` and labels ``(m, heads)``."""
+
+    rows: np.ndarray
+    labels: np.ndarray
 
 
 def mined(graph: Neighbours, k: int) -> np.ndarray:
@@ -127,8 +170,18 @@ def mined(graph: Neighbours, k: int) -> np.ndarray:
     return np.concatenate([own, np.where(nearest == NO_ROW, own, nearest)], axis=1)
 
 
-def expected_sizes(prior: str, n_clusters: int) -> np.ndarray:
-    """Shares of ``n_clusters`` clusters, float32, the largest first, summing to 1."""
+def expected_sizes(prior: str, n_clusters: int, begun: _Begun | None = None) -> np.ndarray:
+    """Shares of ``n_clusters`` clusters, float32, the largest first, summing to 1.
+
+    Args:
+        prior: of `Scan`.
+        n_clusters: how many.
+        begun: the clusterings whose mean sizes ``estimated`` are.
+    """
+    if prior == "estimated" and begun is not None:
+        counts = [np.bincount(each, minlength=n_clusters) for each in begun.labels.T]
+        sizes = np.mean([np.sort(each)[::-1] for each in counts], axis=0).astype(np.float32)
+        return np.maximum(sizes, 1) / np.maximum(sizes, 1).sum()
     ranks = np.arange(1, n_clusters + 1, dtype=np.float32)
     shares = 1 / ranks if prior == "long-tailed" else np.ones_like(ranks)
     return shares / shares.sum()
@@ -223,6 +276,8 @@ def _trained(
     rows: Rows,
     pairs: np.ndarray,
     sizes: np.ndarray,
+    begun: _Begun | None,
+    *,
     seed: int,
     progress: Progress,
 ) -> _Heads:
@@ -230,13 +285,17 @@ def _trained(
     torch = extra("torch")
     random = np.random.default_rng([seed, 21])
     heads = _Heads.drawn(rows.dim, method.heads, len(sizes), seed, rows.device).learning()
-    expected = torch.from_numpy(sizes).to(rows.device)
+    expected = torch.from_numpy(np.maximum(sizes, _LEAST)).to(rows.device)
     steps = method.steps_for(len(rows))
     optimiser = torch.optim.Adam([heads.weights, heads.biases], lr=method.learning_rate)
     falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     judged = random.permutation(len(rows))[:_JUDGED_ROWS]
     judged = pairs[judged, : _JUDGED_NEIGHBOURS + 1]
     looks = set(np.linspace(0, steps, min(method.epochs, steps) + 1).astype(int)[1:].tolist())
+    if begun is not None and method.start == "spectral":
+        few = max(steps // 10, _LEAST_TAUGHT)
+        rate = method.learning_rate
+        _taught(heads, rows, begun, size=method.batch, steps=few, rate=rate, random=random)
     best, kept = np.inf, heads.only(0)
     for step, anchors in enumerate(islice(batches(len(rows), method.batch, random), steps), 1):
         drawn = pairs[anchors, random.integers(0, pairs.shape[1], len(anchors))]
@@ -251,6 +310,28 @@ def _trained(
             if value < best:
                 best, kept = value, heads.only(head)
     return kept
+
+
+def _taught(
+    heads: _Heads,
+    rows: Rows,
+    begun: _Begun,
+    *,
+    size: int,
+    steps: int,
+    rate: float,
+    random: np.random.Generator,
+) -> None:
+    """Teach each head its own clustering of some rows."""
+    torch = extra("torch")
+    optimiser = torch.optim.Adam([heads.weights, heads.biases], lr=rate)
+    for some in islice(batches(len(begun.rows), size, random), steps):
+        wanted = torch.from_numpy(begun.labels[some]).to(rows.device)
+        given = heads(rows[begun.rows[some]]).gather(2, wanted[:, :, None])
+        loss = -given.clamp_min(_LEAST).log().mean(dim=0).sum()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
 
 
 def _loss(

@@ -77,7 +77,7 @@ class Rows:
 
 
 def batches(count: int, size: int, random: np.random.Generator) -> Iterator[np.ndarray]:
-    """Row numbers without end: all in a new order, ``size`` at a time, what is left over dropped."""
+    """Row numbers without end: each once in a new order, ``size`` at a time, full batches only."""
     size = min(size, count)
     while True:
         order = random.permutation(count)
