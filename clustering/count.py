@@ -28,6 +28,7 @@ from scipy.sparse import csr_array
 
 from clustering.checks import checked
 from clustering.contract import NO_ROW, Neighbours, Progress, no_progress
+from clustering.density import density_layers, spanning_tree, warm
 from clustering.extras import extra
 from clustering.layout import lay_out
 from clustering.neighbours import neighbour_graph
@@ -44,7 +45,6 @@ _GRAPH = 15
 _DIMENSIONS = 32
 _DISTORTION = 0.1
 _SUBSAMPLES, _KEPT = 4, 0.8
-_LEAST_SIZES = 12
 _LAYOUT, _EPOCHS = 10, 200
 _MIN_SAMPLES = 5
 _FEWEST_TRIED = 3
@@ -72,6 +72,8 @@ class CountEstimate:
     @property
     def note(self) -> str:
         """The answer in a sentence, with its neighbours and every criterion's own."""
+        if not self.answers:
+            return "too few items to estimate a number of clusters: all are one"
         said = ", ".join(f"{name} {number}" for name, number in self.answers.items())
         return (
             f"{self.n_clusters} clusters were estimated, {self.low} to {self.high} fit nearly as "
@@ -233,23 +235,13 @@ def _stability(similar: csr_array, grid: list[int], seed: int, progress: Progres
 
 
 def _layers(rows: np.ndarray, graph: Neighbours, seed: int, progress: Progress) -> Curve:
-    """Of each number of clusters the range of least sizes that gives it, as a logarithm to 2."""
+    """Of each number of clusters the share of least sizes of a cluster that gives it."""
+    warm(progress)
     progress("laying rows out", 0, 1)
     places = lay_out(
         rows, graph, _LAYOUT, n_neighbors=_GRAPH, min_dist=0.0, epochs=_EPOCHS, seed=seed
     )
-    hdbscan = extra("fast_hdbscan.hdbscan")
-    progress("looking for dense places", 0, 1)
-    tree, *_ = hdbscan.compute_minimum_spanning_tree(places, min_samples=_MIN_SAMPLES)
-    sizes = np.unique(np.geomspace(5, max(len(rows) / 20, 10), _LEAST_SIZES).round().astype(int))
-    steps = np.diff(np.log2(sizes), append=np.log2(sizes[-1]) + np.log2(sizes[-1] / sizes[-2]))
-    widths: dict[int, float] = {}
-    for size, step in zip(sizes.tolist(), steps.tolist(), strict=True):
-        labels, *_ = hdbscan.clusters_from_spanning_tree(tree, min_cluster_size=size)
-        number = int(labels.max(initial=-1)) + 1
-        if number:
-            widths[number] = widths.get(number, 0.0) + step
-    return tuple(sorted(widths.items()))
+    return density_layers(spanning_tree(places, _MIN_SAMPLES), progress)["density layers"]
 
 
 def _agreed(curves: Mapping[str, Curve]) -> CountEstimate:

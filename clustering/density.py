@@ -115,7 +115,7 @@ class Density:
             seed=seed,
         )
         progress("laying out", 1, 1)
-        tree = _spanning_tree(positions, min(self.min_samples, len(positions) - 1))
+        tree = spanning_tree(positions, min(self.min_samples, len(positions) - 1))
         if n_clusters is not None:
             return _with_count(tree, n_clusters, parameters, progress)
         size = self.min_cluster_size or max(5, len(positions) // 400)
@@ -123,7 +123,9 @@ class Density:
         notes = (f"clusters of {size} vectors or more",)
         if labels.max() < 0:
             notes += ("no group is denser than what is around it: all vectors are noise",)
-        return Clustering(by_size(labels), strengths, parameters, notes, _layers(tree, progress))
+        return Clustering(
+            by_size(labels), strengths, parameters, notes, density_layers(tree, progress)
+        )
 
 
 def warm(progress: Progress = no_progress) -> None:
@@ -138,13 +140,13 @@ def _compile() -> None:
     rows = unit(np.random.default_rng(0).standard_normal((200, 8)))
     positions = lay_out(rows, neighbour_graph(rows, 5), 10, n_neighbors=5, min_dist=0.0, epochs=11)
     for method in ("eom", "leaf"):
-        _cut(_spanning_tree(positions, 5), 5, method)
+        _cut(spanning_tree(positions, 5), 5, method)
 
 
-def _spanning_tree(positions: np.ndarray, min_samples: int) -> np.ndarray:
+def spanning_tree(positions: np.ndarray, min_samples: int) -> np.ndarray:
     """Edges ``(n - 1, 3)`` of the tree of least mutual reachability: two rows, and how far."""
     hdbscan = extra("fast_hdbscan.hdbscan")
-    tree: np.ndarray = hdbscan.compute_minimum_spanning_tree(
+    tree: np.ndarray = hdbscan.compute_minimumspanning_tree(
         positions, min_samples=min_samples, reproducible=True
     )[0]
     return tree
@@ -153,7 +155,7 @@ def _spanning_tree(positions: np.ndarray, min_samples: int) -> np.ndarray:
 def _cut(tree: np.ndarray, min_cluster_size: int, method: str) -> tuple[np.ndarray, np.ndarray]:
     """Labels int64 and membership strengths float32 of HDBSCAN's clusters."""
     hdbscan = extra("fast_hdbscan.hdbscan")
-    labels, strengths = hdbscan.clusters_from_spanning_tree(
+    labels, strengths = hdbscan.clusters_fromspanning_tree(
         tree, min_cluster_size=min_cluster_size, cluster_selection_method=method
     )[:2]
     return labels.astype(np.int64), np.clip(strengths, 0, 1).astype(np.float32)
@@ -165,7 +167,9 @@ def _sizes(count: int) -> list[int]:
     return sorted({round(2 * _STEP**step) for step in range(steps)})
 
 
-def _layers(tree: np.ndarray, progress: Progress) -> dict[str, tuple[tuple[int, float], ...]]:
+def density_layers(
+    tree: np.ndarray, progress: Progress
+) -> dict[str, tuple[tuple[int, float], ...]]:
     """Of each number of clusters, over which share of smallest sizes (by ratio) it is found."""
     sizes = [size for size in _sizes(len(tree) + 1) if size >= 5]
     found = Counter[int]()

@@ -5,6 +5,8 @@ A. Y. Ng, M. I. Jordan and Y. Weiss, On spectral clustering: analysis and an alg
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.linalg import LinearOperator, eigsh
@@ -56,5 +58,8 @@ def cut(vectors: np.ndarray, n_clusters: int, seed: int = 0, *, tries: int = 10)
     chosen = vectors[:, :n_clusters]
     lengths = np.linalg.norm(chosen, axis=1, keepdims=True)
     means = extra("sklearn.cluster").KMeans(n_clusters, n_init=tries, random_state=seed)
-    labels: np.ndarray = means.fit_predict(chosen / np.maximum(lengths, 1e-12))
+    with warnings.catch_warnings():
+        # Rows that are copies of each other may leave fewer places than clusters.
+        warnings.simplefilter("ignore", extra("sklearn.exceptions").ConvergenceWarning)
+        labels: np.ndarray = means.fit_predict(chosen / np.maximum(lengths, 1e-12))
     return labels.astype(np.int64)

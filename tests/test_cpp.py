@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from drawn_clusters import accuracy, digits, drawn
+from handwriting import accuracy, digits
+from mixtures import mixture
 
 from clustering.cpp import (
     PRECISION,
@@ -91,7 +92,7 @@ def test_a_row_expressed_by_its_equals_leaves_nothing() -> None:
 
 @pytest.mark.parametrize("regulariser", ["mlc", "prodsc"])
 def test_clusters_that_hardly_overlap_are_found(regulariser: str) -> None:
-    rows, truth = drawn([120] * 4)
+    rows, truth = mixture((120,) * 4)
     found = Cpp(**{**vars(QUICK), "regulariser": regulariser}).fit(rows, 4)
     assert accuracy(truth, found.labels) > 0.97
     assert found.confidence.min() >= 0
@@ -99,7 +100,7 @@ def test_clusters_that_hardly_overlap_are_found(regulariser: str) -> None:
 
 
 def test_rows_beyond_the_sample_join_the_clusters_of_their_nearest() -> None:
-    rows, truth = drawn([200] * 4)
+    rows, truth = mixture((200,) * 4)
     found = Cpp(**{**vars(QUICK), "sample": 300}).fit(rows, 4)
     assert accuracy(truth, found.labels) > 0.95
     assert found.notes == ("learned on 300 of 800 items, the others by vote",)
@@ -112,7 +113,7 @@ def test_digits_are_told_apart_as_well_as_by_the_published_method() -> None:
 
 
 def test_the_same_seed_gives_the_same_answer_and_leaves_the_rows_alone() -> None:
-    rows, _ = drawn([50] * 3)
+    rows, _ = mixture((50,) * 3)
     before = rows.copy()
     one, two = QUICK.fit(rows, 3, seed=4), QUICK.fit(rows, 3, seed=4)
     np.testing.assert_array_equal(one.labels, two.labels)
@@ -121,7 +122,7 @@ def test_the_same_seed_gives_the_same_answer_and_leaves_the_rows_alone() -> None
 
 
 def test_a_reader_who_has_seen_enough_stops_it() -> None:
-    rows, _ = drawn([60] * 3)
+    rows, _ = mixture((60,) * 3)
 
     def stop(what: str, done: int, total: int) -> None:
         if what == "training the network" and done == 3:
@@ -132,6 +133,6 @@ def test_a_reader_who_has_seen_enough_stops_it() -> None:
 
 
 def test_a_device_that_does_not_exist_is_named() -> None:
-    rows, _ = drawn([20] * 2)
+    rows, _ = mixture((20,) * 2)
     with pytest.raises(ConfigError, match="abacus"):
         Cpp(device="abacus").fit(rows, 2)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from drawn_clusters import accuracy, digits, drawn
+from handwriting import accuracy, digits
+from mixtures import mixture
 
 from clustering.contract import NO_ROW, Neighbours
 from clustering.scan import Scan, agreement, divergence, expected_sizes, icon, mined
@@ -77,7 +78,7 @@ def test_icon_is_the_cross_entropy_between_smoothed_pairs() -> None:
 
 @pytest.mark.parametrize("method", [QUICK, Scan(**{**vars(QUICK), "loss": "icon"})])
 def test_clusters_that_hardly_overlap_are_found(method: Scan) -> None:
-    rows, truth = drawn([150] * 5)
+    rows, truth = mixture((150,) * 5)
     found = method.fit(rows, 5)
     assert accuracy(truth, found.labels) > 0.97
     assert found.confidence.min() >= 0
@@ -93,7 +94,7 @@ def test_digits_are_told_apart_as_well_as_by_the_published_method() -> None:
 
 
 def test_a_prior_with_a_long_tail_keeps_large_clusters_whole() -> None:
-    rows, truth = drawn([600, 300, 150, 80, 40, 30])
+    rows, truth = mixture((600, 300, 150, 80, 40, 30))
     even = Scan(**{**vars(QUICK), "pair_weight": "none"})
     found = {
         prior: accuracy(truth, Scan(**{**vars(even), "prior": prior}).fit(rows, 6).labels)
@@ -104,14 +105,14 @@ def test_a_prior_with_a_long_tail_keeps_large_clusters_whole() -> None:
 
 
 def test_labels_that_a_head_is_sure_of_can_be_taught_again() -> None:
-    rows, truth = drawn([100] * 4)
+    rows, truth = mixture((100,) * 4)
     taught = Scan(**{**vars(QUICK), "self_label": True}).fit(rows, 4)
     assert accuracy(truth, taught.labels) > 0.97
     assert taught.confidence.mean() > QUICK.fit(rows, 4).confidence.mean()
 
 
 def test_the_same_seed_gives_the_same_answer_and_leaves_the_rows_alone() -> None:
-    rows, _ = drawn([60] * 3)
+    rows, _ = mixture((60,) * 3)
     before = rows.copy()
     one, two = QUICK.fit(rows, 3, seed=4), QUICK.fit(rows, 3, seed=4)
     np.testing.assert_array_equal(one.labels, two.labels)
@@ -122,7 +123,7 @@ def test_the_same_seed_gives_the_same_answer_and_leaves_the_rows_alone() -> None
 
 
 def test_a_reader_who_has_seen_enough_stops_it() -> None:
-    rows, _ = drawn([60] * 3)
+    rows, _ = mixture((60,) * 3)
     told = []
 
     def stop(what: str, done: int, total: int) -> None:
@@ -137,7 +138,7 @@ def test_a_reader_who_has_seen_enough_stops_it() -> None:
 
 @pytest.mark.parametrize("device", ["cuda:99", "abacus"])
 def test_a_device_that_is_not_there_is_named(device: str) -> None:
-    rows, _ = drawn([20] * 2)
+    rows, _ = mixture((20,) * 2)
     if device.startswith("cuda") and torch.cuda.is_available():
         pytest.skip("there is a GPU here")
     with pytest.raises(ConfigError, match=device):

@@ -1,22 +1,9 @@
-"""Unit rows in clusters that overlap a little, the digits of scikit-learn, how well labels fit."""
+"""The digits that scikit-learn ships, as rows to cluster, and how well labels fit classes."""
 
 from __future__ import annotations
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
-
-
-def drawn(
-    sizes: list[int], *, dim: int = 24, spread: float = 0.9, seed: int = 0
-) -> tuple[np.ndarray, np.ndarray]:
-    """Rows about random directions, in random order, and the cluster of each."""
-    random = np.random.default_rng(seed)
-    labels = random.permutation(np.repeat(np.arange(len(sizes)), sizes))
-    centres = random.standard_normal((len(sizes), dim))
-    centres /= np.linalg.norm(centres, axis=1, keepdims=True)
-    rows = centres[labels] + spread / np.sqrt(dim) * random.standard_normal((len(labels), dim))
-    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows.astype(np.float32), labels
 
 
 def digits() -> tuple[np.ndarray, np.ndarray]:
