@@ -6,15 +6,15 @@ graph, whose eigenvectors are computed once.
 - ``coding length``: nats to code rows and labels, lowest is best (Y. Ma, H. Derksen, W. Hong and
   J. Wright, Segmentation of multivariate mixed data via lossy data coding and compression, IEEE
   TPAMI 29, 2007; as CPP uses it, arXiv 2306.05272).
-- ``stability``: mean adjusted Rand index between clusterings of two overlapping subsamples, highest
-  is best (A. Ben-Hur, A. Elisseeff and I. Guyon, A stability based method for discovering structure
-  in clustered data, PSB 2002).
+- ``stability``: mean adjusted Rand index between clusterings of overlapping subsamples; the last
+  high peak is best (A. Ben-Hur, A. Elisseeff and I. Guyon, A stability based method for discovering
+  structure in clustered data, PSB 2002).
 - ``density layers``: over how wide a range of least cluster sizes HDBSCAN finds that number, on ten
   dimensions of UMAP, widest is best (L. McInnes, J. Healy and S. Astels, hdbscan: hierarchical
   density based clustering, JOSS 2, 2017).
 
-None is right alone, and the curves are flat about their best: the answer is given with its lower
-and upper neighbour.
+None is right alone: where groups have groups in them the coding length tends to the coarse, the
+stability to the fine. The answer is the middle of the three and is given with the other two.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ _DISTORTION = 0.1
 _SUBSAMPLES, _KEPT = 4, 0.8
 _LAYOUT, _EPOCHS = 10, 200
 _MIN_SAMPLES = 5
+_STABLE = 0.85
 _FEWEST_TRIED = 3
 """Fewer numbers of clusters make no curve."""
 
@@ -73,11 +74,11 @@ class CountEstimate:
     def note(self) -> str:
         """The answer in a sentence, with its neighbours and every criterion's own."""
         if not self.answers:
-            return "too few items to estimate a number of clusters: all are one"
+            return "too few items, or no dense group among them, to tell clusters: all are one"
         said = ", ".join(f"{name} {number}" for name, number in self.answers.items())
         return (
-            f"{self.n_clusters} clusters were estimated, {self.low} to {self.high} fit nearly as "
-            f"well ({said})"
+            f"{self.n_clusters} clusters were estimated; {self.low} and {self.high} are worth a "
+            f"look too ({said})"
         )
 
 
@@ -111,10 +112,13 @@ def estimate_count(
     vectors = leading(similar, grid[-1], seed)
     parts = {number: cut(vectors, number, seed, tries=1) for number in grid}
     narrow = narrowed(rows)
+    layers = _layers(rows, graph, seed, progress)
+    if not layers:
+        return CountEstimate(1, 1, 2, {}, {})
     curves = {
         "coding length": tuple((k, coding_length(narrow, part)) for k, part in parts.items()),
         "stability": _stability(similar, grid, seed, progress),
-        "density layers": _layers(rows, graph, seed, progress),
+        "density layers": layers,
     }
     return _agreed(curves)
 
@@ -245,13 +249,26 @@ def _layers(rows: np.ndarray, graph: Neighbours, seed: int, progress: Progress) 
 
 
 def _agreed(curves: Mapping[str, Curve]) -> CountEstimate:
-    """The middle of the three answers, and those of the grid about it."""
-    answers = {}
-    for name, curve in curves.items():
-        if curve:
-            sign = -1 if name == "coding length" else 1
-            answers[name] = max(curve, key=lambda point: (sign * point[1], point[0]))[0]
-    middle = sorted(answers.values())[len(answers) // 2]
+    """The middle of the three answers, between those of the other two."""
+    answers = {
+        "coding length": min(curves["coding length"], key=lambda point: point[1])[0],
+        "stability": _last_peak(curves["stability"]),
+        "density layers": max(curves["density layers"], key=lambda point: point[::-1])[0],
+    }
+    middle = sorted(answers.values())[1]
     low = max((each for each in answers.values() if each < middle), default=max(middle - 1, 1))
     high = min((each for each in answers.values() if each > middle), default=middle + 1)
     return CountEstimate(middle, low, high, answers, curves)
+
+
+def _last_peak(curve: Curve) -> int:
+    """The largest number at which the curve peaks and is high; where it never is, its maximum.
+
+    Groups of groups are as stable as the groups in them, and there are fewer of them: the highest
+    peak would be theirs.
+    """
+    values = np.array([-1.0, *(value for _, value in curve), -1.0])
+    here = values[1:-1]
+    peaks = (here >= values[:-2]) & (here >= values[2:]) & (here >= _STABLE)
+    place = np.flatnonzero(peaks)[-1] if peaks.any() else here.argmax()
+    return curve[place][0]

@@ -110,7 +110,7 @@ class Cpp:
         if len(sample) < len(rows):
             notes += (f"learned on {len(sample):,} of {len(rows):,} items, the others by vote",)
         network = _trained(self, rows, sample, clusters, seed=seed, progress=progress)
-        _, heads = _applied(network, rows)
+        heads = _applied(network, rows)
         progress("cutting the membership", 0, 1)
         shares = membership(heads[sample], self.sharpness)
         labels = cut(leading(shares.cpu().numpy(), clusters, seed), clusters, seed)
@@ -129,7 +129,7 @@ def membership(heads: torch.Tensor, sharpness: float) -> torch.Tensor:
         sharpness: divides the cosines.
     """
     torch = extra("torch")
-    logits = (heads @ heads.T).abs() / sharpness
+    logits = (heads @ heads.T).abs().div_(sharpness)
     with torch.no_grad():
         columns = torch.zeros(len(heads), device=heads.device)
         for _ in range(_HALF_STEPS // 2):
@@ -274,13 +274,12 @@ def _drawn_together(
     return alike + method.block_diagonal * block_diagonal(shares, n_clusters)
 
 
-def _applied(network: _Network, rows: Rows) -> tuple[torch.Tensor, torch.Tensor]:
-    """Features and cluster head of all rows, in memory."""
+def _applied(network: _Network, rows: Rows) -> torch.Tensor:
+    """The cluster head of all rows, in memory."""
     torch = extra("torch")
     with torch.no_grad():
-        found = [[each.cpu() for each in network(block)] for block in rows.blocks()]
-    features, heads = (torch.cat(parts) for parts in zip(*found, strict=True))
-    return features, heads
+        heads: torch.Tensor = torch.cat([network(block)[1].cpu() for block in rows.blocks()])
+    return heads
 
 
 def _voted(

@@ -61,10 +61,10 @@ class Scan:
         start: ``spectral`` teaches each head a spectral clustering of the graph for the first tenth
             of the steps, each from another beginning of k-means; ``random`` begins as the paper
             does, and more often ends with two classes in one cluster.
-        prior: cluster sizes that are expected: ``uniform`` (the divergence is then the paper's
-            entropy), ``long-tailed`` (as 1, 1/2, 1/3 ...), or ``estimated`` by spectral
-            clustering of the graph. Sizes are compared in falling order, so that no cluster has
-            its size fixed beforehand.
+        prior: cluster sizes that are expected: ``estimated`` by spectral clustering of the graph,
+            ``uniform`` (the divergence is then the paper's entropy, which splits large clusters),
+            or ``long-tailed``, as 1, 1/2, 1/3 and so on. Sizes are compared in falling order, so
+            that no cluster has its size fixed beforehand.
         pair_weight: ``temi`` weighs a pair by how sure all heads are that it belongs together;
             ``none`` takes all alike.
         loss: ``scan``, or ``icon``, which needs neither entropy nor prior.
@@ -83,7 +83,7 @@ class Scan:
     temperature: float = 10.0
     entropy_weight: float = 5.0
     start: Literal["spectral", "random"] = "spectral"
-    prior: Literal["uniform", "long-tailed", "estimated"] = "uniform"
+    prior: Literal["estimated", "uniform", "long-tailed"] = "estimated"
     pair_weight: Literal["none", "temi"] = "temi"
     loss: Literal["scan", "icon"] = "scan"
     self_label: bool = False
@@ -165,7 +165,7 @@ def mined(graph: Neighbours, k: int) -> np.ndarray:
 
     A row stays in its own list, as in the paper: one pair of k + 1 is a row with itself.
     """
-    own = np.arange(len(graph.rows))[:, None]
+    own = np.arange(len(graph.rows), dtype=np.int32)[:, None]
     nearest = graph.rows[:, :k]
     return np.concatenate([own, np.where(nearest == NO_ROW, own, nearest)], axis=1)
 
