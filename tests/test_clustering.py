@@ -6,18 +6,17 @@ import numpy as np
 import pytest
 from mixtures import long_tail, mixture
 
-pytest.importorskip("umap", reason="needs the extra 'clusters'")
-pytest.importorskip("fast_hdbscan", reason="needs the extra 'clusters'")
-metrics = pytest.importorskip("sklearn.metrics", reason="needs the extra 'clusters'")
-base = pytest.importorskip("sklearn.base", reason="needs the extra 'clusters'")
-
 from clustering.contract import NOISE
 from clustering.density import Density
-from clustering.estimator import Clusterer
 from clustering.graph import Graph
 from clustering.kmeans import KMeans
 from clustering.subset import balanced_subset
 from indexer.errors import ClusteringError, ConfigError
+
+pytest.importorskip("umap", reason="needs the extra 'clusters'")
+pytest.importorskip("fast_hdbscan", reason="needs the extra 'clusters'")
+metrics = pytest.importorskip("sklearn.metrics", reason="needs the extra 'clusters'")
+base = pytest.importorskip("sklearn.base", reason="needs the extra 'clusters'")
 
 ROWS, GROUPS = mixture(long_tail(1200, 12), spread=0.5)
 
@@ -107,6 +106,8 @@ def test_a_subset_larger_than_all_is_refused() -> None:
 
 
 def test_any_method_is_a_scikit_learn_estimator() -> None:
+    from clustering.estimator import Clusterer  # noqa: PLC0415 - it needs scikit-learn
+
     clusterer = Clusterer("graph", n_clusters=12, options={"n_neighbors": 10})
     copy = base.clone(clusterer).set_params(random_state=3)
     assert copy.get_params()["options"] == {"n_neighbors": 10}
