@@ -145,7 +145,8 @@ def _joined(graph: sparse.csr_matrix, labels: np.ndarray) -> sparse.csr_matrix:
     """The graph of communities: weights between them, and within as loops."""
     count = len(labels)
     belongs = sparse.csr_matrix((np.ones(count), (np.arange(count), labels)))
-    return (belongs.T @ graph @ belongs).tocsr()
+    joined: sparse.csr_matrix = (belongs.T @ graph @ belongs).tocsr()
+    return joined
 
 
 @cache

@@ -120,10 +120,11 @@ class Density:
             return _with_count(tree, n_clusters, parameters, progress)
         size = self.min_cluster_size or max(5, len(positions) // 400)
         labels, strengths = _cut(tree, size, "eom")
-        notes = (f"clusters of {size} vectors or more",)
+        notes = [f"clusters of {size} vectors or more"]
         if labels.max() < 0:
-            notes += ("no group is denser than what is around it: all vectors are noise",)
-        return Clustering(by_size(labels), strengths, parameters, notes, _layers(tree, progress))
+            notes.append("no group is denser than what is around it: all vectors are noise")
+        layers = _layers(tree, progress)
+        return Clustering(by_size(labels), strengths, parameters, tuple(notes), layers)
 
 
 def warm(progress: Progress = no_progress) -> None:

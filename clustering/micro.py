@@ -117,4 +117,5 @@ def _confidence(labels: np.ndarray, cosines: np.ndarray) -> np.ndarray:
     place = np.where(other.any(axis=1), other.argmax(axis=1), labels.shape[1] - 1)
     near = np.maximum(1 - cosines[:, 0], 0)
     far = np.maximum(1 - cosines[np.arange(len(cosines)), place], 1e-12)
-    return (1 - np.minimum(near / far, 1)).astype(np.float32)
+    sure: np.ndarray = (1 - np.minimum(near / far, 1)).astype(np.float32)
+    return sure

@@ -22,8 +22,10 @@ _REDUCTION = 5
 """Centres of a level for one of the level above, where levels are not given."""
 _TOP = 20
 """Centres of the last level then; the fewer, the flatter, as long as each kind has one."""
-_TRIES = 5
-"""Of k-means at each level: with one, a top level often leaves a kind without a centre."""
+_MOST = 5_000
+_TRIES, _TRIED = 5, 1_000
+"""Tries of k-means at levels of up to so many centres: with one, a top level often leaves a kind
+without a centre."""
 _RESAMPLED = 5
 """Members nearest to each centre on which a level is trained again."""
 
@@ -42,7 +44,7 @@ def balanced_subset(
     Args:
         embeddings: ``(n, dim)`` unit rows; may be a memory map.
         size: how many rows.
-        levels: numbers of centres from the rows up, falling; None for n / 10, at most 20,000, then
+        levels: numbers of centres from the rows up, falling; None for n / 10, at most 5,000, then
             a fifth each time, and twenty in the end.
         resampling: how often a level is trained again on the members nearest to its centres.
         seed: of all that is random.
@@ -73,7 +75,7 @@ def balanced_subset(
 
 def _levels(count: int) -> tuple[int, ...]:
     levels = []
-    level = min(count // 10, 20_000)
+    level = min(count // 10, _MOST)
     while level > 2 * _TOP:
         levels.append(level)
         level //= _REDUCTION
@@ -85,21 +87,16 @@ def _levels(count: int) -> tuple[int, ...]:
 def _trained(
     points: Embeddings, n_centres: int, resampling: int, seed: int, progress: Progress
 ) -> Embeddings:
+    tries = _TRIES if n_centres <= _TRIED else 1
     progress("training centres", 0, resampling + 1)
-    centres = train_centres(points, n_centres, rounds=15, tries=_TRIES, per_centre=64, seed=seed)
-    for number in range(resampling):
-        progress("training centres", number + 1, resampling + 1)
+    centres = train_centres(points, n_centres, rounds=15, tries=tries, per_centre=32, seed=seed)
+    for number in range(1, resampling + 1):
+        progress("training centres", number, resampling + 1)
         labels, cosines = nearest_centres(points, centres)
         kept = _nearest_members(labels[:, 0], cosines[:, 0])
         if len(kept) >= n_centres:
-            chosen = unit(points[kept])
             centres = train_centres(
-                chosen,
-                n_centres,
-                rounds=15,
-                tries=_TRIES,
-                per_centre=_RESAMPLED,
-                seed=seed + number + 1,
+                unit(points[kept]), n_centres, rounds=15, tries=tries, seed=seed + number
             )
     return centres
 
