@@ -18,6 +18,7 @@ import multiprocessing
 import resource
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +29,7 @@ from clustering.contract import Neighbours
 from clustering.neighbours import neighbour_graph
 from clustering.registry import make_method, method_names
 from indexer.encoders.contract import EncoderContext
+from indexer.errors import UnsupportedInputError
 from indexer.registry import make_encoder
 from indexer.types import ImagePixels
 
@@ -53,8 +55,13 @@ def pictures(named: str) -> Data:
     encoder = make_encoder(EncoderContext("texture"))
     with np.load(path, allow_pickle=False) as archive:
         images, labels = archive["images"], archive["labels"]
-    prepared = [encoder.prepare(ImagePixels(image.astype(np.float32))) for image in images]
-    return Data(f"{name}, texture", encoder.embed(prepared), labels)
+    prepared, kept = [], []
+    for number, image in enumerate(images):
+        # Blank pictures have no embedding.
+        with suppress(UnsupportedInputError):
+            prepared.append(encoder.prepare(ImagePixels(image.astype(np.float32))))
+            kept.append(number)
+    return Data(f"{name}, texture", encoder.embed(prepared), labels[kept])
 
 
 def accuracy(labels: np.ndarray, found: np.ndarray) -> float:

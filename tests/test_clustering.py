@@ -7,7 +7,7 @@ import pytest
 from mixtures import long_tail, mixture
 
 from clustering.contract import NOISE
-from clustering.density import Density
+from clustering.density import Density, _compile, warm
 from clustering.graph import Graph
 from clustering.kmeans import KMeans
 from clustering.subset import balanced_subset
@@ -51,6 +51,14 @@ def test_density_says_for_which_sizes_a_number_of_clusters_holds() -> None:
     layers = dict(Density().fit(ROWS).curves["density layers"])
     assert max(layers, key=lambda count: layers[count]) == pytest.approx(12, abs=2)
     assert sum(layers.values()) <= 1 + 1e-9
+
+
+def test_density_tells_that_it_compiles() -> None:
+    _compile.cache_clear()
+    told = []
+    for _ in range(2):
+        warm(lambda what, _done, _total: told.append(what))
+    assert told == ["compiling (once)"] * 2, "begun and done, the first time only"
 
 
 def test_density_tells_how_near_it_came_to_the_number_asked_for() -> None:
