@@ -12,7 +12,7 @@ from clustering.contract import Progress, no_progress
 from clustering.extras import extra
 from indexer.types import Embeddings
 
-BLOCK = 16_384
+BLOCK = 8192
 """Rows that are widened to float32 at a time."""
 
 

@@ -104,6 +104,16 @@ def counted_communities(
     return best, best_resolution
 
 
+def between(graph: sparse.csr_matrix, labels: np.ndarray, n_labels: int) -> sparse.csr_matrix:
+    """Weights between groups of nodes, ``(n_labels, n_labels)``; those within are its loops."""
+    count = len(labels)
+    belongs = sparse.csr_matrix(
+        (np.ones(count), (np.arange(count), labels)), shape=(count, n_labels)
+    )
+    joined: sparse.csr_matrix = (belongs.T @ graph @ belongs).tocsr()
+    return joined
+
+
 def belonging(graph: sparse.csr_matrix, labels: np.ndarray) -> np.ndarray:
     """Share of each node's weight that stays in its community, float32 ``(n,)``; 1 of no weight."""
     own = np.repeat(np.arange(graph.shape[0]), np.diff(graph.indptr))
@@ -119,7 +129,7 @@ def _unfold(
     """Move nodes, then the communities as nodes, and so on until nothing moves."""
     labels = _moved(graph, labels, resolution, random)
     while True:
-        small = _joined(graph, labels)
+        small = between(graph, labels, int(labels.max()) + 1)
         merged = _moved(small, np.arange(small.shape[0]), resolution, random)
         if merged.max() + 1 == small.shape[0]:
             return labels
@@ -139,13 +149,6 @@ def _moved(
         graph.indptr, graph.indices, graph.data, strength, order, resolution / total, moved
     )
     return np.unique(moved, return_inverse=True)[1].astype(np.int64)
-
-
-def _joined(graph: sparse.csr_matrix, labels: np.ndarray) -> sparse.csr_matrix:
-    """The graph of communities: weights between them, and within as loops."""
-    count = len(labels)
-    belongs = sparse.csr_matrix((np.ones(count), (np.arange(count), labels)))
-    return (belongs.T @ graph @ belongs).tocsr()
 
 
 @cache

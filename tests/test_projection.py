@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from mixtures import mixture
 
-pytest.importorskip("umap", reason="needs the extra 'clusters'")
-
 from clustering.projection import MapModel, displacement, fit_map
 from indexer.errors import ClusteringError, VectorError
+
+pytest.importorskip("umap", reason="needs the extra 'clusters'")
 
 ROWS, GROUPS = mixture((150, 100, 80, 70))
 FITTED = slice(0, 300)
