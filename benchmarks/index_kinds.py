@@ -142,6 +142,7 @@ def main() -> None:
     parser.add_argument("--dim", type=int, default=768)
     parser.add_argument("--queries", type=int, default=100)
     parser.add_argument("--spec", action="append", help="kinds to measure; all without it")
+    parser.add_argument("--no-filters", action="store_true", help="measure no filtered searches")
     parser.add_argument(
         "--folder", type=Path, default=Path(tempfile.gettempdir()) / "syntopy-vectors"
     )
@@ -149,7 +150,7 @@ def main() -> None:
     args = parser.parse_args()
     rows = gallery(args.folder, args.n, args.dim)
     queries = vectors.queries(args.queries, args.dim, seed=0, stream=QUERIES_SEED)
-    allowed = filters(labels(args.n, args.dim))
+    allowed = {} if args.no_filters else filters(labels(args.n, args.dim))
     truth = {str(k): vectors.truth(rows, queries, k)[1] for k in (10, 100)}
     for name, ids in allowed.items():
         truth[name] = vectors.truth(rows, queries, min(10, len(ids)), ids)[1]

@@ -180,6 +180,11 @@ def is_remote(spec: str) -> bool:
     return hasattr(store_class(spec), "connect")
 
 
+def address_of(spec: str) -> str:
+    """Where the vectors of a store lie: of a server without what else a spec says of it."""
+    return str(store_class(spec).address(spec)) if is_remote(spec) else spec
+
+
 def has_files(spec: str) -> bool:
     """Whether a store keeps files, so that it is opened faster than it is rebuilt."""
     return hasattr(store_class(spec), "read_mark")

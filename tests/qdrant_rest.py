@@ -120,6 +120,7 @@ class RestServer:
             "POST aliases": lambda a: own.update_collection_aliases(
                 a.read(models.ChangeAliasesOperation).actions
             ),
+            "GET collections": lambda _: own.get_collections(),
             "GET collections * exists": lambda a: {"exists": own.collection_exists(a.name)},
             "GET collections *": self._info,
             "PUT collections *": self._create,

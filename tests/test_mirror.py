@@ -18,7 +18,16 @@ from sqlalchemy import delete, insert, select, update
 from test_qdrant_wire import RestServer, make_spec, server, spec  # noqa: F401 - fixtures
 
 from indexer.catalog.database import reading, transaction
-from indexer.catalog.tables import EmbeddingRow, Item, Label, Patient, Series, Space, Study
+from indexer.catalog.tables import (
+    EmbeddingRow,
+    Item,
+    Label,
+    Patient,
+    Series,
+    SliceRow,
+    Space,
+    Study,
+)
 from indexer.errors import LibraryCorruptError, StoreError
 from indexer.filters import parse_filter, sql_condition
 from indexer.index import mirror
@@ -287,3 +296,64 @@ def test_searches_leave_filters_to_a_server_that_is_current(
             )
         assert found(there, "label:new=yes") == found(copy, "label:new=yes") != []
         assert named()
+
+
+def test_rankings_by_slices_and_by_parts_leave_filters_to_it_too(
+    copy: Library,
+    spec: str,  # noqa: F811
+    server: RestServer,  # noqa: F811
+) -> None:
+    """Which volumes have no slices a server does not know: these alone are named."""
+    (space,) = copy.spaces()
+    with transaction(copy.engine) as db:
+        volumes = db.execute(select(Item.id).where(Item.kind == "volume").order_by(Item.id))
+        whole, asked, *others = volumes.scalars().all()
+        vectors = db.execute(select(EmbeddingRow.vector).limit(2)).scalars().all()
+        made = [(item, n) for item in (asked, *others) for n in (0, 1)]
+        db.execute(
+            insert(SliceRow),
+            [
+                {"space_id": space.id, "item_id": i, "slice_index": n, "vector": vectors[n]}
+                for i, n in made
+            ],
+        )
+        uid = db.execute(select(Item.uid).where(Item.id == asked)).scalar_one()
+        rows = set(db.execute(select(SliceRow.seq)).scalars())
+
+    def found(library: Library, rank: str, filter_: str) -> list[tuple[str, float]]:
+        request = SearchRequest(like(uid=uid), rank=rank, filter=filter_, same_patient=True, k=30)
+        options = ReadOptions(copy.config.encoders, copy.key)
+        return [(hit.id, hit.score) for hit in search(library, request, options).hits]
+
+    def named(*, slices: bool) -> set[int]:
+        """The ids that were sent with queries for items or slices since the last look."""
+        queries = [
+            each["filter"]
+            for _, path, body in server.heard
+            if path.endswith("/query/batch") and ("-slices/" in path) is slices
+            for each in body["searches"]
+        ]
+        return {i for each in queries for c in each["must"] for i in c.get("has_id", ())}
+
+    def sent(library: Library, rank: str, filter_: str) -> tuple[set[int], set[int]]:
+        """Ids of items and of slices; what is found is what is found without a server."""
+        server.heard.clear()
+        assert found(library, rank, filter_) == found(copy, rank, filter_) != []
+        return named(slices=False), named(slices=True)
+
+    with copy.with_store(spec) as there, copy.writing():
+        save_projection(there, space)
+        for filter_, alone in (
+            ("modality in (CT,MR)", {whole}),
+            ("modality in (CT,MR,CR,DX,MG) and not age<1", {whole}),
+            ("kind=image", set()),
+        ):
+            for rank in ("frequency", "max", "sum"):
+                assert sent(there, rank, filter_) == (alone, set())
+            assert sent(there, "late", filter_) == (set(), set())
+        assert rows > sent(there, "max", "modality<D")[1] != set(), "that is beyond it"
+        # Each layer has a mark of its own.
+        mark = read_mark(there, space, SLICES)
+        assert mark is not None
+        write_mark(there, space, SLICES, replace(mark, revision=mark.revision - 1))
+        assert sent(there, "max", "kind=volume") == ({whole}, rows)

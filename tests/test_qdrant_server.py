@@ -21,14 +21,19 @@ if not URL:
     pytest.skip("SYNTOPY_TEST_QDRANT_URL names no server", allow_module_level=True)
 
 FIXTURES = ("catalog", "spec", "store", "filled", "described", "mirrored")
-LOCAL = ("test_a_killed_run_is_gone_on_with",)
-"""What needs the folder of the local mode."""
+ELSEWHERE = (
+    "test_a_killed_run_is_gone_on_with",
+    "test_searches_leave_filters_to_a_server_that_is_current",
+    "test_rankings_by_slices_and_by_parts_leave_filters_to_it_too",
+)
+"""What needs the folder of the local mode, or a server that tells what it heard."""
 globals().update(
     {
         name: what
         for module in (test_qdrant, test_mirror)
         for name, what in vars(module).items()
-        if (name.startswith("test_") and callable(what) and name not in LOCAL) or name in FIXTURES
+        if (name.startswith("test_") and callable(what) and name not in ELSEWHERE)
+        or name in FIXTURES
     }
 )
 

@@ -16,7 +16,7 @@ def reindex(
         str,
         typer.Option(
             help="Where to: faiss, faiss:flat, faiss:hnsw, faiss:ivf-flat … (docs/index.md), "
-            "exact, or a URL. Without it the present index is made anew."
+            "exact, or a URL (docs/qdrant.md). Without it the present index is made anew."
         ),
     ] = "",
     drop_old: Annotated[
@@ -32,11 +32,13 @@ def reindex(
     """Move the index to another store or kind, or make it anew.
 
     Searches go on with the old index until the new one is complete and agrees with the catalog.
-    A run that was stopped goes on when it is repeated.
+    A run that was stopped goes on when it is repeated. In a Qdrant server new collections are
+    filled beside those that answer: so they get other shards or another quantisation.
 
-    [bold]Example[/]
+    [bold]Examples[/]
 
       syntopy reindex --store faiss:ivf-flat --library chest
+      syntopy reindex --store "qdrant://db:6333/chest?tls=1&shards=4" --library chest
     """
     with errors_on_one_line(as_json=as_json):
         from api.service import reindex as service

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,24 +12,28 @@ import numpy as np
 from api.service.options import index_options
 from indexer.catalog.database import reading
 from indexer.config import Settings
-from indexer.errors import IndexCorruptError
+from indexer.errors import ConfigError, IndexCorruptError, StoreError
 from indexer.index.mirror import compare, connect_mirror
 from indexer.index.projection import (
+    ITEMS,
+    SLICES,
     Layer,
     catalog_count,
     catalog_ids,
-    connect,
+    forget_mark,
     layers_of,
     open_projection,
     stored_rows,
 )
+from indexer.index.renewal import Renewed, fill, kept_if_sound, open_beside, take_place
 from indexer.index.saving import drop_others, save_projection
 from indexer.library import Library, SpaceInfo
-from indexer.registry import is_remote, make_store
+from indexer.registry import address_of, is_remote, make_store
 from indexer.stores.contract import IndexOptions, StoreStats, VectorStore, no_progress, renormalised
 from indexer.types import Scores
 
 _SAMPLE, _NEIGHBOURS = 100, 10
+_NAMES = {ITEMS.name: "items", SLICES.name: "slices"}
 _COMPARED = 50_000
 """Vectors of the catalog that answers are compared with."""
 _ROUNDING = 1e-5
@@ -85,7 +89,8 @@ def reindex(
 
     The new one is made beside the old, which answers until the new one is complete and has been
     compared with the catalog; then ``library.toml`` is replaced. What was complete when a run was
-    stopped is not made again.
+    stopped is not made again. In a server that has the vectors already, new collections are filled
+    beside those that answer, with the options that ``spec`` has now, and take their place.
 
     Args:
         library: open; its writer lock is taken, and it answers from the new store afterwards.
@@ -104,18 +109,18 @@ def reindex(
     start, before = time.monotonic(), library.config.store
     options = replace(index_options(settings), on_progress=on_progress, required=True)
     with library.writing(), _with_store(library, spec or before) as target:
-        layers = list[LayerReport]()
-        for space in target.spaces():
-            save_projection(target, space, options, anew=target.config.store == before)
-            names = zip(("items", "slices"), layers_of(target, space), strict=False)
-            layers += [_checked(target, space, layer, name, options) for name, layer in names]
+        same = address_of(target.config.store) == address_of(before)
+        if same and is_remote(before):
+            layers = _renewed(target, options)
+        else:
+            layers = _made(target, options, anew=same)
         if target.config.store != before:
             library.choose_store(target.config.store)
-        left = before if is_remote(before) and library.config.store != before else ""
-        if left and drop_old:
+        left = before if is_remote(before) and not same else ""
+        if left:
             with _with_store(library, left) as old:
-                _drop_remote(old)
-            left = ""
+                _leave(old, drop=drop_old)
+            left = "" if drop_old else left
         drop_others(library)
     seconds = time.monotonic() - start
     return ReindexReport(before, library.config.store, layers, left, seconds)
@@ -130,15 +135,48 @@ def _with_store(library: Library, spec: str) -> Iterator[Library]:
         target.close()
 
 
+def _made(target: Library, options: IndexOptions, *, anew: bool) -> list[LayerReport]:
+    """Every index made where none answers yet, or in files that are replaced at the end."""
+    reports = list[LayerReport]()
+    for space in target.spaces():
+        save_projection(target, space, options, anew=anew)
+        for layer in layers_of(target, space):
+            options.on_progress("comparing with the catalog", 0, 0)
+            projection = open_projection(target, space, layer)
+            if projection.damaged:
+                raise IndexCorruptError(
+                    f"'{space.encoder}': {projection.note}; nothing was changed"
+                )
+            if is_remote(target.config.store):
+                with closing(connect_mirror(target, space, layer)) as remote:
+                    agreement = compare(target, space, layer, remote).recall
+            else:
+                agreement = _agreement(target, space, layer, projection.store)
+            reports.append(_checked(target, space, layer, projection.store, agreement))
+    return reports
+
+
+def _renewed(target: Library, options: IndexOptions) -> list[LayerReport]:
+    """Every index of a server made beside what answers; at the end all take their places."""
+    reports, renewed = list[LayerReport](), list[Renewed]()
+    with ExitStack() as opened:
+        for space in target.spaces():
+            for layer in layers_of(target, space):
+                store = opened.enter_context(closing(open_beside(target, space, layer)))
+                with kept_if_sound(store):
+                    fill(target, space, layer, store, options)
+                    options.on_progress("comparing with the catalog", 0, 0)
+                    agreement = compare(target, space, layer, store).recall
+                    reports.append(_checked(target, space, layer, store, agreement))
+                renewed.append(Renewed(space, layer, store))
+        take_place(target, renewed)
+    return reports
+
+
 def _checked(
-    library: Library, space: SpaceInfo, layer: Layer, name: str, options: IndexOptions
+    library: Library, space: SpaceInfo, layer: Layer, store: VectorStore, agreement: float
 ) -> LayerReport:
-    """Compare a new index with the catalog: by count, and by what a sample finds."""
-    options.on_progress("comparing with the catalog", 0, 0)
-    projection = open_projection(library, space, layer)
-    store = projection.store
-    if projection.damaged:
-        raise IndexCorruptError(f"'{space.encoder}': {projection.note}; nothing was changed")
+    """See that a new index has the ids of the catalog, and finds enough of what it should."""
     with reading(library.engine) as db:
         wanted = catalog_count(db, space.id, layer)
         ids = catalog_ids(db, space.id, layer)
@@ -147,31 +185,26 @@ def _checked(
             f"the new index of '{space.encoder}' holds {store.count()} vectors, the catalog "
             f"{wanted}; nothing was changed"
         )
-    if is_remote(library.config.store):
-        agreement = _compared(library, space, layer)
-    else:
-        agreement = _agreement(library, space, layer, store)
     stats = store.stats()
     if agreement < (1.0 if stats.exact or stats.recall is None else stats.recall - _SLACK):
         raise IndexCorruptError(
             f"the new index of '{space.encoder}' finds {agreement:.1%} of what the catalog has; "
             "nothing was changed"
         )
-    return LayerReport(space.encoder, name, stats, agreement)
+    return LayerReport(space.encoder, _NAMES[layer.name], stats, agreement)
 
 
-def _compared(library: Library, space: SpaceInfo, layer: Layer) -> float:
-    """Recall@10 of a server against the whole catalog; the server keeps it."""
-    with closing(connect_mirror(library, space, layer)) as remote:
-        return compare(library, space, layer, remote).recall
-
-
-def _drop_remote(library: Library) -> None:
-    """Delete what a server holds of a library."""
-    for space in library.spaces():
-        for layer in layers_of(library, space):
-            with closing(connect(library, space, layer)) as remote:
-                remote.drop()
+def _leave(library: Library, *, drop: bool) -> None:
+    """Delete what a server holds of a library, or only what was begun there and not finished."""
+    # It may be down, or let nobody in: that is what a library moves away for.
+    with nullcontext() if drop else suppress(StoreError, ConfigError):
+        for space in library.spaces():
+            for layer in layers_of(library, space):
+                with closing(connect_mirror(library, space, layer)) as remote:
+                    remote.drop_beside()
+                    if drop:
+                        forget_mark(library, space, layer)
+                        remote.drop()
 
 
 def _agreement(library: Library, space: SpaceInfo, layer: Layer, store: VectorStore) -> float:

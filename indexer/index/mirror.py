@@ -2,7 +2,9 @@
 
 How far a server has been brought is kept in a mark beside the library's index. It is written only
 after the server has confirmed, so it may say less than the server holds, never more; what a killed
-run left beyond it is found by comparing ids, and nothing is sent twice that is there.
+run left beyond it is found by comparing ids, and nothing is sent twice that is there. The mark of
+a collection that is filled beside the one that answers is kept with that collection: the library's
+own speaks of what answers.
 """
 
 from __future__ import annotations
@@ -66,6 +68,21 @@ class MirrorStore(RemoteStore, Protocol):
     def note_recall(self, recall: float, recall_100: float) -> None:
         """Write down recall@10 and recall@100 that were measured."""
 
+    def beside(self) -> MirrorStore:
+        """A store of the same place that no search goes to yet; what was begun is gone on with."""
+
+    def switch(self) -> None:
+        """Let searches go to this one, with all spaces of its layer, and delete the old one."""
+
+    def drop_beside(self) -> None:
+        """Delete what was begun beside and not switched to, with all spaces of the layer."""
+
+    def keep_mark(self, mark: SyncMark) -> None:
+        """Write down with the vectors how far they reach."""
+
+    def kept_mark(self) -> SyncMark | None:
+        """What was written down so; None if nothing can be said."""
+
 
 @dataclass(frozen=True)
 class SyncReport:
@@ -117,6 +134,7 @@ def sync(
     layer: Layer,
     store: MirrorStore,
     *,
+    beside: bool = False,
     on_progress: Progress | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> SyncReport:
@@ -127,6 +145,7 @@ def sync(
         space: which vectors.
         layer: of items or of slices.
         store: prepared, of this space and layer.
+        beside: whether no search goes to ``store`` yet, so that it keeps its mark itself.
         on_progress: told vectors and payloads that are done, and how many there are to do.
         stop: asked between batches; True ends the run at a place where it can go on.
 
@@ -136,7 +155,7 @@ def sync(
         LibraryCorruptError: a vector of the catalog is damaged.
     """
     with reading(library.engine) as db:
-        run = _Sync(library, db, space, layer, store)
+        run = _Sync(library, db, space, layer, store, beside=beside)
         run.on_progress, run.stop = on_progress, stop
         return run.run()
 
@@ -167,9 +186,11 @@ class _Sync:
         space: SpaceInfo,
         layer: Layer,
         store: MirrorStore,
+        *,
+        beside: bool,
     ) -> None:
         self._library, self._db, self._space, self._layer = library, db, space, layer
-        self._store = store
+        self._store, self._beside = store, beside
         self.on_progress: Progress | None = None
         self.stop: Callable[[], bool] | None = None
         self._generation = generation_of(db, space)
@@ -178,7 +199,7 @@ class _Sync:
         self._added = self._removed = self._changed = self._done = self._to_do = 0
 
     def run(self) -> SyncReport:
-        mark = read_mark(self._library, self._space, self._layer)
+        mark = self._read_mark()
         if mark is not None and mark.revision > self._revision:
             mark = None  # an older catalog was put back: what is written in it is not ours
         held = self._store.count()
@@ -331,7 +352,7 @@ class _Sync:
         if not same:
             raise StoreError(
                 f"the server holds other vectors of '{self._space.encoder}' than the catalog; make "
-                "them anew: syntopy verify --repair"
+                "them anew: syntopy reindex"
             )
 
     def _count_up_to(self, seq: int) -> int:
@@ -339,9 +360,17 @@ class _Sync:
         query = select(func.count()).where(table.space_id == self._space.id, table.seq <= seq)
         return int(self._db.execute(query).scalar_one())
 
+    def _read_mark(self) -> SyncMark | None:
+        if self._beside:
+            return self._store.kept_mark()
+        return read_mark(self._library, self._space, self._layer)
+
     def _write_mark(self, high_water: int, revision: int, count: int) -> None:
         mark = SyncMark(high_water, self._generation, count=count, revision=revision)
-        write_mark(self._library, self._space, self._layer, mark)
+        if self._beside:
+            self._store.keep_mark(mark)
+        else:
+            write_mark(self._library, self._space, self._layer, mark)
 
     def _tell(self, more: int) -> None:
         self._done += more

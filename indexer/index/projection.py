@@ -28,7 +28,14 @@ from indexer.errors import (
     StoreUnavailableError,
 )
 from indexer.library import Library, SpaceInfo
-from indexer.registry import has_files, is_remote, kind_of, make_store, store_class
+from indexer.registry import (
+    address_of,
+    has_files,
+    is_remote,
+    kind_of,
+    make_store,
+    store_class,
+)
 from indexer.stores.contract import (
     Identity,
     Place,
@@ -193,6 +200,17 @@ def write_mark(library: Library, space: SpaceInfo, layer: Layer, mark: SyncMark)
         raise StorageFullError(f"{path.parent} cannot be written: {error.strerror}") from error
 
 
+def forget_mark(library: Library, space: SpaceInfo, layer: Layer) -> None:
+    """Say nothing of a server any more, before it comes to hold less than the mark says."""
+    if read_mark(library, space, layer) is None:
+        return
+    path = _mark_path(library, space, layer)
+    try:
+        path.unlink()
+    except OSError as error:
+        raise StorageFullError(f"{path.parent} cannot be written: {error.strerror}") from error
+
+
 def _mark_path(library: Library, space: SpaceInfo, layer: Layer) -> Path:
     return library.index_folder / f"{layer.name}-{space.id}.mark.json"
 
@@ -200,6 +218,7 @@ def _mark_path(library: Library, space: SpaceInfo, layer: Layer) -> Path:
 def layers_of(library: Library, space: SpaceInfo) -> list[Layer]:
     """The layers of a space: that of its items, and if any volume came slice by slice, of these."""
     written = index_path(library, space, SLICES).exists()
+    written = written or read_mark(library, space, SLICES) is not None
     return [ITEMS, SLICES] if written or has_slices(library, space) else [ITEMS]
 
 
@@ -346,7 +365,7 @@ def identity(library: Library, space: SpaceInfo) -> Identity:
     """What an index has to be of to be ours: row numbers of another library say nothing here."""
     return {
         "library": library.config.id,
-        "store": library.config.store,
+        "store": address_of(library.config.store),
         "encoder": space.encoder,
         "weights": space.weights,
         "preprocessing": space.preprocessing,

@@ -16,6 +16,7 @@ from indexer.index.projection import (
     Layer,
     catalog_count,
     catalog_ids,
+    forget_mark,
     generation_of,
     identity,
     index_path,
@@ -58,7 +59,7 @@ def save_projection(
         StoreUnavailableError: the vectors live in a server that does not answer.
     """
     if is_remote(library.config.store):
-        _sync(library, space, options, anew=anew)
+        _sync(library, space, options, anew=anew, erase=erase)
     elif has_files(library.config.store):
         for layer in layers_of(library, space):
             _Saving(library, space, layer, options).save(anew=anew, erase=erase)
@@ -85,7 +86,9 @@ def erase_removed(library: Library, options: IndexOptions = _DEFAULTS) -> None:
     _drop_unknown(library)
 
 
-def _sync(library: Library, space: SpaceInfo, options: IndexOptions, *, anew: bool) -> None:
+def _sync(
+    library: Library, space: SpaceInfo, options: IndexOptions, *, anew: bool, erase: bool
+) -> None:
     """Bring a server up to the catalog."""
     for layer in layers_of(library, space):
 
@@ -94,9 +97,12 @@ def _sync(library: Library, space: SpaceInfo, options: IndexOptions, *, anew: bo
 
         with closing(connect_mirror(library, space, layer)) as store:
             if anew:
+                forget_mark(library, space, layer)
                 store.drop()
             store.prepare()
-            sync(library, space, layer, store, on_progress=told)
+            report = sync(library, space, layer, store, on_progress=told)
+            if anew or erase or report.removed:
+                store.drop_beside()  # a stopped reindex may have left there what went
 
 
 def drop_others(library: Library) -> None:

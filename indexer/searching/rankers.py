@@ -11,7 +11,7 @@ from indexer.catalog.tables import Item, Series
 from indexer.filter_tree import Filter
 from indexer.searching.exclusions import Exclusions, among
 from indexer.searching.keywords import keyword_ranks
-from indexer.stores.contract import FilteringStore, VectorStore
+from indexer.stores.contract import VectorStore, search_among
 from indexer.types import Embeddings, ItemIds
 
 _PART = 500
@@ -68,11 +68,8 @@ class PooledRanker:
 
     def __call__(self, look: int) -> list[tuple[int, float]]:
         """Look at so many for each vector of the query."""
-        found = None
-        if self._where is not None and isinstance(self._store, FilteringStore):
-            found = self._store.search_where(self._vectors, look, self._where)
         # The very array, which stores know again.
-        ids, scores = found or self._store.search(self._vectors, look, self._allowed)
+        ids, scores = search_among(self._store, self._vectors, look, self._allowed, self._where)
         best: dict[int, float] = {}
         for item, score in zip(ids.ravel().tolist(), scores.ravel().tolist(), strict=True):
             if item >= 0 and item not in self._excluded and score > best.get(item, -2.0):

@@ -21,12 +21,13 @@ from indexer.catalog.database import reading
 from indexer.catalog.tables import Instance, Item, ItemInstance, SliceRow
 from indexer.embedding import Embedded, places_in_volume
 from indexer.encoders.contract import Encoder, SliceEncoder
+from indexer.filter_tree import All, Comparison, Filter
 from indexer.index.projection import renormalised, sound_vectors, stored_rows
 from indexer.library import Library, SpaceInfo
 from indexer.reading.drafts import ItemDraft
 from indexer.registry import make_store
-from indexer.stores.contract import VectorStore
-from indexer.types import Embedding, Embeddings, ItemIds, SliceMatch
+from indexer.stores.contract import VectorStore, search_among
+from indexer.types import Embedding, Embeddings, ItemIds, Scores, SliceMatch
 
 Numbers = Int64[np.ndarray, " rows"]
 Pool = Callable[[Embeddings], Embedding]
@@ -52,6 +53,8 @@ SAID = {
 """What the scores of each ranking are."""
 BROUGHT = 20
 """Slices that each slice of the query brings, as in 3D-MIR; more where they make too few hits."""
+_IMAGES = Comparison("kind", "=", ("image",))
+"""Which no encoder takes slice by slice."""
 _PART = 500
 _BATCH = 4096
 _SLICES = (
@@ -158,7 +161,19 @@ def _pooled(db: Connection, space: SpaceInfo, how: str) -> Iterator[tuple[ItemId
 
 
 class SliceRanker:
-    """Ranks items by their slices; an item that has none stored is its own and only slice."""
+    """Ranks items by their slices; an item that has none stored is its own and only slice.
+
+    Args:
+        db: a view of the catalog.
+        space: that is searched.
+        items, slices: stores of its layers.
+        query: its parts.
+        how: one of `RANKINGS`.
+        allowed: items that may be found; None means all.
+        excluded: items that may not be hits.
+        where: the filter that passes just ``allowed``, if the store of items may evaluate it.
+        slices_where: the same for the store of slices.
+    """
 
     def __init__(
         self,
@@ -171,16 +186,22 @@ class SliceRanker:
         how: str,
         allowed: ItemIds | None,
         excluded: Collection[int],
+        where: Filter | None = None,
+        slices_where: Filter | None = None,
     ) -> None:
         self._db, self._space, self._items = db, space, items
         self._query, self._score, self._excluded = query, RANKINGS[how], excluded
-        self._slices = slices
+        self._slices, self._slices_where = slices, slices_where
         sliced = select(SliceRow.item_id).where(SliceRow.space_id == space.id).distinct()
-        self._whole = np.setdiff1d(items.ids(), np.array(list(db.execute(sliced).scalars())))
-        self._allowed: ItemIds | None = None
-        if allowed is not None:
-            self._whole = np.intersect1d(self._whole, allowed)
-            self._allowed = self._rows_of(allowed)
+        within = items.ids() if allowed is None else allowed
+        self._whole = np.setdiff1d(within, np.array(list(db.execute(sliced).scalars()), np.int64))
+        self._allowed = None if allowed is None else self._rows_of(allowed)
+        self._where, self._volumes = where, np.empty(0, np.int64)
+        if where is not None:
+            # A server knows which items are volumes, not which of these have no slices.
+            volumes = db.execute(select(Item.id).where(Item.kind == "volume")).scalars()
+            self._volumes = np.intersect1d(self._whole, np.array(list(volumes), np.int64))
+            self._where = All((where, _IMAGES))
         self.total = len(self._whole)
         self.total += self._slices.count() if self._allowed is None else len(self._allowed)
         """How many slices may be brought."""
@@ -209,8 +230,9 @@ class SliceRanker:
 
     def _nearest(self, k: int) -> list[list[tuple[int, float]]]:
         """For each slice of the query the nearest slices and whole items: (item, cosine)."""
-        of_slices = self._slices.search(self._query.rows, k, self._allowed)
-        of_whole = self._items.search(self._query.rows, k, self._whole)
+        rows = self._query.rows
+        of_slices = search_among(self._slices, rows, k, self._allowed, self._slices_where)
+        of_whole = self._nearest_whole(k)
         owners = self._owners(np.unique(of_slices[0]))
         found = []
         for seqs, near, ids, scores in zip(*of_slices, *of_whole, strict=True):
@@ -226,6 +248,15 @@ class SliceRanker:
             ]
             found.append(sorted(hits, key=lambda hit: (-hit[1], hit[0]))[:k])
         return found
+
+    def _nearest_whole(self, k: int) -> tuple[ItemIds, Scores]:
+        """For each slice of the query the nearest items that have no slices."""
+        rows, images = self._query.rows, np.setdiff1d(self._whole, self._volumes)
+        ids, scores = search_among(self._items, rows, k, images, self._where)
+        if not len(self._volumes):
+            return ids, scores
+        more, more_scores = self._items.search(rows, k, self._volumes)
+        return np.hstack([ids, more]), np.hstack([scores, more_scores])
 
     def _owners(self, seqs: ItemIds) -> dict[int, int]:
         """The items that slices are of."""

@@ -15,8 +15,8 @@ from indexer.errors import QueryError
 from indexer.filter_tree import All, Comparison, Filter
 from indexer.index.mirror import is_current
 from indexer.index.opened import OpenStores
-from indexer.index.projection import SLICES
-from indexer.library import Library
+from indexer.index.projection import ITEMS, SLICES, Layer
+from indexer.library import Library, SpaceInfo
 from indexer.searching.answers import SpaceUse
 from indexer.searching.asking import LATE, SearchRequest
 from indexer.searching.exclusions import Exclusions, exclusions_of
@@ -227,6 +227,18 @@ def _space_voice(view: View, stores: OpenStores, library: Library, query: Query)
     )
 
 
+def _own_filter(
+    view: View, library: Library, space: SpaceInfo, layer: Layer, store: VectorStore
+) -> Filter | None:
+    """What a server may filter by itself, which spares sending it the ids that pass.
+
+    None where nothing is filtered, or its payloads are behind the catalog.
+    """
+    if view.allowed.ids is None or not isinstance(store, FilteringStore):
+        return None
+    return view.where if is_current(library, view.db, space, layer) else None
+
+
 def _ranker(
     view: View, stores: OpenStores, library: Library, query: Query, store: VectorStore
 ) -> Ranker:
@@ -234,23 +246,24 @@ def _ranker(
     request = view.request
     allowed, excluded = view.allowed.ids, view.excluded.items
     if request.rank in SAID:
+        slices = stores.of(view.db, query.space, SLICES).store
         return SliceRanker(
             view.db,
             query.space,
             items=store,
-            slices=stores.of(view.db, query.space, SLICES).store,
+            slices=slices,
             query=query.pictures,
             how=request.rank,
             allowed=allowed,
             excluded=excluded,
+            where=_own_filter(view, library, query.space, ITEMS, store),
+            slices_where=_own_filter(view, library, query.space, SLICES, slices),
         )
     vectors = query.vectors
     if request.pooling != "mean":
         store = pooled_store(library, query.space, request.pooling)
         vectors = query.pictures.pooled(request.pooling)
-    # A server's own filter spares sending it the ids; its payloads may be behind the catalog.
-    own_filter = allowed is not None and isinstance(store, FilteringStore)
-    where = view.where if own_filter and is_current(library, view.db, query.space) else None
+    where = _own_filter(view, library, query.space, ITEMS, store)
     pooled = PooledRanker(
         store, vectors, request.k, allowed=allowed, excluded=excluded, where=where
     )

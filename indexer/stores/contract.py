@@ -233,6 +233,10 @@ class RemoteStore(VectorStore, Protocol):
         """ConfigError if a spec such as ``qdrant://host:6333/name`` cannot be understood."""
 
     @classmethod
+    def address(cls, spec: str) -> str:
+        """Where a spec leads: the same for all specs that lead to the same vectors."""
+
+    @classmethod
     def connect(cls, spec: str, place: Place) -> Self:
         """Reach the server. Nothing is made there; what is not there counts as empty."""
 
@@ -254,6 +258,28 @@ class FilteringStore(Protocol):
         self, queries: Embeddings, k: int, tree: Filter
     ) -> tuple[ItemIds, Scores] | None:
         """As `VectorStore.search` among the items that pass; None if the filter is beyond it."""
+
+
+def search_among(
+    store: VectorStore,
+    queries: Embeddings,
+    k: int,
+    allowed: ItemIds | None,
+    where: Filter | None,
+) -> tuple[ItemIds, Scores]:
+    """As `VectorStore.search`, by the store's own filter where it has one and can.
+
+    Args:
+        store: to be searched.
+        queries: as in its `search`.
+        k: as in its `search`.
+        allowed: ids that may be found; None means all.
+        where: the filter that passes just these; None if the store may not evaluate it.
+    """
+    found = None
+    if where is not None and isinstance(store, FilteringStore):
+        found = store.search_where(queries, k, where)
+    return found or store.search(queries, k, allowed)
 
 
 def renormalised(rows: np.ndarray) -> Embeddings:

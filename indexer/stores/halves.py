@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from indexer.blas import kernels_of_this_cpu
 from indexer.errors import MissingExtraError
 from indexer.stores.contract import unit_length
 from indexer.types import Embeddings
@@ -25,7 +26,8 @@ def faiss() -> Any:
         MissingExtraError: it is not installed.
     """
     try:
-        import faiss as module  # noqa: PLC0415 - optional, and slow to load
+        with kernels_of_this_cpu():
+            import faiss as module  # noqa: PLC0415 - optional, and slow to load
     except ImportError as error:
         raise MissingExtraError(
             "the FAISS store needs an extra: pip install 'syntopy[cpu]' or 'syntopy[gpu]' "

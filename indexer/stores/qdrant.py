@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import Self
 
 import numpy as np
@@ -17,6 +18,7 @@ from indexer.filter_tree import Filter
 from indexer.stores.contract import (
     Place,
     StoreStats,
+    SyncMark,
     checked,
     checked_queries,
 )
@@ -34,6 +36,8 @@ _NAMED = 20_000
 """Ids that a filter names, where the store can choose: so many are sent with every query."""
 _RECALLS = ("recall", "recall 100")
 """What measured recalls are noted as."""
+_MARK = "mark"
+"""What it is noted as how far the vectors reach."""
 _COUNT_AGAIN = 60.0
 """Seconds."""
 
@@ -60,6 +64,12 @@ class QdrantStore:
     def check_spec(cls, spec: str) -> None:
         """ConfigError if a spec such as ``qdrant://host:6333/name`` cannot be understood."""
         read_spec(spec)
+
+    @classmethod
+    def address(cls, spec: str) -> str:
+        """Server and collection, whatever else a spec says."""
+        read = read_spec(spec)
+        return f"{read.address}/{read.name}"
 
     @classmethod
     def connect(cls, spec: str, place: Place) -> Self:
@@ -102,11 +112,22 @@ class QdrantStore:
 
         Fill it, then `switch`: so a library gets other shards or another quantisation, while
         searches go on. (A space with new weights needs none of that, it is a vector of its own.)
+        What was begun so with the same options, and not switched to, is gone on with; anything
+        else that stopped runs left is deleted.
         """
+        self._collection.clear(going_on=True)
         server = open_server(self._spec)
-        store = QdrantStore(server, self._spec, self._place, self._collection.next_number())
-        store.prepare()
+        try:
+            store = QdrantStore(server, self._spec, self._place, self._collection.next_number())
+            store.prepare()
+        except BaseException:
+            release(server)
+            raise
         return store
+
+    def drop_beside(self) -> None:
+        """Delete what was begun beside the collection that searches go to, for all spaces."""
+        self._collection.clear()
 
     def switch(self) -> None:
         """Let searches go to this store's collection from now on; the old one is deleted.
@@ -121,7 +142,8 @@ class QdrantStore:
         missing = set(old.vectors if old else ()) - set(new.vectors if new else ())
         if missing:
             raise StoreError(
-                f"{len(missing)} spaces are not in the new collection yet: {', '.join(missing)}"
+                f"{len(missing)} spaces are not in the new collection yet: {', '.join(missing)}; "
+                "fill them too, or give the store's URL another name at its end"
             )
         self._collection.switch()
 
@@ -269,3 +291,14 @@ class QdrantStore:
         """Write down recall@10 and recall@100 that were measured."""
         for name, value in zip(_RECALLS, (recall, recall_100), strict=True):
             self._points.note(name, round(value, 4))
+
+    def keep_mark(self, mark: SyncMark) -> None:
+        """Write down with the vectors how far they reach, while no library does that."""
+        self._points.note(_MARK, asdict(mark))
+
+    def kept_mark(self) -> SyncMark | None:
+        """What `keep_mark` wrote down last; None if nothing can be said."""
+        try:
+            return SyncMark(**self._points.noted_all(_MARK))
+        except TypeError:
+            return None

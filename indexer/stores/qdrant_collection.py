@@ -18,7 +18,7 @@ from indexer.stores.qdrant_filter import IndexSchema, payload_indexes
 from indexer.stores.qdrant_server import QdrantClient, Server, models
 from indexer.stores.qdrant_spec import QdrantSpec
 
-_LIBRARY, _LAYER = "syntopy_library", "syntopy_layer"
+_LIBRARY, _LAYER, _MADE_WITH = "syntopy_library", "syntopy_layer", "syntopy_made_with"
 _HNSW = models.HnswConfigDiff(m=16, ef_construct=200)
 
 
@@ -134,6 +134,23 @@ class Collection:
         name = self._behind_alias()
         return 1 if name is None else int(name.rpartition("-")[2]) + 1
 
+    def clear(self, *, going_on: bool = False) -> None:
+        """Delete what stopped runs left: collections of this layer that searches do not go to.
+
+        With ``going_on`` the one to be filled next stays, if it was made with the same options.
+        """
+        behind, following = self._behind_alias(), f"{self.alias}-{self.next_number()}"
+        numbered = re.compile(rf"{re.escape(self.alias)}-\d+")
+        for found in self._server.read(lambda client: client.get_collections()).collections:
+            name = found.name
+            if name == behind or not numbered.fullmatch(name):
+                continue
+            metadata = self._metadata(name)
+            whose = metadata.get(_LIBRARY), metadata.get(_LAYER)
+            begun = name == following and metadata.get(_MADE_WITH) == self._spec.made_with
+            if whose == (self._place.library, self._place.layer) and not (going_on and begun):
+                self._delete(name)
+
     def switch(self) -> None:
         """Point the alias at this collection, at one stroke, and delete the one it pointed at."""
         old = self._behind_alias()
@@ -143,6 +160,10 @@ class Collection:
         self._point_aliases([(self.alias, state.name)])
         if old is not None:
             self._delete(old)
+
+    def _metadata(self, name: str) -> dict[str, object]:
+        info = self._server.read(lambda client: client.get_collection(name))
+        return dict(info.config.metadata or {})
 
     def _behind_alias(self) -> str | None:
         found = self._server.read(lambda client: client.get_aliases()).aliases
@@ -175,7 +196,11 @@ class Collection:
                 on_disk_payload=True,
                 hnsw_config=_HNSW,
                 quantization_config=_quantization(self._spec),
-                metadata={_LIBRARY: self._place.library, _LAYER: self._place.layer},
+                metadata={
+                    _LIBRARY: self._place.library,
+                    _LAYER: self._place.layer,
+                    _MADE_WITH: self._spec.made_with,
+                },
                 timeout=seconds,
             )
 

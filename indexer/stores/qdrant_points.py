@@ -174,13 +174,21 @@ class Points:
 
     def noted(self, what: str) -> float | None:
         """A number that was written down about the space."""
-        said = self.state.metadata.get(f"{what} {self.vector}") if self.state else None
+        said = self._said(what)
         return float(said) if isinstance(said, int | float) else None
 
-    def note(self, what: str, value: float) -> None:
-        """Write a number down about the space."""
+    def noted_all(self, what: str) -> Mapping[str, Any]:
+        """Several things that were written down together, by name; empty if none were."""
+        said = self._said(what)
+        return said if isinstance(said, dict) else {}
+
+    def note(self, what: str, value: float | Mapping[str, object]) -> None:
+        """Write something down about the space."""
         self._collection.note({f"{what} {self.vector}": value})
         self.look()
+
+    def _said(self, what: str) -> object:
+        return self.state.metadata.get(f"{what} {self.vector}") if self.state else None
 
     def length_error(self) -> float:
         """By how much the lengths of the stored vectors may differ from 1."""

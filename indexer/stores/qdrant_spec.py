@@ -50,6 +50,11 @@ class QdrantSpec:
         """For messages: host and port, or that it is a folder."""
         return f"{self.host}:{self.port}" if self.folder is None else f"folder {self.folder}"
 
+    @property
+    def made_with(self) -> str:
+        """What a collection gets when it is made, and cannot be changed in it afterwards."""
+        return f"shards={self.shards} replicas={self.replicas} quantization={self.quantization}"
+
 
 def read_spec(spec: str) -> QdrantSpec:
     """Understand ``qdrant://host:6333/collection?…`` or ``qdrant+local:///folder?collection=…``.

@@ -79,8 +79,7 @@ class Part:
     ) -> tuple[Scores, ItemIds, float]:
         """The k best by scores that are near the true ones, their numbers in the store, how near.
 
-        Many queries go through matrix products, block by block; few are compared row by row, by
-        one thread.
+        Many queries go through matrix products, block by block; few are compared row by row.
         """
         k = min(k, len(self.rows))
         if self._gpu is not None:
@@ -96,7 +95,7 @@ class Part:
         if many and (chosen is None or chosen.share > _DENSE):
             mask = None if chosen is None else chosen.mask[self.start : self.stop]
             scores, rows = self._products(queries, k, mask)
-            rows = np.where(scores == -np.inf, NO_ID, rows + self.start)
+            rows = np.where(rows == NO_ID, NO_ID, rows + self.start)
             return scores, rows, queries.shape[1] * _EPSILON
         params = chosen.params(self) if chosen else None
         scores, rows = self._scanner.search(queries, k, params=params)
@@ -105,33 +104,23 @@ class Part:
     def _products(
         self, queries: Embeddings, k: int, mask: np.ndarray | None
     ) -> tuple[Scores, ItemIds]:
-        best = np.full((len(queries), k), -np.inf, np.float32)
-        rows = np.zeros((len(queries), k), np.int64)
+        """The k best by products of whole blocks with all queries, -inf and NO_ID for none."""
+        module = faiss()
+        best = module.ResultHeap(len(queries), k, keep_max=True)
         for start in range(0, len(self.rows), _PRODUCTS):
-            block = decoded(self.rows[start : start + _PRODUCTS])
-            scores = queries @ block.T
+            block = self.rows[start : start + _PRODUCTS]
+            numbers = np.arange(start, start + len(block))
             if mask is not None:
-                scores[:, ~mask[start : start + len(block)]] = -np.inf
-            # After the first blocks hardly any row comes among the best.
-            better = scores > best.min(axis=1, keepdims=True)
-            width = int(better.sum(axis=1).max())
-            if not width:
-                continue
-            if width < scores.shape[1] // 4:
-                at, place = np.nonzero(better)
-                column = np.arange(len(at)) - np.searchsorted(at, at)
-                some = np.full((len(queries), width), -np.inf, np.float32)
-                some_rows = np.zeros((len(queries), width), np.int64)
-                some[at, column], some_rows[at, column] = scores[at, place], place + start
-            else:
-                some = scores
-                some_rows = np.broadcast_to(np.arange(start, start + len(block)), scores.shape)
-            best = np.concatenate([best, some], axis=1)
-            rows = np.concatenate([rows, some_rows], axis=1)
-            order = np.argpartition(-best, k - 1, axis=1)[:, :k]
-            best, rows = np.take_along_axis(best, order, 1), np.take_along_axis(rows, order, 1)
-        order = np.argsort(-best, axis=1)
-        return np.take_along_axis(best, order, 1), np.take_along_axis(rows, order, 1)
+                allowed = mask[start : start + len(block)]
+                block, numbers = block[allowed], numbers[allowed]
+            if len(block):
+                scores, at = module.knn(
+                    queries, decoded(block), min(k, len(block)), module.METRIC_INNER_PRODUCT
+                )
+                best.add_result(scores, numbers[at])
+        best.finalize()
+        none = best.I < 0
+        return np.where(none, -np.inf, best.D), np.where(none, NO_ID, best.I)
 
     def above(self, query: Embeddings, score: float, chosen: Selection | None) -> ItemIds:
         """All rows whose true score may be this or more."""
