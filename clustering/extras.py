@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from importlib import import_module
 from typing import Any
 
+from indexer.blas import kernels_of_this_cpu
 from indexer.errors import MissingExtraError
 
 _OF = {"faiss": "cpu"}
@@ -18,7 +20,8 @@ def extra(module: str) -> Any:
         MissingExtraError: it is not installed; the message says how to install it.
     """
     try:
-        return import_module(module)
+        with kernels_of_this_cpu() if module == "faiss" else nullcontext():
+            return import_module(module)
     except ImportError as error:
         package = module.partition(".")[0]
         named = _OF.get(package, "clusters")
