@@ -16,7 +16,7 @@ from placed_library import Placed, add, on_circle, place
 from typer.testing import CliRunner, Result
 
 from api.cli.main import app
-from api.service import cluster, curate, maps
+from api.service import cluster, curate, export, maps
 from api.service import labels as labelling
 from api.service.cluster import ClusterRequest
 from api.service.library import remove
@@ -347,6 +347,16 @@ def test_a_tag_keeps_a_set_of_items(library: Library) -> None:
         labelling.untag(library, "pilot")
 
 
+def test_items_are_exported_with_labels_and_clusters(library: Library, tmp_path: Path) -> None:
+    run(library)
+    assert export.write_manifest(library, tmp_path / "all.csv", "label:finding=bone") == EACH
+    with (tmp_path / "all.csv").open(newline="") as file:
+        row = next(csv.DictReader(file))
+    assert row["label:finding"] == "bone"
+    assert row["cluster:first"][0] in "012"
+    assert row["patient"].startswith("bone")
+
+
 # -- the commands -------------------------------------------------------------------------------
 
 
@@ -379,6 +389,7 @@ def test_the_commands_do_the_same(library: Library, tmp_path: Path) -> None:
         ("next", "--budget", 3),
         ("labels", "--label", "finding"),
         ("batch", "--by", "manufacturer"),
+        ("subset", "--size", 9),
     ):
         done = command(library, "curate", *words, "--out", tmp_path / "table.csv")
         assert done.exit_code == 0, done.output

@@ -198,6 +198,20 @@ def batch(
     )
 
 
+@app.command()
+def subset(
+    size: Annotated[int, typer.Option(help="How many items.")] = 500,
+    seed: SeedOption = 0,
+    library: LibraryOption = None,
+    encoder: EncoderOption = "",
+    filter_: FilterOption = "",
+    path: OutOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Choose a part in which frequent kinds do not outnumber rare ones."""
+    _run(library, encoder, filter_, path, "subset", as_json=as_json, size=size, seed=seed)
+
+
 def _run(
     library: Path | None,
     encoder: str,

@@ -11,6 +11,7 @@ from api.cli.cluster import app as cluster
 from api.cli.curate import app as curate
 from api.cli.demo import demo
 from api.cli.evaluate import app as evaluate
+from api.cli.export import export
 from api.cli.index import index, rejected
 from api.cli.labels import app as labels
 from api.cli.labels import tag
@@ -64,6 +65,7 @@ commands = (
     reindex,
     route,
     tag,
+    export,
     demo,
 )
 for command in commands:

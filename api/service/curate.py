@@ -25,6 +25,7 @@ from clustering.outliers import Standing, most_typical, outliers
 from clustering.pixels import pixel_correlation
 from clustering.registry import make_method
 from clustering.selection import STRATEGIES, Pool
+from clustering.subset import balanced_subset
 from indexer.catalog.database import reading
 from indexer.errors import ClusteringError, QueryError
 from indexer.groups.items import Described, Gathered, describe, gather
@@ -409,6 +410,28 @@ def batch(
     )
     summary = [f"{each.field}: {' '.join(each.sentences)}" for each in found]
     return Report(summary, [_effect_row(each) for each in found], material.notes())
+
+
+def subset(
+    library: Library,
+    scope: Scope,
+    *,
+    size: int = 500,
+    seed: int = 0,
+    progress: Progress = no_progress,
+) -> Report:
+    """A part of the items in which frequent kinds do not outnumber rare ones.
+
+    Raises:
+        ClusteringError: there are fewer items.
+        FilterError: the filter cannot be read.
+    """
+    material = _material(library, scope, progress)
+    chosen = balanced_subset(material.gathered.vectors, size, seed=seed, progress=progress)
+    rows = [material.item(row) for row in chosen.tolist()]
+    count = len(material.gathered.ids)
+    summary = f"{len(rows):,} of {count:,} items, spread evenly over what they show"
+    return Report([summary], rows, material.notes())
 
 
 def _material(library: Library, scope: Scope, progress: Progress) -> _Material:
