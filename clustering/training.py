@@ -13,9 +13,9 @@ from indexer.errors import ConfigError
 from indexer.types import Embeddings
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
     from torch import Tensor
     from torch import device as Device  # noqa: N812 - a class, named as one
-    from _typeshed import DataclassInstance
 
 _BLOCK = 16_384
 _SAMPLE = 100_000
