@@ -27,8 +27,8 @@ from clustering.training import Rows, batches, device_of, parameters_of
 from indexer.types import Embeddings
 
 if TYPE_CHECKING:
-    import torch
-    from torch import nn
+    from torch import Tensor, nn
+    from torch import device as Device  # noqa: N812 - a class, named as one
 
 PRECISION = 0.1
 """Squared distortion up to which bits are counted."""
@@ -118,7 +118,7 @@ class Cpp:
         return Clustering(by_size(labels), confidence, parameters, notes, curves)
 
 
-def membership(heads: torch.Tensor, sharpness: float) -> torch.Tensor:
+def membership(heads: Tensor, sharpness: float) -> Tensor:
     """How far rows belong together: ``(m, m)``, rows sum to 1, columns nearly.
 
     Sinkhorn's steps on ``exp(|cosine| / sharpness)``, five halves from rows to rows. What columns
@@ -135,11 +135,11 @@ def membership(heads: torch.Tensor, sharpness: float) -> torch.Tensor:
         for _ in range(_HALF_STEPS // 2):
             rows = -(logits + columns).logsumexp(dim=1, keepdim=True)
             columns = -(logits + rows).logsumexp(dim=0)
-    shares: torch.Tensor = (logits + columns).softmax(dim=1)
+    shares: Tensor = (logits + columns).softmax(dim=1)
     return shares
 
 
-def rate(features: torch.Tensor) -> torch.Tensor:
+def rate(features: Tensor) -> Tensor:
     """Half the bits (nats) that unit rows ``(m, d)`` need for each row's worth of distortion."""
     count, dim = features.shape
     scale = dim / (count * PRECISION)
@@ -147,7 +147,7 @@ def rate(features: torch.Tensor) -> torch.Tensor:
     return _half_logdet(product * scale)
 
 
-def rate_of_clusters(features: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
+def rate_of_clusters(features: Tensor, shares: Tensor) -> Tensor:
     """The same when each column of the membership is a cluster and is coded for itself.
 
     A determinant of ``I + Z' D Z`` is one of ``I + D^1/2 Z Z' D^1/2``: the smaller is taken.
@@ -168,12 +168,12 @@ def rate_of_clusters(features: torch.Tensor, shares: torch.Tensor) -> torch.Tens
     return (sizes / count * _half_logdet(products)).sum()
 
 
-def self_expression(features: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
+def self_expression(features: Tensor, shares: Tensor) -> Tensor:
     """Half the mean squared distance of rows from the mixtures that the membership makes."""
     return (features - shares @ features).square().sum(dim=1).mean() / 2
 
 
-def block_diagonal(shares: torch.Tensor, n_clusters: int) -> torch.Tensor:
+def block_diagonal(shares: Tensor, n_clusters: int) -> Tensor:
     """Sum of the smallest ``n_clusters`` eigenvalues of the membership's Laplacian, for each row.
 
     It is 0 where the membership falls into that many blocks. The eigenvectors take no gradient.
@@ -183,16 +183,16 @@ def block_diagonal(shares: torch.Tensor, n_clusters: int) -> torch.Tensor:
     laplacian = both.sum(dim=1).diag() - both
     with torch.no_grad():
         vectors = torch.linalg.eigh(laplacian).eigenvectors[:, :n_clusters]
-    summed: torch.Tensor = (laplacian @ vectors * vectors).sum() / len(shares)
+    summed: Tensor = (laplacian @ vectors * vectors).sum() / len(shares)
     return summed
 
 
-def _half_logdet(products: torch.Tensor) -> torch.Tensor:
+def _half_logdet(products: Tensor) -> Tensor:
     """``log det(I + P) / 2`` of the last two dimensions."""
     torch = extra("torch")
     identity = torch.eye(products.shape[-1], device=products.device)
     triangle = torch.linalg.cholesky(products + identity)
-    half: torch.Tensor = triangle.diagonal(dim1=-2, dim2=-1).log().sum(dim=-1)
+    half: Tensor = triangle.diagonal(dim1=-2, dim2=-1).log().sum(dim=-1)
     return half
 
 
@@ -205,7 +205,7 @@ class _Network:
     cluster: nn.Module
 
     @classmethod
-    def drawn(cls, method: Cpp, dim: int, seed: int, device: torch.device) -> _Network:
+    def drawn(cls, method: Cpp, dim: int, seed: int, device: Device) -> _Network:
         torch = extra("torch")
         nn = torch.nn
         with torch.random.fork_rng(devices=[]):
@@ -220,7 +220,7 @@ class _Network:
             heads = [nn.Linear(method.hidden, method.features) for _ in range(2)]
         return cls(body.to(device), heads[0].to(device), heads[1].to(device))
 
-    def __call__(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def __call__(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Unit rows of the feature head and of the cluster head."""
         normalize = extra("torch").nn.functional.normalize
         inner = self.body(rows)
@@ -257,16 +257,14 @@ def _trained(
             loss = loss + _drawn_together(method, features, shares, n_clusters)
         for optimiser in optimisers:
             optimiser.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         for optimiser in optimisers:
             optimiser.step()
     network.body.eval()
     return network
 
 
-def _drawn_together(
-    method: Cpp, features: torch.Tensor, shares: torch.Tensor, n_clusters: int
-) -> torch.Tensor:
+def _drawn_together(method: Cpp, features: Tensor, shares: Tensor, n_clusters: int) -> Tensor:
     """What is low where the rows of a cluster are alike."""
     if method.regulariser == "mlc":
         return rate_of_clusters(features, shares) + method.crispness / 2 * shares.square().sum()
@@ -274,16 +272,16 @@ def _drawn_together(
     return alike + method.block_diagonal * block_diagonal(shares, n_clusters)
 
 
-def _applied(network: _Network, rows: Rows) -> torch.Tensor:
+def _applied(network: _Network, rows: Rows) -> Tensor:
     """The cluster head of all rows, in memory."""
     torch = extra("torch")
     with torch.no_grad():
-        heads: torch.Tensor = torch.cat([network(block)[1].cpu() for block in rows.blocks()])
+        heads: Tensor = torch.cat([network(block)[1].cpu() for block in rows.blocks()])
     return heads
 
 
 def _voted(
-    heads: torch.Tensor, sample: np.ndarray, labels: np.ndarray, sharpness: float
+    heads: Tensor, sample: np.ndarray, labels: np.ndarray, sharpness: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Labels of all rows, and how many of the nearest in the sample agree.
 

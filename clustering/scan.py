@@ -30,7 +30,8 @@ from clustering.training import Rows, batches, device_of, parameters_of
 from indexer.types import Embeddings
 
 if TYPE_CHECKING:
-    import torch
+    from torch import Tensor
+    from torch import device as Device  # noqa: N812 - a class, named as one
 
 _LEAST = 1e-8
 """Of a probability whose logarithm is taken."""
@@ -181,13 +182,16 @@ def expected_sizes(prior: str, n_clusters: int, begun: _Begun | None = None) -> 
     if prior == "estimated" and begun is not None:
         counts = [np.bincount(each, minlength=n_clusters) for each in begun.labels.T]
         sizes = np.mean([np.sort(each)[::-1] for each in counts], axis=0).astype(np.float32)
-        return np.maximum(sizes, 1) / np.maximum(sizes, 1).sum()
-    ranks = np.arange(1, n_clusters + 1, dtype=np.float32)
-    shares = 1 / ranks if prior == "long-tailed" else np.ones_like(ranks)
-    return shares / shares.sum()
+        filled = np.maximum(sizes, 1)
+    elif prior == "long-tailed":
+        filled = 1 / np.arange(1, n_clusters + 1, dtype=np.float32)
+    else:
+        filled = np.ones(n_clusters, np.float32)
+    shares: np.ndarray = filled / filled.sum()
+    return shares
 
 
-def agreement(anchors: torch.Tensor, others: torch.Tensor, *, weighted: bool) -> torch.Tensor:
+def agreement(anchors: Tensor, others: Tensor, *, weighted: bool) -> Tensor:
     """How badly pairs agree: the mean of ``-w log <p, q>`` of each head.
 
     Args:
@@ -204,7 +208,7 @@ def agreement(anchors: torch.Tensor, others: torch.Tensor, *, weighted: bool) ->
     return lost.mean(dim=0)
 
 
-def divergence(shares: torch.Tensor, expected: torch.Tensor) -> torch.Tensor:
+def divergence(shares: Tensor, expected: Tensor) -> Tensor:
     """Kullback-Leibler divergence of each head's cluster shares from the sizes that are expected.
 
     Both in falling order, so that any cluster may be the largest. Of equal sizes it is the constant
@@ -218,7 +222,7 @@ def divergence(shares: torch.Tensor, expected: torch.Tensor) -> torch.Tensor:
     return (falling * (falling / expected).log()).sum(dim=1)
 
 
-def icon(anchors: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
+def icon(anchors: Tensor, others: Tensor) -> Tensor:
     """I-Con's loss of each head: cross-entropy from true pairs to those that the clusters make.
 
     Row i picks a cluster by its probabilities, and in it a row j by their shares of the cluster's
@@ -241,14 +245,12 @@ def icon(anchors: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
 class _Heads:
     """Linear heads side by side: weights ``(dim, heads * clusters)`` and their biases."""
 
-    weights: torch.Tensor
-    biases: torch.Tensor
+    weights: Tensor
+    biases: Tensor
     count: int
 
     @classmethod
-    def drawn(
-        cls, dim: int, count: int, n_clusters: int, seed: int, device: torch.device
-    ) -> _Heads:
+    def drawn(cls, dim: int, count: int, n_clusters: int, seed: int, device: Device) -> _Heads:
         torch = extra("torch")
         generator = torch.Generator().manual_seed(seed)
         weights = torch.randn(dim, count * n_clusters, generator=generator) / dim**0.5
@@ -265,7 +267,7 @@ class _Heads:
         its = slice(head * width, (head + 1) * width)
         return _Heads(self.weights[:, its].detach().clone(), self.biases[its].detach().clone(), 1)
 
-    def __call__(self, rows: torch.Tensor) -> torch.Tensor:
+    def __call__(self, rows: Tensor) -> Tensor:
         """Probabilities ``(m, heads, clusters)``."""
         logits = rows @ self.weights + self.biases
         return logits.view(len(rows), self.count, -1).softmax(dim=2)
@@ -301,7 +303,7 @@ def _trained(
         drawn = pairs[anchors, random.integers(0, pairs.shape[1], len(anchors))]
         loss = _loss(method, heads(rows[anchors]), heads(rows[drawn]), expected)
         optimiser.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         optimiser.step()
         falling.step()
         if step in looks:
@@ -330,13 +332,11 @@ def _taught(
         given = heads(rows[begun.rows[some]]).gather(2, wanted[:, :, None])
         loss = -given.clamp_min(_LEAST).log().mean(dim=0).sum()
         optimiser.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         optimiser.step()
 
 
-def _loss(
-    method: Scan, anchors: torch.Tensor, others: torch.Tensor, expected: torch.Tensor
-) -> torch.Tensor:
+def _loss(method: Scan, anchors: Tensor, others: Tensor, expected: Tensor) -> Tensor:
     """Of all heads together; they share no weights."""
     if method.loss == "icon":
         return icon(anchors, others).sum()
@@ -344,9 +344,7 @@ def _loss(
     return (lost + method.entropy_weight * divergence(anchors.mean(dim=0), expected)).sum()
 
 
-def _judged(
-    heads: _Heads, rows: Rows, pairs: np.ndarray, expected: torch.Tensor
-) -> tuple[float, int]:
+def _judged(heads: _Heads, rows: Rows, pairs: np.ndarray, expected: Tensor) -> tuple[float, int]:
     """The best head and its value: agreement and divergence at equal weights, lower is better.
 
     Only the probabilities of true pairs are multiplied, O(n k C), never all with all.
@@ -381,7 +379,7 @@ def _self_labelled(
         taught += int(sure.sum())
         loss = -chances[sure].gather(1, labels[sure, None]).clamp_min(_LEAST).log().mean()
         optimiser.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         optimiser.step()
     return () if taught else (f"self-labelling changed nothing: no label is surer than {_SURE}",)
 

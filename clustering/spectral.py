@@ -40,7 +40,7 @@ def leading(similarities: np.ndarray | csr_array, how_many: int, seed: int = 0) 
         product: np.ndarray = roots * (similarities @ scaled + turned @ scaled) / 2
         return product
 
-    begin = np.random.default_rng([seed, 41]).standard_normal(count).astype(np.float32)
+    begin = np.random.default_rng([seed, 41]).standard_normal((count,)).astype(np.float32)
     operator = LinearOperator((count, count), matvec=times, dtype=np.float32)
     _, vectors = eigsh(operator, how_many, which="LA", v0=begin, tol=1e-4)
     return np.ascontiguousarray(vectors[:, ::-1])

@@ -13,14 +13,15 @@ from indexer.errors import ConfigError
 from indexer.types import Embeddings
 
 if TYPE_CHECKING:
-    import torch
     from _typeshed import DataclassInstance
+    from torch import Tensor
+    from torch import device as Device  # noqa: N812 - a class, named as one
 
 _BLOCK = 16_384
 _SAMPLE = 100_000
 
 
-def device_of(name: str) -> torch.device:
+def device_of(name: str) -> Device:
     """The device that ``cpu``, ``cuda``, ``cuda:1`` or ``auto`` means.
 
     Raises:
@@ -34,7 +35,7 @@ def device_of(name: str) -> torch.device:
     if name.startswith("cuda") and not there:
         raise ConfigError(f"the device '{name}' is not there; use device=cpu")
     try:
-        device: torch.device = torch.device(name)
+        device: Device = torch.device(name)
     except RuntimeError as error:
         raise ConfigError(f"'{name}' is no device; use cpu, cuda or auto") from error
     return device
@@ -47,7 +48,7 @@ class Rows:
     logits that a usual learning rate moves.
     """
 
-    def __init__(self, embeddings: Embeddings, temperature: float, device: torch.device) -> None:
+    def __init__(self, embeddings: Embeddings, temperature: float, device: Device) -> None:
         self._embeddings, self.device = embeddings, device
         step = -(-len(embeddings) // _SAMPLE)
         sample = np.asarray(embeddings[::step], np.float32)
@@ -58,19 +59,19 @@ class Rows:
     @property
     def dim(self) -> int:
         """The length of a row."""
-        return self._embeddings.shape[1]
+        return int(self._embeddings.shape[1])
 
     def __len__(self) -> int:
         return len(self._embeddings)
 
-    def __getitem__(self, rows: np.ndarray | slice) -> torch.Tensor:
+    def __getitem__(self, rows: np.ndarray | slice) -> Tensor:
         """Float32 ``(m, dim)`` on the device."""
         torch = extra("torch")
         wide = np.asarray(self._embeddings[rows], np.float32)
-        taken: torch.Tensor = torch.from_numpy((wide - self._centre) * self._stretch)
+        taken: Tensor = torch.from_numpy((wide - self._centre) * self._stretch)
         return taken.to(self.device)
 
-    def blocks(self) -> Iterator[torch.Tensor]:
+    def blocks(self) -> Iterator[Tensor]:
         """All rows, some at a time."""
         for start in range(0, len(self), _BLOCK):
             yield self[start : start + _BLOCK]

@@ -106,9 +106,10 @@ def test_rows_beyond_the_sample_join_the_clusters_of_their_nearest() -> None:
     assert found.notes == ("learned on 300 of 800 items, the others by vote",)
 
 
+@pytest.mark.slow
 def test_digits_are_told_apart_as_well_as_by_the_published_method() -> None:
     rows, truth = digits()
-    found = Cpp(regulariser="prodsc", device="cpu").fit(rows, 10)
+    found = Cpp(device="cpu").fit(rows, 10)
     assert accuracy(truth, found.labels) >= 0.817
 
 
