@@ -99,7 +99,7 @@ def _of_cluster(library: Library, said: str) -> ItemIds:
     run = find_run(library, name)
     with reading(library.engine) as db:
         items = assigned(db, run)
-    mine = items.ids[items.labels == int(number)]
+    mine: ItemIds = items.ids[items.labels == int(number)]
     if not len(mine):
         raise QueryError(f"'{name}' has no cluster {number}; it has 0 to {run.clusters - 1}")
     return mine

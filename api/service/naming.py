@@ -72,15 +72,15 @@ def _phrases(
     if voice is None:
         return None
     texts = vocabulary()
-    rows = voice.rows(texts)
+    rows: np.ndarray = np.asarray(voice.rows(texts), np.float32)
     if voice.tower is not None and voice.tower.has_new:
         keep_rows(library, voice.tower, library.spaces(), notes)
-    known = np.asarray(rows).any(axis=1)  # a bridge may know no word of a phrase
+    known: np.ndarray = rows.any(axis=1)  # a bridge may know no word of a phrase
     if not known.any():
         return None
     kept = [text for text, yes in zip(texts, known.tolist(), strict=True) if yes]
     notes.append(f"phrases by {voice.words}")
-    return Phrases(kept, np.asarray(rows[known], np.float32))
+    return Phrases(kept, rows[known])
 
 
 def _about(each: ClusterName, described: Described) -> dict[str, object]:
