@@ -28,8 +28,7 @@ class Exemplars:
         cluster: its number.
         size: how many members it has.
         medoid: the member nearest to the middle.
-        spread: members that differ from each other, the medoid first; those that are nearer to
-            another middle are left out.
+        spread: members of its inner half that differ from each other, the medoid first.
         borderline: members that are nearly as near to another middle, or nearer to it, the least
             sure first; of a single cluster those far from its middle.
     """

@@ -75,7 +75,7 @@ def _phrases(
     rows: np.ndarray = np.asarray(voice.rows(texts), np.float32)
     if voice.tower is not None and voice.tower.has_new:
         keep_rows(library, voice.tower, library.spaces(), notes)
-    known: np.ndarray = rows.any(axis=1)  # a bridge may know no word of a phrase
+    known = np.asarray(rows.any(axis=1))  # a bridge may know no word of a phrase
     if not known.any():
         return None
     kept = [text for text, yes in zip(texts, known.tolist(), strict=True) if yes]
