@@ -1,6 +1,6 @@
 """The contract of a clustering method; third parties register under ``syntopy.clustering``.
 
-tests/contracts/test_clustering.py holds every method to it.
+tests/contracts/test_cluster_methods.py holds every method to it.
 """
 
 from __future__ import annotations

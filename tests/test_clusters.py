@@ -123,7 +123,7 @@ def test_items_that_are_removed_later_are_told_of(library: Library) -> None:
     run(library)
     with reading(library.engine) as db:
         study = db.exec_driver_sql("SELECT study_instance_uid FROM study LIMIT 1").scalar_one()
-    remove(library, study=study)
+    remove(library, "study", study, actor="test")
     shown = cluster.show_run(library, "first", "finding")
     assert (shown.run.items, shown.run.left) == (3 * EACH, 3 * EACH - 1)
     assert "1 items were removed from the library since" in shown.notes
@@ -250,7 +250,7 @@ def test_a_map_is_drawn_by_field_and_by_cluster(library: Library, tmp_path: Path
     maps.draw(library, tmp_path / "map.png", colour="finding")
     maps.draw(library, tmp_path / "clusters.png", run="first")
     with Image.open(tmp_path / "map.png") as picture:
-        assert len(set(picture.convert("RGB").resize((200, 200)).getdata())) > 20
+        assert len(picture.convert("RGB").getcolors(1 << 21) or ()) > 20
     with pytest.raises(QueryError, match="there is no field 'colour'"):
         maps.draw(library, tmp_path / "map.png", colour="colour")
 
