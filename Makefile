@@ -51,12 +51,12 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cpu]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cpu,clusters]'
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
-	  -e '.[cpu,encoders,qdrant,words]' -r requirements-dev.txt
+	  -e '.[cpu,clusters,encoders,qdrant,words]' -r requirements-dev.txt
 	@touch $@
 
 $(EXTRAS)/.installed: tests/extras/requirements.txt | $(VENV)/.installed-dev

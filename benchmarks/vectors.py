@@ -39,18 +39,18 @@ class Geometry:
     away: Rows
 
     @classmethod
-    def of(cls, dim: int, seed: int = 0) -> Geometry:
+    def of(cls, dim: int, seed: int = 0, clusters: int = CLUSTERS, kinds: int = KINDS) -> Geometry:
         rng = np.random.default_rng([seed, 1])
         centres = (
             COMMON * _unit(rng.standard_normal(dim))
-            + COARSE * _unit(rng.standard_normal((KINDS, dim)))[np.arange(CLUSTERS) % KINDS]
-            + FINE * _unit(rng.standard_normal((CLUSTERS, dim)))
+            + COARSE * _unit(rng.standard_normal((kinds, dim)))[np.arange(clusters) % kinds]
+            + FINE * _unit(rng.standard_normal((clusters, dim)))
         )
         strength = np.arange(1, RANK + 1) ** -0.7
-        width = WITHIN * np.exp(0.35 * rng.standard_normal(CLUSTERS))
-        spread = rng.standard_normal((CLUSTERS, RANK, dim)) / np.sqrt(dim)
+        width = WITHIN * np.exp(0.35 * rng.standard_normal(clusters))
+        spread = rng.standard_normal((clusters, RANK, dim)) / np.sqrt(dim)
         spread *= width[:, None, None] * strength[:, None]
-        weights = 1 / np.arange(1, CLUSTERS + 1)
+        weights = 1 / np.arange(1, clusters + 1)
         return cls(
             centres.astype(np.float32),
             spread.astype(np.float32),
@@ -59,16 +59,16 @@ class Geometry:
             (SHIFT * _unit(rng.standard_normal(dim))).astype(np.float32),
         )
 
-    def draw(self, n: int, rng: np.random.Generator, *, away: bool = False) -> Rows:
-        """Unit rows of the clusters; ``away``: all moved to one side, as another scanner does."""
-        dim = self.centres.shape[1]
-        cluster = rng.choice(CLUSTERS, n, p=self.weights)
+    def draw(self, n: int, rng: np.random.Generator, *, away: bool = False) -> tuple[Rows, Ids]:
+        """Unit rows and their clusters; ``away``: all moved to one side, as a scanner does."""
+        clusters, dim = self.centres.shape
+        cluster = rng.choice(clusters, n, p=self.weights)
         rows = rng.standard_normal((n, dim), np.float32) * np.float32(NOISE / np.sqrt(dim))
         rows += rng.standard_normal((n, SHARED), np.float32) @ self.shared
         low = rng.standard_normal((n, RANK), np.float32)
         order = np.argsort(cluster, kind="stable")
-        bounds = np.searchsorted(cluster[order], np.arange(CLUSTERS + 1))
-        for number in range(CLUSTERS):
+        bounds = np.searchsorted(cluster[order], np.arange(clusters + 1))
+        for number in range(clusters):
             own = order[bounds[number] : bounds[number + 1]]
             rows[own] += low[own] @ self.spread[number]
         rows *= np.sqrt(FREEDOM / rng.chisquare(FREEDOM, n)).astype(np.float32)[:, None]
@@ -76,7 +76,13 @@ class Geometry:
         if away:
             rows += self.away
         unit: Rows = _unit(rows)
-        return unit
+        return unit, cluster
+
+
+def labelled(n: int, dim: int, clusters: int, kinds: int, seed: int = 0) -> tuple[Rows, Ids]:
+    """Rows of a mixture of its own, and the cluster of each."""
+    geometry = Geometry.of(dim, seed, clusters, kinds)
+    return geometry.draw(n, np.random.default_rng([seed, 5, n]))
 
 
 def blocks(n: int, dim: int, seed: int = 0) -> Iterator[Rows]:
@@ -84,7 +90,7 @@ def blocks(n: int, dim: int, seed: int = 0) -> Iterator[Rows]:
     geometry = Geometry.of(dim, seed)
     for number, start in enumerate(range(0, n, BLOCK)):
         rng = np.random.default_rng([seed, 2, number])
-        yield geometry.draw(BLOCK, rng)[: n - start]
+        yield geometry.draw(BLOCK, rng)[0][: n - start]
 
 
 def labels(n: int, dim: int, seed: int = 0) -> Ids:
@@ -100,7 +106,7 @@ def labels(n: int, dim: int, seed: int = 0) -> Ids:
 def queries(n: int, dim: int, seed: int = 0, *, away: bool = False, stream: int = 3) -> Rows:
     """Queries of the gallery's distribution, or off it; each stream has others."""
     rng = np.random.default_rng([seed, 4 if away else stream])
-    return Geometry.of(dim, seed).draw(n, rng, away=away)
+    return Geometry.of(dim, seed).draw(n, rng, away=away)[0]
 
 
 def gallery(folder: Path, n: int, dim: int, seed: int = 0) -> npt.NDArray[np.float16]:

@@ -21,6 +21,7 @@ SyntopyError
 │   ├── IndexMemoryError     too little memory to build an index
 │   ├── StoreUnavailableError  a server of vectors does not answer
 │   └── VectorError         NaN, zero or wrong dimension
+├── ClusteringError         these vectors cannot be grouped so
 └── QueryError
     ├── FilterError         with the place in the expression
     └── ItemNotFoundError
@@ -169,6 +170,12 @@ class VectorError(StoreError):
     """A vector is NaN, zero or of the wrong dimension."""
 
     code = "vector"
+
+
+class ClusteringError(SyntopyError):
+    """Vectors cannot be grouped in the way that was asked for."""
+
+    code = "clustering"
 
 
 class QueryError(SyntopyError):

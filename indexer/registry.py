@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +17,7 @@ from indexer.encoders.extras import require_extra
 from indexer.encoders.open_ended import OPEN_NAMES, family_of
 from indexer.encoders.weights import MANIFEST, card_of, model_folder, read_manifest
 from indexer.errors import ConfigError, UnknownEncoderError
+from indexer.plugins import load, targets
 from indexer.stores.contract import VectorStore
 
 ENCODERS = {
@@ -46,17 +46,17 @@ STORES = {
 
 def encoder_names() -> list[str]:
     """All registered encoders, sorted."""
-    return sorted(_targets("syntopy.encoders", ENCODERS))
+    return sorted(targets("syntopy.encoders", ENCODERS))
 
 
 def store_names() -> list[str]:
     """All registered stores, sorted."""
-    return sorted(_targets("syntopy.stores", STORES))
+    return sorted(targets("syntopy.stores", STORES))
 
 
 def known_encoder(name: str) -> bool:
     """Whether an encoder of this name is registered; a recipe after a colon does not count."""
-    return bool(family_of(name)) or name.partition(":")[0] in _targets("syntopy.encoders", ENCODERS)
+    return bool(family_of(name)) or name.partition(":")[0] in targets("syntopy.encoders", ENCODERS)
 
 
 def make_encoder(context: EncoderContext) -> Encoder:
@@ -92,12 +92,12 @@ def usable_encoder(context: EncoderContext) -> Encoder:
 def build_encoder(context: EncoderContext) -> Encoder:
     """As `make_encoder`, but a new object, which nobody keeps."""
     base = context.name.partition(":")[0]
-    targets = _targets("syntopy.encoders", ENCODERS)
-    target = BACKBONE if family_of(base) else targets.get(base)
+    known = targets("syntopy.encoders", ENCODERS)
+    target = BACKBONE if family_of(base) else known.get(base)
     if target is None:
-        known = ", ".join([*sorted(targets), *OPEN_NAMES])
-        raise UnknownEncoderError(f"there is no encoder '{base}'; there are: {known}")
-    encoder: Encoder = _load(target)(context)
+        names = ", ".join([*sorted(known), *OPEN_NAMES])
+        raise UnknownEncoderError(f"there is no encoder '{base}'; there are: {names}")
+    encoder: Encoder = load(target)(context)
     if encoder.spec.name != context.name:
         raise ConfigError(
             f"the encoder '{context.name}' calls itself '{encoder.spec.name}' in its spec"
@@ -156,10 +156,10 @@ def store_class(spec: str) -> type[Any]:
     Raises:
         ConfigError: no such store; the message lists those there are. Or it cannot be loaded.
     """
-    name, targets = spec.partition(":")[0], _targets("syntopy.stores", STORES)
-    if name not in targets:
-        raise ConfigError(f"there is no store '{name}'; there are: {', '.join(sorted(targets))}")
-    return _load(targets[name])
+    name, known = spec.partition(":")[0], targets("syntopy.stores", STORES)
+    if name not in known:
+        raise ConfigError(f"there is no store '{name}'; there are: {', '.join(sorted(known))}")
+    return load(known[name])
 
 
 def check_store(spec: str) -> None:
@@ -206,24 +206,3 @@ def make_store(spec: str, dim: int) -> VectorStore:
     kind = kind_of(spec)
     store: VectorStore = store_class(spec)(dim, kind) if kind else store_class(spec)(dim)
     return store
-
-
-def _targets(group: str, built_in: dict[str, str]) -> dict[str, str]:
-    targets = dict(built_in)
-    for entry in entry_points(group=group):
-        if entry.name in targets and targets[entry.name] != entry.value:
-            raise ConfigError(
-                f"two packages register '{entry.name}' in {group}: {targets[entry.name]} and "
-                f"{entry.value}; uninstall one"
-            )
-        targets[entry.name] = entry.value
-    return targets
-
-
-def _load(target: str) -> type[Any]:
-    module, _, attribute = target.partition(":")
-    try:
-        loaded: type[Any] = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"{target} cannot be loaded: {error}") from error
-    return loaded

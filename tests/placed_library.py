@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, func, insert, select
 
 from indexer.catalog.database import transaction
 from indexer.catalog.tables import (
@@ -51,14 +51,22 @@ def on_circle(degrees: float) -> tuple[float, float]:
 def place(folder: Path, placed: Iterable[Placed]) -> Path:
     """Make a library of such items, in the space of the built-in encoder; returns its folder."""
     with Library.create(folder) as library:
-        space = library.ensure_space(TextureEncoder.spec)
-        patients: dict[str, int] = {}
-        with transaction(library.engine) as db:
-            for number, one in enumerate(placed):
-                if one.patient not in patients:
-                    patients[one.patient] = _add(db, Patient, pseudonym=one.patient)
-                _put(db, space.id, patients[one.patient], number, one)
+        library.ensure_space(TextureEncoder.spec)
+        add(library, placed)
     return folder
+
+
+def add(library: Library, placed: Iterable[Placed]) -> None:
+    """Put further items into such a library."""
+    space = library.ensure_space(TextureEncoder.spec)
+    with transaction(library.engine) as db:
+        known = db.execute(select(Patient.pseudonym, Patient.id))
+        patients = {row.pseudonym: row.id for row in known}
+        first = db.execute(select(func.count()).select_from(Item)).scalar_one()
+        for number, one in enumerate(placed, first):
+            if one.patient not in patients:
+                patients[one.patient] = _add(db, Patient, pseudonym=one.patient)
+            _put(db, space.id, patients[one.patient], number, one)
 
 
 def _put(db: Connection, space: int, patient: int, number: int, one: Placed) -> None:

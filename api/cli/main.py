@@ -7,10 +7,16 @@ from typing import Annotated
 import typer
 
 from api.cli.bridge import app as bridge
+from api.cli.cluster import app as cluster
+from api.cli.curate import app as curate
 from api.cli.demo import demo
 from api.cli.evaluate import app as evaluate
+from api.cli.export import export
 from api.cli.index import index, rejected
+from api.cli.labels import app as labels
+from api.cli.labels import tag
 from api.cli.library import info, init, remove, verify
+from api.cli.maps import app as maps
 from api.cli.models import app as models
 from api.cli.models import route
 from api.cli.regions import regions
@@ -58,6 +64,8 @@ commands = (
     verify,
     reindex,
     route,
+    tag,
+    export,
     demo,
 )
 for command in commands:
@@ -65,6 +73,10 @@ for command in commands:
 app.add_typer(models)
 app.add_typer(evaluate)
 app.add_typer(bridge)
+app.add_typer(cluster)
+app.add_typer(curate)
+app.add_typer(maps)
+app.add_typer(labels)
 
 
 def run() -> None:

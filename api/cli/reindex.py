@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from api.cli.options import JsonOption, LibraryOption
-from api.cli.output import err, errors_on_one_line, out, print_json, print_note, settings_with
+from api.cli.output import errors_on_one_line, out, print_json, print_note, settings_with
+from api.cli.progress import telling
 
 
 def reindex(
@@ -44,12 +45,7 @@ def reindex(
         from indexer.library import Library
 
         settings = settings_with(library)
-        with Library.open(settings.library) as opened, err.status("reading") as status:
-
-            def show(what: str, done: int, total: int) -> None:
-                so_far = f": {done:,} of {total:,}" if total else f": {done:,}" if done else ""
-                status.update(f"{what}{so_far}")
-
+        with Library.open(settings.library) as opened, telling("reading") as show:
             report = service.reindex(opened, store or None, settings, show, drop_old=drop_old)
     if as_json:
         print_json(report)

@@ -271,7 +271,7 @@ class LedgerRow(Base):
 
 
 class ClusterRun(Base):
-    """One clustering, stored whole."""
+    """One clustering, stored whole; but for names that people give it is never changed."""
 
     __tablename__ = "cluster_run"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -279,7 +279,31 @@ class ClusterRun(Base):
     space_id: Mapped[int] = mapped_column(_cascade("space.id"))
     method: Mapped[str] = mapped_column(String(64))
     parameters: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    seed: Mapped[int] = mapped_column(default=0)
+    filter: Mapped[str] = mapped_column(Text, default="")
+    items: Mapped[int] = mapped_column(default=0)
+    """How many there were; items that were removed since have no assignment any more."""
+    items_sha256: Mapped[str] = mapped_column(String(64), default="")
+    """Of the items' public ids, sorted, each ended by a newline."""
+    notes: Mapped[list[str]] = mapped_column(default=list)
+    curves: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    version: Mapped[str] = mapped_column(String(32), default="")
+    """Of Syntopy."""
+    seconds: Mapped[float] = mapped_column(default=0.0)
     created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class ClusterRow(Base):
+    """What is told of a cluster of a run; -1 is noise."""
+
+    __tablename__ = "cluster"
+    run_id: Mapped[int] = mapped_column(_cascade("cluster_run.id"), primary_key=True)
+    cluster: Mapped[int] = mapped_column(primary_key=True)
+    size: Mapped[int]
+    name: Mapped[str] = mapped_column(Text, default="")
+    given_name: Mapped[str] = mapped_column(Text, default="")
+    """By a person; empty where nobody gave one."""
+    about: Mapped[dict[str, Any]] = mapped_column(default=dict)
 
 
 class ClusterAssignment(Base):
@@ -290,6 +314,33 @@ class ClusterAssignment(Base):
     item_id: Mapped[int] = mapped_column(_cascade("item.id"), primary_key=True, index=True)
     cluster: Mapped[int]
     confidence: Mapped[float | None]
+
+
+class MapRow(Base):
+    """A map of a space in two dimensions; a refit is a new version beside the old ones."""
+
+    __tablename__ = "map"
+    __table_args__ = (UniqueConstraint("space_id", "version"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    space_id: Mapped[int] = mapped_column(_cascade("space.id"))
+    version: Mapped[int]
+    filter: Mapped[str] = mapped_column(Text, default="")
+    parameters: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    report: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """How far items moved since the version before."""
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class MapPoint(Base):
+    """Where an item lies on a map; it never moves."""
+
+    __tablename__ = "map_point"
+    map_id: Mapped[int] = mapped_column(_cascade("map.id"), primary_key=True)
+    item_id: Mapped[int] = mapped_column(_cascade("item.id"), primary_key=True, index=True)
+    x: Mapped[float]
+    y: Mapped[float]
+    fitted: Mapped[bool] = mapped_column(default=False)
+    """Whether the map was fitted on it; others were placed among those."""
 
 
 class Reference(Base):

@@ -87,10 +87,17 @@ def texts_of(db: Connection, studies: Sequence[str]) -> Iterator[tuple[str, str]
 
 
 def voice_of(
-    library: Library, query: Query, options: ReadOptions, on_progress: Progress | None
+    library: Library,
+    space: SpaceInfo,
+    options: ReadOptions,
+    on_progress: Progress | None = None,
 ) -> Voice | None:
-    """The space's own text tower, else its bridge, else None."""
-    space = query.space
+    """The space's own text tower, else its bridge, else None.
+
+    Raises:
+        WeightsError: the encoder's weights are not there.
+        ConfigError: the bridge's file is damaged.
+    """
     context = options.context(space.encoder)
     if isinstance(make_encoder(context), TextEncoder):
         tower = open_tower(library, context, on_progress)
@@ -146,7 +153,7 @@ def hear(
         parts = [(study, part) for study, text in texts for part in sentences(text)]
         _score(said, parts, voice, image)
     if voice.tower is not None and voice.tower.has_new:
-        _keep(library, voice.tower, spaces, notes)
+        keep_rows(library, voice.tower, spaces, notes)
     return _best(reports, k), _best(said, k)
 
 
@@ -209,7 +216,7 @@ def _best(heard: dict[str, _Heard], k: int) -> list[FoundText]:
     ]
 
 
-def _keep(
+def keep_rows(
     library: Library, tower: TextTower, spaces: Sequence[SpaceInfo], notes: list[str]
 ) -> None:
     """Keep the vectors of texts, unless something was taken out since these were read."""

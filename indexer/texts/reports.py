@@ -120,7 +120,7 @@ def find_reports(
     if len(neighbours) < request.k:
         notes.append(f"{len(neighbours)} of the {len(answer.hits)} nearest studies have a report")
     (query,) = answer.asked
-    voice = voice_of(library, query, options, on_progress)
+    voice = voice_of(library, query.space, options, on_progress)
     reports: list[FoundText] = []
     said: list[FoundText] = []
     if voice is None:

@@ -1,0 +1,253 @@
+"""Dense groups of a UMAP layout in ten dimensions (HDBSCAN); the default.
+
+L. McInnes, J. Healy and S. Astels, hdbscan: Hierarchical density based clustering, JOSS 2(11),
+2017; R. J. G. B. Campello, D. Moulavi and J. Sander, Density-based clustering based on hierarchical
+density estimates, PAKDD 2013. Layout: `clustering.layout`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from typing import ClassVar
+
+import numpy as np
+
+from clustering.centres import unit
+from clustering.checks import by_size, checked, needs_no_method
+from clustering.contract import NO_ROW, NOISE, Clustering, Neighbours, Progress, no_progress
+from clustering.extras import extra
+from clustering.layout import lay_out
+from clustering.neighbours import neighbour_graph
+from indexer.types import Embeddings
+
+_STEP = 2**0.5
+"""Between the sizes of smallest clusters that are tried."""
+_FEW = 8
+"""Fewer rows than this have no density to speak of."""
+_BLOCK = 65_536
+
+
+@dataclass(frozen=True)
+class Density:
+    """UMAP to ten dimensions, then HDBSCAN; rows in no dense group are noise.
+
+    On 20,000 generated rows (30 clusters by Zipf's law) ARI is 0.87 to 0.88 for every smallest size
+    from 15 to 200 and 5 to 20 samples, with 2 to 3 % noise. A stop is noticed between the steps, of
+    which the layout is the longest.
+
+    Confidence is the membership strength. Above ``fit_up_to`` rows a sample of so many is clustered
+    and the others join by the vote of their neighbours, weighted by cosine. Where a number of
+    clusters is asked for, the smallest size of a cluster, and whether stable groups or leaves are
+    taken, are chosen so that the number is as near as it gets.
+
+    Attributes:
+        min_cluster_size: rows of the smallest cluster; None for 1/400 of the rows, 5 at least.
+        min_samples: neighbours that make a place dense; more leave more noise.
+        dimensions: of the layout.
+        n_neighbors: of the layout, the row itself counted as one; more show coarser structure.
+        fit_up_to: the most rows that are laid out.
+    """
+
+    name: ClassVar[str] = "hdbscan"
+
+    min_cluster_size: int | None = None
+    min_samples: int = 20
+    dimensions: int = 10
+    n_neighbors: int = 30
+    fit_up_to: int = 200_000
+
+    def fit(
+        self,
+        embeddings: Embeddings,
+        n_clusters: int | None = None,
+        *,
+        seed: int = 0,
+        neighbours: Neighbours | None = None,
+        progress: Progress = no_progress,
+    ) -> Clustering:
+        """Cluster; see `clustering.contract.ClusterMethod.fit`."""
+        checked(embeddings, n_clusters)
+        parameters = self._parameters(n_clusters, seed)
+        trivial = needs_no_method(embeddings, n_clusters, parameters)
+        if trivial is not None:
+            return trivial
+        count = len(embeddings)
+        if count < _FEW:
+            note = f"{count} vectors are too few to tell dense places: all are one cluster"
+            return Clustering(
+                np.zeros(count, np.int64), np.ones(count, np.float32), parameters, (note,)
+            )
+        graph = neighbours or neighbour_graph(
+            embeddings, self.n_neighbors, seed=seed, progress=progress
+        )
+        if count <= self.fit_up_to:
+            return self._fitted(embeddings, graph, n_clusters, seed=seed, progress=progress)
+        drawn = np.random.default_rng([seed, 41]).choice(count, self.fit_up_to, replace=False)
+        drawn.sort()
+        sample = np.asarray(embeddings[drawn])
+        within = neighbour_graph(sample, self.n_neighbors, seed=seed, progress=progress)
+        fitted = self._fitted(sample, within, n_clusters, seed=seed, progress=progress)
+        labels, strengths = _voted(graph, drawn, fitted)
+        note = f"{self.fit_up_to:,} vectors were clustered, the others joined by their neighbours"
+        return replace(
+            fitted, labels=by_size(labels), confidence=strengths, notes=(*fitted.notes, note)
+        )
+
+    def _parameters(self, n_clusters: int | None, seed: int) -> dict[str, object]:
+        return {**asdict(self), "n_clusters": n_clusters, "seed": seed}
+
+    def _fitted(
+        self,
+        embeddings: Embeddings,
+        graph: Neighbours,
+        n_clusters: int | None,
+        *,
+        seed: int,
+        progress: Progress,
+    ) -> Clustering:
+        parameters = self._parameters(n_clusters, seed)
+        warm(progress)
+        progress("laying out", 0, 1)
+        positions = lay_out(
+            embeddings,
+            graph,
+            self.dimensions,
+            n_neighbors=self.n_neighbors,
+            min_dist=0.0,
+            seed=seed,
+        )
+        progress("laying out", 1, 1)
+        tree = spanning_tree(positions, min(self.min_samples, len(positions) - 1))
+        if n_clusters is not None:
+            return _with_count(tree, n_clusters, parameters, progress)
+        size = self.min_cluster_size or max(5, len(positions) // 400)
+        labels, strengths = _cut(tree, size, "eom")
+        notes = [f"clusters of {size} vectors or more"]
+        if labels.max() < 0:
+            notes.append("no group is denser than what is around it: all vectors are noise")
+        layers = density_layers(tree, progress)
+        return Clustering(by_size(labels), strengths, parameters, tuple(notes), layers)
+
+
+def warm(progress: Progress = no_progress) -> None:
+    """Compile what numba compiles, at first use; it is kept on disk, so later runs only load it.
+
+    Where it is kept says NUMBA_CACHE_DIR; by default beside the code, or in the user's cache.
+    """
+    if not _compile.cache_info().currsize:
+        progress("compiling (once)", 0, 1)
+        _compile()
+        progress("compiling (once)", 1, 1)
+
+
+@cache
+def _compile() -> None:
+    rows = unit(np.random.default_rng(0).standard_normal((200, 8)))
+    positions = lay_out(rows, neighbour_graph(rows, 5), 10, n_neighbors=5, min_dist=0.0, epochs=11)
+    for method in ("eom", "leaf"):
+        _cut(spanning_tree(positions, 5), 5, method)
+
+
+def spanning_tree(positions: np.ndarray, min_samples: int) -> np.ndarray:
+    """Edges ``(n - 1, 3)`` of the tree of least mutual reachability: two rows, and how far."""
+    hdbscan = extra("fast_hdbscan.hdbscan")
+    tree: np.ndarray = hdbscan.compute_minimum_spanning_tree(
+        positions, min_samples=min_samples, reproducible=True
+    )[0]
+    return tree
+
+
+def _cut(tree: np.ndarray, min_cluster_size: int, method: str) -> tuple[np.ndarray, np.ndarray]:
+    """Labels int64 and membership strengths float32 of HDBSCAN's clusters."""
+    hdbscan = extra("fast_hdbscan.hdbscan")
+    labels, strengths = hdbscan.clusters_from_spanning_tree(
+        tree, min_cluster_size=min_cluster_size, cluster_selection_method=method
+    )[:2]
+    return labels.astype(np.int64), np.clip(strengths, 0, 1).astype(np.float32)
+
+
+def _sizes(count: int) -> list[int]:
+    """Smallest sizes of a cluster from 2 to half of all, each `_STEP` times the one before."""
+    steps = int(np.log(count / 4) / np.log(_STEP)) + 1
+    return sorted({round(2 * _STEP**step) for step in range(steps)})
+
+
+def density_layers(
+    tree: np.ndarray, progress: Progress
+) -> dict[str, tuple[tuple[int, float], ...]]:
+    """Of each number of clusters, over which share of smallest sizes (by ratio) it is found."""
+    sizes = [size for size in _sizes(len(tree) + 1) if size >= 5]
+    found = Counter[int]()
+    for number, size in enumerate(sizes):
+        progress("trying smallest sizes", number, len(sizes))
+        found[int(_cut(tree, size, "eom")[0].max()) + 1] += 1
+    return {
+        "density layers": tuple(
+            (k, times / len(sizes)) for k, times in sorted(found.items()) if k > 0
+        )
+    }
+
+
+def _with_count(
+    tree: np.ndarray, n_clusters: int, parameters: dict[str, object], progress: Progress
+) -> Clustering:
+    """The cut whose number of clusters is nearest; of equally near ones that with least noise."""
+    best: tuple[tuple[int, float], np.ndarray, np.ndarray, str] | None = None
+    sizes = _sizes(len(tree) + 1)
+    for number, size in enumerate(sizes):
+        progress("trying smallest sizes", number, len(sizes))
+        for method in ("eom", "leaf"):
+            labels, strengths = _cut(tree, size, method)
+            off = abs(int(labels.max()) + 1 - n_clusters)
+            rank = (off, float((labels < 0).mean()))
+            if best is None or rank < best[0]:
+                kind = "stable groups" if method == "eom" else "leaves"
+                best = rank, labels, strengths, f"{kind} of {size} vectors or more"
+    assert best is not None  # noqa: S101 - there is always one size
+    _, labels, strengths, how = best
+    note = f"{int(labels.max()) + 1} clusters: {how}; asked for {n_clusters}"
+    return Clustering(by_size(labels), strengths, parameters, (note,))
+
+
+def _voted(
+    graph: Neighbours, fitted_rows: np.ndarray, fitted: Clustering
+) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and confidence of all rows; others take what most of their neighbours have.
+
+    Rows that see no labelled neighbour wait until one of theirs has joined; those that never do are
+    noise.
+    """
+    count, n_labels = len(graph.rows), fitted.n_clusters + 1
+    known = np.zeros(count, bool)
+    known[fitted_rows] = True
+    labels = np.full(count, NOISE, np.int64)
+    labels[fitted_rows] = fitted.labels
+    strengths = np.zeros(count, np.float32)
+    strengths[fitted_rows] = fitted.confidence
+    waiting = np.flatnonzero(~known)
+    while len(waiting):
+        joined = np.zeros(len(waiting), bool)
+        given, sure = np.empty(len(waiting), np.int64), np.empty(len(waiting), np.float32)
+        for start in range(0, len(waiting), _BLOCK):
+            part = slice(start, start + _BLOCK)
+            near = graph.rows[waiting[part]]
+            there = (near != NO_ROW) & known[near]
+            weight = np.where(there, np.maximum(graph.scores[waiting[part]], 0), 0)
+            own = np.repeat(np.arange(len(near)), near.shape[1])
+            cells = own * n_labels + labels[near].ravel() + 1
+            votes = np.bincount(cells, weight.ravel(), len(near) * n_labels)
+            strong = np.bincount(cells, (weight * strengths[near]).ravel(), len(near) * n_labels)
+            votes, strong = votes.reshape(-1, n_labels), strong.reshape(-1, n_labels)
+            most = votes.argmax(axis=1)
+            at = np.arange(len(near))
+            joined[part] = there.any(axis=1)
+            given[part] = most - 1
+            sure[part] = strong[at, most] / np.maximum(votes.sum(axis=1), 1e-12)
+        if not joined.any():
+            break
+        new = waiting[joined]
+        labels[new], strengths[new], known[new] = given[joined], sure[joined], True
+        waiting = waiting[~joined]
+    return labels, strengths

@@ -1,0 +1,57 @@
+"""A contact sheet of a cluster: what shows it best, and what lies at its border."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from PIL import Image, ImageDraw
+
+from indexer.drawing import ACCENT, GROUND, INK, SOFT, WARN, cut, font, paste_tile
+from indexer.groups.runs import NamedCluster, StoredRun
+
+_SIDE, _GAP, _COLUMNS, _HEAD, _LANE, _LINE = 224, 20, 4, 78, 44, 24
+_WIDTH = _COLUMNS * (_SIDE + _GAP) + _GAP
+
+
+def cluster_sheet(
+    run: StoredRun, cluster: NamedCluster, pictures: Mapping[str, bytes]
+) -> Image.Image:
+    """Draw a cluster as an RGB picture.
+
+    Args:
+        run: that it is of.
+        cluster: with the ids of its exemplars and borderline members.
+        pictures: WebP thumbnails by item id; what is gone is left out.
+    """
+    lanes = [
+        ("exemplars", [uid for uid in cluster.about.get("exemplars", ()) if uid in pictures]),
+        ("borderline", [uid for uid in cluster.about.get("borderline", ()) if uid in pictures]),
+    ]
+    told = [*((line, INK) for line in cluster.about.get("told", ()))]
+    told += [(line, WARN) for line in cluster.about.get("warnings", ())]
+    height = _HEAD + _LINE * len(told) + sum(_height(uids) for _, uids in lanes) + _GAP
+    sheet = Image.new("RGB", (_WIDTH, height), GROUND)
+    draw = ImageDraw.Draw(sheet)
+    room = _WIDTH - 2 * _GAP
+    draw.text(
+        (_GAP, 16), cut(draw, f"{cluster.cluster}  {cluster.called}", room, 24), INK, font(24)
+    )
+    share = cluster.size / max(1, run.items)
+    about = f"{run.name}: {cluster.size:,} of {run.items:,} items ({share:.1%}), {run.method}"
+    draw.text((_GAP, 48), cut(draw, about, room, 16), SOFT, font(16))
+    y = _HEAD
+    for line, colour in told:
+        draw.text((_GAP, y), cut(draw, line, room, 16), colour, font(16))
+        y += _LINE
+    for title, uids in lanes:
+        draw.text((_GAP, y + 14), title if uids else f"no {title}", ACCENT, font(18))
+        for number, uid in enumerate(uids):
+            row, column = divmod(number, _COLUMNS)
+            place = (_GAP + column * (_SIDE + _GAP), y + _LANE + row * (_SIDE + _GAP))
+            paste_tile(sheet, place, _SIDE, pictures[uid])
+        y += _height(uids)
+    return sheet
+
+
+def _height(uids: Sequence[str]) -> int:
+    return _LANE + -(-len(uids) // _COLUMNS) * (_SIDE + _GAP)
