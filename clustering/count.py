@@ -47,7 +47,8 @@ _DISTORTION = 0.1
 _SUBSAMPLES, _KEPT = 4, 0.8
 _LAYOUT, _EPOCHS = 10, 200
 _MIN_SAMPLES = 5
-_STABLE = 0.85
+_STABLE, _LOWER = 0.85, 0.1
+"""A peak is high from here on, and if it is not so much lower than the highest."""
 _FEWEST_TRIED = 3
 """Fewer numbers of clusters make no curve."""
 
@@ -253,7 +254,7 @@ def _agreed(curves: Mapping[str, Curve]) -> CountEstimate:
     answers = {
         "coding length": min(curves["coding length"], key=lambda point: point[1])[0],
         "stability": _last_peak(curves["stability"]),
-        "density layers": max(curves["density layers"], key=lambda point: point[::-1])[0],
+        "density layers": max(curves["density layers"], key=lambda p: (p[1], -p[0]))[0],
     }
     middle = sorted(answers.values())[1]
     low = max((each for each in answers.values() if each < middle), default=max(middle - 1, 1))
@@ -269,6 +270,7 @@ def _last_peak(curve: Curve) -> int:
     """
     values = np.array([-1.0, *(value for _, value in curve), -1.0])
     here = values[1:-1]
-    peaks = (here >= values[:-2]) & (here >= values[2:]) & (here >= _STABLE)
+    high = max(_STABLE, float(here.max()) - _LOWER)
+    peaks = (here >= values[:-2]) & (here >= values[2:]) & (here >= high)
     place = np.flatnonzero(peaks)[-1] if peaks.any() else here.argmax()
     return curve[place][0]

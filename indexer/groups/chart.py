@@ -38,7 +38,7 @@ def map_chart(
     wide = Image.new("RGB", ((_SIDE + _LEGEND) * _SCALE, _SIDE * _SCALE), GROUND)
     at = _pixels(places) * _SCALE
     draw = ImageDraw.Draw(wide)
-    radius = max(1.0, min(5.0, 120 / np.sqrt(max(1, len(places))))) * _SCALE / 2
+    radius = max(1.0, min(9.0, 220 / np.sqrt(max(1, len(places))))) * _SCALE / 2
     # The largest groups first, so that the small ones are not hidden.
     ranks = [order.index(group) if group in colours else _MOST for group in groups]
     for row in np.argsort([-1 if rank == _MOST else rank for rank in ranks], kind="stable"):
@@ -71,16 +71,16 @@ def _legend(
     x, y = _SIDE + 10, _EDGE
     for name in order:
         draw.ellipse((x, y + 4, x + 11, y + 15), fill=colours[name])
-        text = cut(draw, f"{name}  {counts[name]:,}", _LEGEND - 40, 14)
+        text = cut(draw, f"{counts[name]:,}  {name}", _LEGEND - 40, 14)
         draw.text((x + 20, y), text, INK, font(14))
         y += _LINE
     others = len(counts) - len(order)
     if others:
         rest = sum(counts.values()) - sum(counts[name] for name in order)
-        draw.text((x + 20, y), f"{others} more  {rest:,}", SOFT, font(14))
+        draw.text((x + 20, y), f"{rest:,}  in {others} more", SOFT, font(14))
         y += _LINE
     if unnamed:
-        draw.text((x + 20, y), f"none  {unnamed:,}", SOFT, font(14))
+        draw.text((x + 20, y), f"{unnamed:,}  in none", SOFT, font(14))
 
 
 def _names(
