@@ -245,6 +245,8 @@ class ListsCoded(Lists):
     """Lists of product codes (Jégou, Douze and Schmid, 2011): a byte for eight numbers."""
 
     kind = "ivf-pq"
+    _DENSE: ClassVar[float] = np.inf
+    """To look whether a row is allowed costs less than to sum up its code."""
 
     @classmethod
     def _empty(cls, dim: int, lists: int) -> Any:
