@@ -116,8 +116,8 @@ def _spread(embeddings: Embeddings, medoid: int, core: np.ndarray, count: int) -
         core: members to choose from, those nearest to the middle first.
         count: how many.
     """
-    # The last tenth may be outliers, which would be the least like all others.
-    kept = core[: len(core) - len(core) // 10]
+    # The outer half would be the least like all others, and shows what is odd about a cluster.
+    kept = core[: len(core) - len(core) // 2]
     kept = kept[np.linspace(0, len(kept) - 1, min(len(kept), _COMPARED), dtype=np.int64)]
     rows = np.concatenate([[medoid], kept[kept != medoid]]).astype(np.int64)
     vectors = np.asarray(embeddings[rows], np.float32)
