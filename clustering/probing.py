@@ -83,7 +83,7 @@ def out_of_fold(
         if len(np.unique(codes[seen])) < 2:
             found[unseen, codes[seen][0]] = 1
             continue
-        model = linear.LogisticRegression(C=_STRENGTH, max_iter=2_000)
+        model = linear.LogisticRegression(C=_STRENGTH, max_iter=2_000, tol=1e-3)
         model.fit((rows[seen] - middle) / scale, codes[seen])
         found[np.ix_(unseen, model.classes_)] = model.predict_proba((rows[unseen] - middle) / scale)
     return found
