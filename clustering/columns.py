@@ -17,7 +17,6 @@ Codes = Int64[np.ndarray, " n"]
 NeighbourRows = Shaped[np.ndarray, "n k"]
 UNKNOWN = -1
 """The code of a value that is not known."""
-_FEW = 5
 _BLOCK = 8_192
 
 
@@ -42,18 +41,6 @@ def coded(column: Column) -> tuple[Codes, tuple[str, ...]]:
     number = {name: code for code, name in enumerate(names)}
     codes = np.fromiter((number.get(v or "", UNKNOWN) for v in column), np.int64, len(column))
     return codes, names
-
-
-def value_of(names: Sequence[str], wanted: str, field: str) -> int:
-    """The code of a value.
-
-    Raises:
-        QueryError: no item has it; the message lists some that there are.
-    """
-    if wanted not in names:
-        listed = ", ".join(names[:_FEW]) + (" …" if len(names) > _FEW else "")
-        raise QueryError(f"{field}: no item has '{wanted}'; there are: {listed or 'none'}")
-    return list(names).index(wanted)
 
 
 def same(codes: Codes, rows: NeighbourRows) -> np.ndarray:

@@ -14,6 +14,9 @@ from clustering.outliers import NEIGHBOURS
 from clustering.selection import STRATEGIES, Pool, Rows, select
 from indexer.errors import QueryError
 
+_TOGETHER = 4_096
+"""Labelled items that all others are compared with at a time."""
+
 
 @dataclass(frozen=True)
 class CoverageCurve:
@@ -85,8 +88,9 @@ def _covered(pool: Pool, chosen: Rows, least: float) -> tuple[tuple[float, ...],
     for block, cosines in similarities(pool.embeddings, unit(pool.embeddings[chosen])):
         near = cosines >= least
         first[block] = np.where(near.any(axis=1), near.argmax(axis=1) + 1, budget + 1)
-    if len(labelled):
-        for block, cosines in similarities(pool.embeddings, unit(pool.embeddings[labelled])):
+    for start in range(0, len(labelled), _TOGETHER):
+        some = unit(pool.embeddings[labelled[start : start + _TOGETHER]])
+        for block, cosines in similarities(pool.embeddings, some):
             first[block][cosines.max(axis=1) >= least] = 0
     clusters = np.unique(pool.clusters[pool.clusters != NOISE])
     of_cluster = np.full(len(clusters), budget + 1)

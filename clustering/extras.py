@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from importlib import import_module
 from typing import Any
+from warnings import catch_warnings, simplefilter
 
 from indexer.blas import kernels_of_this_cpu
 from indexer.errors import MissingExtraError
@@ -20,7 +21,9 @@ def extra(module: str) -> Any:
         MissingExtraError: it is not installed; the message says how to install it.
     """
     try:
-        with kernels_of_this_cpu() if module == "faiss" else nullcontext():
+        with kernels_of_this_cpu() if module == "faiss" else nullcontext(), catch_warnings():
+            # UMAP tells whoever loads it that it has a part for TensorFlow.
+            simplefilter("ignore", ImportWarning)
             return import_module(module)
     except ImportError as error:
         package = module.partition(".")[0]

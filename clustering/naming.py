@@ -89,7 +89,9 @@ def name_clusters(
     enriched = enrichment(labels, fields or {}, patients=patients)
     warnings = shortcut_warnings(enriched)
     known = {word for text in (phrases.texts if phrases else ()) for word in text.split()}
-    words = distinctive_words(labels, texts, patients=patients, known=known) if texts else ()
+    words = (
+        () if texts is None else distinctive_words(labels, texts, patients=patients, known=known)
+    )
     nearest: Sequence[NearestPhrase | None] = [None] * len(shown)
     if phrases is not None and len(shown):
         nearest = nearest_phrases(middles(embeddings, labels), phrases.vectors, phrases.texts)

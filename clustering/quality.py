@@ -193,7 +193,7 @@ def subsample_stability(
     if count < 2:
         raise QueryError(f"subsamples of {count} items cannot be compared: two are needed")
     rng = np.random.default_rng(seed)
-    size = min(count // 2 + 1 + round((share - 0.5) * count), count)
+    size = max(round(share * count), count // 2 + 1)
     parts = []
     for number in range(repetitions):
         rows = np.sort(rng.choice(count, size, replace=False))

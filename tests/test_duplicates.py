@@ -47,9 +47,25 @@ def test_without_copies_about_one_item_is_taken_for_one(seed: int) -> None:
     assert len(found.pairs) <= 3
 
 
-def test_many_copies_hardly_move_the_threshold() -> None:
-    few, many = (duplicate_threshold(graph(library(copies), 10)).cosine for copies in (0, 120))
-    assert many == pytest.approx(few, abs=0.02)
+@pytest.mark.parametrize("copies", [0, 60, 120, 150])
+def test_many_copies_hardly_move_the_threshold(copies: int) -> None:
+    usual = duplicate_threshold(graph(library(0), 10)).cosine
+    found = duplicate_threshold(graph(library(copies), 10)).cosine
+    assert found == pytest.approx(usual, abs=0.03)
+
+
+def test_copies_among_dense_and_loose_groups() -> None:
+    """Four in ten items have a copy; what is near in one group is far in another."""
+    rng = np.random.default_rng(0)
+    spread = np.repeat([0.3, 0.6, 1.2], 200)[:, None]
+    rows = np.repeat(np.eye(48)[:3], 200, axis=0) * 3 + spread * rng.standard_normal((600, 48))
+    rows = unit(rows)[rng.permutation(600)]
+    rows[480:] = unit(rows[:120] + 0.002 * rng.standard_normal((120, 48)))
+    found = near_duplicates(graph(rows, 10), patients=PATIENTS)
+    pairs = {(pair.first, pair.second) for pair in found.pairs}
+    copies = {(row, 480 + row) for row in range(120)}
+    assert copies <= pairs
+    assert len(pairs - copies) <= 3
 
 
 def test_a_patients_own_images_do_not_set_the_threshold() -> None:
