@@ -6,9 +6,8 @@
 Vectors are `vectors.labelled`: 30 clusters in 6 kinds, sizes by Zipf's law. Data is an NPZ of
 ``images`` ``(n, h, w)`` and ``labels``, encoded with the built-in encoder. Methods are not told how
 many clusters there are, but for --told. Each runs in a process of its own, so that its peak of
-memory is its own; the graph that all share is made once and timed as ``neighbours``. Noise counts
-as a cluster of its own. ACC: the share of rows whose cluster, matched one to one with the labels
-so that most agree, is theirs.
+memory is its own; the graph that all share is made once and timed as ``neighbours``. ACC, NMI and
+ARI are those of `clustering.quality.against`.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 from vectors import labelled
 
 from clustering.contract import Neighbours
 from clustering.neighbours import neighbour_graph
+from clustering.quality import against
 from clustering.registry import make_method, method_names
 from indexer.encoders.contract import EncoderContext
 from indexer.errors import UnsupportedInputError
@@ -64,14 +63,6 @@ def pictures(named: str) -> Data:
     return Data(f"{name}, texture", encoder.embed(prepared), labels[kept])
 
 
-def accuracy(labels: np.ndarray, found: np.ndarray) -> float:
-    """Of the best matching of clusters with labels (Hungarian method)."""
-    table = np.zeros((labels.max() + 1, found.max() + 2), np.int64)
-    np.add.at(table, (labels, found + 1), 1)
-    rows, columns = linear_sum_assignment(-table)
-    return float(table[rows, columns].sum() / len(labels))
-
-
 def apart(work: Callable[..., object], *given: object) -> tuple[object, float, float, float]:
     """What work gives in a process of its own: answer, seconds, CPU seconds, peak MB."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
@@ -95,8 +86,7 @@ def clustered(
 
 
 def table(data: Data, methods: list[str], *, told: bool) -> None:
-    from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score  # noqa: PLC0415
-
+    given = [str(label) for label in data.labels]
     graph, wall, cpu, peak = apart(neighbour_graph, data.rows)
     assert isinstance(graph, Neighbours)
     print(f"| {data.name} | neighbours, recall {graph.recall:.3f} | | | | | |", end="")
@@ -105,12 +95,8 @@ def table(data: Data, methods: list[str], *, told: bool) -> None:
         count = len(np.unique(data.labels)) if told else None
         answer, wall, cpu, peak = apart(clustered, method, data.rows, graph, count)
         labels, found = answer
-        figures = (
-            accuracy(data.labels, labels),
-            normalized_mutual_info_score(data.labels, labels),
-            adjusted_rand_score(data.labels, labels),
-            float((labels < 0).mean()),
-        )
+        agreement = against(labels, given)
+        figures = (agreement.acc, agreement.nmi, agreement.ari, agreement.noise_share)
         shown = " | ".join(f"{figure:.3f}" for figure in figures)
         print(f"| {data.name} | {method} | {found} | {shown} |", end="")
         print(f" {wall:.0f} | {cpu:.0f} | {peak:,.0f} |", flush=True)

@@ -16,11 +16,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import linear_sum_assignment
 from sklearn.datasets import load_digits
-from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from clustering.neighbours import neighbour_graph
+from clustering.quality import against
 from clustering.registry import make_method
 
 Rows = npt.NDArray[np.float32]
@@ -37,13 +36,6 @@ def features(rows: Path | None, labels: Path | None) -> tuple[Rows, Labels]:
     return wide / np.linalg.norm(wide, axis=1, keepdims=True), classes
 
 
-def accuracy(truth: Labels, found: Labels) -> float:
-    """When clusters are matched with classes as well as can be."""
-    counts = np.zeros((truth.max() + 1, found.max() + 1), int)
-    np.add.at(counts, (truth, found), 1)
-    return float(counts[linear_sum_assignment(counts, maximize=True)].sum() / len(truth))
-
-
 def line(name: str, given: dict[str, object], rows: Rows, truth: Labels, seeds: int) -> str:
     """A row of the table: a method over seeds."""
     method, graph = make_method(name, given), neighbour_graph(rows)
@@ -52,13 +44,8 @@ def line(name: str, given: dict[str, object], rows: Rows, truth: Labels, seeds: 
         start = time.process_time()
         found = method.fit(rows, int(truth.max()) + 1, seed=seed, neighbours=graph).labels
         taken.append(time.process_time() - start)
-        scores.append(
-            (
-                accuracy(truth, found),
-                normalized_mutual_info_score(truth, found),
-                adjusted_rand_score(truth, found),
-            )
-        )
+        agreement = against(found, [str(label) for label in truth])
+        scores.append((agreement.acc, agreement.nmi, agreement.ari))
     cells = [
         f"{mean:.3f} ± {spread:.3f}"
         for mean, spread in zip(np.mean(scores, axis=0), np.std(scores, axis=0), strict=True)

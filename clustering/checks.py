@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from clustering.contract import NOISE, Clustering
 from indexer.errors import ClusteringError, VectorError
 from indexer.types import Embeddings
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 _BLOCK = 65_536
 
@@ -45,7 +50,20 @@ def checked(embeddings: Embeddings, n_clusters: int | None = None) -> Embeddings
     return embeddings
 
 
-def needs_no_method(
+def prepared(
+    method: DataclassInstance, embeddings: Embeddings, n_clusters: int | None, seed: int
+) -> tuple[dict[str, object], Clustering | None]:
+    """Everything needed to repeat a run, and its answer where that needs no method.
+
+    Raises:
+        VectorError, ClusteringError: as `checked`.
+    """
+    checked(embeddings, n_clusters)
+    parameters = {**asdict(method), "n_clusters": n_clusters, "seed": seed}
+    return parameters, _needs_no_method(embeddings, n_clusters, parameters)
+
+
+def _needs_no_method(
     embeddings: Embeddings, n_clusters: int | None, parameters: Mapping[str, object]
 ) -> Clustering | None:
     """One cluster of all, where one was asked for or nothing can be told apart; else None."""

@@ -26,10 +26,10 @@ from itertools import combinations
 import numpy as np
 from scipy.sparse import csr_array
 
+from clustering.agreement import ari
 from clustering.checks import checked
 from clustering.contract import NO_ROW, Neighbours, Progress, no_progress
 from clustering.density import density_layers, spanning_tree, warm
-from clustering.extras import extra
 from clustering.layout import lay_out
 from clustering.neighbours import neighbour_graph
 from clustering.spectral import cut, leading
@@ -216,7 +216,6 @@ def _grid(count: int) -> list[int]:
 
 def _stability(similar: csr_array, grid: list[int], seed: int, progress: Progress) -> Curve:
     """Mean agreement of pairs of subsamples on the rows that they share."""
-    agree = extra("sklearn.metrics").adjusted_rand_score
     random = np.random.default_rng([seed, 52])
     count = similar.shape[0]
     drawn, parts = [], []
@@ -231,7 +230,7 @@ def _stability(similar: csr_array, grid: list[int], seed: int, progress: Progres
     curve = []
     for place, number in enumerate(grid):
         values = [
-            agree(one[place, shared], other[place, shared])
+            ari(one[place, shared], other[place, shared])
             for one, other in combinations(parts, 2)
             for shared in [(one[place] >= 0) & (other[place] >= 0)]
         ]

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
-from clustering.checks import by_size, checked, needs_no_method
+from clustering.checks import by_size, prepared
 from clustering.contract import Clustering, Neighbours, Progress, no_progress
 from clustering.count import counted
 from clustering.extras import extra
 from clustering.spectral import cut, leading
-from clustering.training import Rows, batches, device_of, parameters_of
+from clustering.training import Rows, batches, device_of, steps_of
 from indexer.types import Embeddings
 
 if TYPE_CHECKING:
@@ -76,10 +76,6 @@ class Cpp:
     block_diagonal: float = 600.0
     device: str = "auto"
 
-    def steps_for(self, count: int) -> int:
-        """How many steps are trained on so many rows."""
-        return min(self.steps, self.epochs * max(count // self.batch, 1))
-
     def fit(
         self,
         embeddings: Embeddings,
@@ -97,11 +93,9 @@ class Cpp:
         Raises:
             ConfigError: the device is not there.
         """
-        checked(embeddings, n_clusters)
-        parameters = parameters_of(self, n_clusters, seed)
-        trivial = needs_no_method(embeddings, n_clusters, parameters)
-        if trivial is not None:
-            return trivial
+        parameters, answer = prepared(self, embeddings, n_clusters, seed)
+        if answer is not None:
+            return answer
         device = device_of(self.device)
         clusters, notes, curves = counted(embeddings, n_clusters, neighbours, seed, progress)
         rows = Rows(embeddings, 1.0, device)
@@ -245,7 +239,7 @@ def _trained(
         for parameters, decay in ((wide, 1e-4), (list(network.cluster.parameters()), 5e-3))
     ]
     random = np.random.default_rng([seed, 32])
-    steps = method.steps_for(len(sample))
+    steps = steps_of(method, len(sample))
     for step, some in enumerate(islice(batches(len(sample), method.batch, random), steps)):
         progress("training the network", step, steps)
         if step == min(method.warm_up, steps // 2):

@@ -8,14 +8,14 @@ density estimates, PAKDD 2013. Layout: `clustering.layout`.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import ClassVar
 
 import numpy as np
 
 from clustering.centres import unit
-from clustering.checks import by_size, checked, needs_no_method
+from clustering.checks import by_size, prepared
 from clustering.contract import NO_ROW, NOISE, Clustering, Neighbours, Progress, no_progress
 from clustering.extras import extra
 from clustering.layout import lay_out
@@ -68,11 +68,9 @@ class Density:
         progress: Progress = no_progress,
     ) -> Clustering:
         """Cluster; see `clustering.contract.ClusterMethod.fit`."""
-        checked(embeddings, n_clusters)
-        parameters = self._parameters(n_clusters, seed)
-        trivial = needs_no_method(embeddings, n_clusters, parameters)
-        if trivial is not None:
-            return trivial
+        parameters, answer = prepared(self, embeddings, n_clusters, seed)
+        if answer is not None:
+            return answer
         count = len(embeddings)
         if count < _FEW:
             note = f"{count} vectors are too few to tell dense places: all are one cluster"
@@ -83,31 +81,30 @@ class Density:
             embeddings, self.n_neighbors, seed=seed, progress=progress
         )
         if count <= self.fit_up_to:
-            return self._fitted(embeddings, graph, n_clusters, seed=seed, progress=progress)
+            return self._fitted(
+                embeddings, graph, n_clusters, parameters, seed=seed, progress=progress
+            )
         drawn = np.random.default_rng([seed, 41]).choice(count, self.fit_up_to, replace=False)
         drawn.sort()
         sample = np.asarray(embeddings[drawn])
         within = neighbour_graph(sample, self.n_neighbors, seed=seed, progress=progress)
-        fitted = self._fitted(sample, within, n_clusters, seed=seed, progress=progress)
+        fitted = self._fitted(sample, within, n_clusters, parameters, seed=seed, progress=progress)
         labels, strengths = _voted(graph, drawn, fitted)
         note = f"{self.fit_up_to:,} vectors were clustered, the others joined by their neighbours"
         return replace(
             fitted, labels=by_size(labels), confidence=strengths, notes=(*fitted.notes, note)
         )
 
-    def _parameters(self, n_clusters: int | None, seed: int) -> dict[str, object]:
-        return {**asdict(self), "n_clusters": n_clusters, "seed": seed}
-
     def _fitted(
         self,
         embeddings: Embeddings,
         graph: Neighbours,
         n_clusters: int | None,
+        parameters: dict[str, object],
         *,
         seed: int,
         progress: Progress,
     ) -> Clustering:
-        parameters = self._parameters(n_clusters, seed)
         warm(progress)
         progress("laying out", 0, 1)
         positions = lay_out(

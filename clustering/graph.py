@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import ClassVar
 
-from clustering.checks import by_size, checked, needs_no_method
+from clustering.checks import by_size, prepared
 from clustering.communities import (
     belonging,
     communities,
@@ -46,11 +46,9 @@ class Graph:
         progress: Progress = no_progress,
     ) -> Clustering:
         """Cluster; see `clustering.contract.ClusterMethod.fit`."""
-        checked(embeddings, n_clusters)
-        parameters = {**asdict(self), "n_clusters": n_clusters, "seed": seed}
-        trivial = needs_no_method(embeddings, n_clusters, parameters)
-        if trivial is not None:
-            return trivial
+        parameters, answer = prepared(self, embeddings, n_clusters, seed)
+        if answer is not None:
+            return answer
         graph = neighbours or neighbour_graph(
             embeddings, self.n_neighbors, seed=seed, progress=progress
         )

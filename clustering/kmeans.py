@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
 from clustering.centres import BLOCK, nearest_centres, train_centres, unit
-from clustering.checks import by_size, checked, needs_no_method
+from clustering.checks import by_size, prepared
 from clustering.contract import Clustering, Neighbours, Progress, no_progress
+from clustering.count import counted
 from indexer.types import Embeddings
 
 _PRICE_ROUNDS = 60
@@ -53,20 +54,10 @@ class KMeans:
         progress: Progress = no_progress,
     ) -> Clustering:
         """Cluster; see `clustering.contract.ClusterMethod.fit`."""
-        checked(embeddings, n_clusters)
-        parameters = {**asdict(self), "n_clusters": n_clusters, "seed": seed}
-        trivial = needs_no_method(embeddings, n_clusters, parameters)
-        if trivial is not None:
-            return trivial
-        curves, notes = {}, []
-        if n_clusters is None:
-            from clustering.count import estimate_count  # noqa: PLC0415 - it clusters itself
-
-            estimate = estimate_count(
-                embeddings, neighbours=neighbours, seed=seed, progress=progress
-            )
-            n_clusters, curves = estimate.n_clusters, dict(estimate.curves)
-            notes.append(estimate.note)
+        parameters, answer = prepared(self, embeddings, n_clusters, seed)
+        if answer is not None:
+            return answer
+        n_clusters, notes, curves = counted(embeddings, n_clusters, neighbours, seed, progress)
         progress("training centres", 0, 1)
         centres = train_centres(
             embeddings,
@@ -82,14 +73,14 @@ class KMeans:
             labels = nearest_centres(embeddings, centres, progress=progress)[0][:, 0]
         notes += _notes(labels, n_clusters)
         sure = _margins(embeddings, centres, labels)
-        return Clustering(by_size(labels.astype(np.int64)), sure, parameters, tuple(notes), curves)
+        return Clustering(by_size(labels.astype(np.int64)), sure, parameters, notes, curves)
 
 
-def _notes(labels: np.ndarray, n_clusters: int) -> list[str]:
+def _notes(labels: np.ndarray, n_clusters: int) -> tuple[str, ...]:
     found = len(np.unique(labels))
     if found == n_clusters:
-        return []
-    return [f"{found} clusters, not {n_clusters}: the other centres are nearest to no vector"]
+        return ()
+    return (f"{found} clusters, not {n_clusters}: the other centres are nearest to no vector",)
 
 
 def _margins(embeddings: Embeddings, centres: Embeddings, labels: np.ndarray) -> np.ndarray:

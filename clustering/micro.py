@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
 from clustering.centres import nearest_centres, train_centres
-from clustering.checks import by_size, checked, needs_no_method
+from clustering.checks import by_size, prepared
 from clustering.communities import (
     between,
     communities,
@@ -61,11 +61,9 @@ class MicroClusters:
         progress: Progress = no_progress,
     ) -> Clustering:
         """Cluster; see `clustering.contract.ClusterMethod.fit`."""
-        checked(embeddings, n_clusters)
-        parameters = {**asdict(self), "n_clusters": n_clusters, "seed": seed}
-        trivial = needs_no_method(embeddings, n_clusters, parameters)
-        if trivial is not None:
-            return trivial
+        parameters, answer = prepared(self, embeddings, n_clusters, seed)
+        if answer is not None:
+            return answer
         count = len(embeddings)
         n_micro = min(count, max(round(self.per_root * math.sqrt(count)), n_clusters or 0))
         progress("training centres", 0, 1)

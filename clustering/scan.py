@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
-from clustering.checks import by_size, checked, needs_no_method
+from clustering.checks import by_size, prepared
 from clustering.contract import NO_ROW, Clustering, Neighbours, Progress, no_progress
 from clustering.count import counted, similarities
 from clustering.extras import extra
 from clustering.neighbours import neighbour_graph
 from clustering.spectral import cut, leading
-from clustering.training import Rows, batches, device_of, parameters_of
+from clustering.training import Rows, batches, device_of, steps_of
 from indexer.types import Embeddings
 
 if TYPE_CHECKING:
@@ -90,10 +90,6 @@ class Scan:
     self_label: bool = False
     device: str = "auto"
 
-    def steps_for(self, count: int) -> int:
-        """How many steps are trained on so many rows."""
-        return min(self.steps, self.epochs * max(count // self.batch, 1))
-
     def fit(
         self,
         embeddings: Embeddings,
@@ -108,11 +104,9 @@ class Scan:
         Raises:
             ConfigError: the device is not there.
         """
-        checked(embeddings, n_clusters)
-        parameters = parameters_of(self, n_clusters, seed)
-        trivial = needs_no_method(embeddings, n_clusters, parameters)
-        if trivial is not None:
-            return trivial
+        parameters, answer = prepared(self, embeddings, n_clusters, seed)
+        if answer is not None:
+            return answer
         device = device_of(self.device)
         graph = neighbours or neighbour_graph(embeddings, self.k, seed=seed, progress=progress)
         clusters, notes, curves = counted(embeddings, n_clusters, graph, seed, progress)
@@ -288,7 +282,7 @@ def _trained(
     random = np.random.default_rng([seed, 21])
     heads = _Heads.drawn(rows.dim, method.heads, len(sizes), seed, rows.device).learning()
     expected = torch.from_numpy(np.maximum(sizes, _LEAST)).to(rows.device)
-    steps = method.steps_for(len(rows))
+    steps = steps_of(method, len(rows))
     optimiser = torch.optim.Adam([heads.weights, heads.biases], lr=method.learning_rate)
     falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     judged = random.permutation(len(rows))[:_JUDGED_ROWS]
@@ -368,7 +362,7 @@ def _self_labelled(
     optimiser = torch.optim.Adam(
         [head.learning().weights, head.biases], lr=method.learning_rate / 10
     )
-    steps, taught = max(method.steps_for(len(rows)) // 4, 1), 0
+    steps, taught = max(steps_of(method, len(rows)) // 4, 1), 0
     for step, some in enumerate(islice(batches(len(rows), method.batch, random), steps), 1):
         progress("teaching a head its own labels", step, steps)
         chances = head(rows[some])[:, 0]

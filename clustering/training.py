@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -13,7 +12,6 @@ from indexer.errors import ConfigError
 from indexer.types import Embeddings
 
 if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
     from torch import Tensor
     from torch import device as Device  # noqa: N812 - a class, named as one
 
@@ -86,8 +84,22 @@ def batches(count: int, size: int, random: np.random.Generator) -> Iterator[np.n
             yield order[start : start + size]
 
 
-def parameters_of(
-    method: DataclassInstance, n_clusters: int | None, seed: int
-) -> dict[str, object]:
-    """Everything needed to run a method again."""
-    return {**asdict(method), "n_clusters": n_clusters, "seed": seed}
+class Paced(Protocol):
+    """What says how long a method trains."""
+
+    @property
+    def epochs(self) -> int:
+        """Times that each row is seen, unless the steps are spent before."""
+
+    @property
+    def steps(self) -> int:
+        """The most steps."""
+
+    @property
+    def batch(self) -> int:
+        """Rows of a step."""
+
+
+def steps_of(method: Paced, count: int) -> int:
+    """How many steps are trained on so many rows."""
+    return min(method.steps, method.epochs * max(count // method.batch, 1))

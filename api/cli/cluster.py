@@ -10,10 +10,8 @@ from rich.table import Table
 
 from api.cli.options import JsonOption, LibraryOption
 from api.cli.output import (
-    INTERRUPTED,
     errors_on_one_line,
     out,
-    print_error,
     print_json,
     print_note,
     settings_with,
@@ -85,12 +83,8 @@ def run(
             seed=seed,
         )
         with Library.open(settings.library) as opened:
-            try:
-                with telling("reading") as show:
-                    service.run_clustering(opened, request, settings, show)
-            except KeyboardInterrupt:
-                print_error("stopped; nothing was stored")
-                raise typer.Exit(INTERRUPTED) from None
+            with telling("reading", "nothing was stored") as show:
+                service.run_clustering(opened, request, settings, show)
             shown = service.show_run(opened, name)
             if sheets is not None:
                 service.write_sheets(opened, name, sheets)

@@ -11,10 +11,8 @@ from rich.table import Table
 
 from api.cli.options import JsonOption, LibraryOption
 from api.cli.output import (
-    INTERRUPTED,
     errors_on_one_line,
     out,
-    print_error,
     print_json,
     print_note,
     settings_with,
@@ -232,13 +230,11 @@ def _run(
             check_ending(path)
         make: Callable[..., Report] = getattr(service, name)
         scope = service.Scope(encoder, expression)
-        with Library.open(settings_with(library).library) as opened:
-            try:
-                with telling("reading") as show:
-                    report = make(opened, scope, progress=show, **options)
-            except KeyboardInterrupt:
-                print_error("stopped; nothing was changed")
-                raise typer.Exit(INTERRUPTED) from None
+        with (
+            Library.open(settings_with(library).library) as opened,
+            telling("reading", "nothing was changed") as show,
+        ):
+            report = make(opened, scope, progress=show, **options)
         if path is not None:
             write_table(report.rows, path)
     if as_json:

@@ -10,10 +10,8 @@ from rich.table import Table
 
 from api.cli.options import JsonOption, LibraryOption
 from api.cli.output import (
-    INTERRUPTED,
     errors_on_one_line,
     out,
-    print_error,
     print_json,
     settings_with,
 )
@@ -50,20 +48,18 @@ def fit(
         from api.service import maps as service
         from indexer.library import Library
 
-        with Library.open(settings_with(library).library) as opened:
-            try:
-                with telling("reading") as show:
-                    made = service.fit(
-                        opened,
-                        encoder=encoder,
-                        expression=filter_,
-                        sample=sample,
-                        seed=seed,
-                        progress=show,
-                    )
-            except KeyboardInterrupt:
-                print_error("stopped; nothing was stored")
-                raise typer.Exit(INTERRUPTED) from None
+        with (
+            Library.open(settings_with(library).library) as opened,
+            telling("reading", "nothing was stored") as show,
+        ):
+            made = service.fit(
+                opened,
+                encoder=encoder,
+                expression=filter_,
+                sample=sample,
+                seed=seed,
+                progress=show,
+            )
     if as_json:
         print_json(made)
         return
@@ -92,7 +88,7 @@ def place(
 
         with (
             Library.open(settings_with(library).library) as opened,
-            telling("reading") as show,
+            telling("reading", "nothing was stored") as show,
         ):
             placed = service.place(opened, encoder=encoder, version=version, progress=show)
     if as_json:

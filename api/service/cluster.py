@@ -20,6 +20,7 @@ from clustering.tables import write_table
 from indexer.catalog.database import reading
 from indexer.config import Settings
 from indexer.errors import ClusteringError, ConfigError, QueryError, StorageFullError
+from indexer.evaluating.labelled import read_vectors
 from indexer.groups.items import describe, gather
 from indexer.groups.runs import (
     NOISE,
@@ -203,17 +204,11 @@ def show_run(library: Library, name: str, label: str = "") -> ShownRun:
             if given is None:
                 known = ", ".join(sorted(fields))
                 raise QueryError(f"no item carries a label '{label}'; there are: {known}")
-        vectors = gather(db, space, run.filter) if len(items.ids) else None
+        vectors, present = read_vectors(db, space, items.ids)
     notes = list(run.notes)
     if run.left < run.items:
         notes.append(f"{run.items - run.left:,} items were removed from the library since")
     agreement = against(items.labels, given) if given is not None else None
-    shape = None
-    if vectors is not None:
-        at = np.searchsorted(vectors.ids, items.ids)
-        at = np.minimum(at, max(0, len(vectors.ids) - 1))
-        there = vectors.ids[at] == items.ids if len(vectors.ids) else np.zeros(len(at), bool)
-        shape = silhouette(vectors.vectors[at[there]], items.labels[there])
     made = Clustering(items.labels, items.confidence, {})
     return ShownRun(
         run,
@@ -223,7 +218,7 @@ def show_run(library: Library, name: str, label: str = "") -> ShownRun:
         agreement.nmi if agreement else None,
         agreement.ari if agreement else None,
         agreement,
-        shape,
+        silhouette(vectors[present], items.labels[present]),
         confidence_of(made) if len(items.ids) else None,
         notes,
     )

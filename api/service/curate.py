@@ -454,12 +454,7 @@ def _labels_of(library: Library, material: _Material, name: str) -> np.ndarray:
     run = find_run(library, name)
     with reading(library.engine) as db:
         items = assigned(db, run)
-    labels = np.full(len(material.gathered.ids), -1, np.int64)
-    _, mine, theirs = np.intersect1d(
-        material.gathered.ids, items.ids, assume_unique=True, return_indices=True
-    )
-    labels[mine] = items.labels[theirs]
-    return labels
+    return items.of(material.gathered.ids)[0]
 
 
 def _correlation(library: Library, material: _Material) -> Callable[[int, int], float]:

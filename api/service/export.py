@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image
 from sqlalchemy import Connection, select
 
@@ -16,7 +15,7 @@ from indexer.catalog.database import reading
 from indexer.catalog.tables import Instance, ItemInstance
 from indexer.errors import StorageFullError
 from indexer.groups.items import Described, describe, gather_ids
-from indexer.groups.runs import assigned, clusters_of, list_runs
+from indexer.groups.runs import Assigned, assigned, clusters_of, list_runs
 from indexer.library import Library
 from indexer.searching.search import thumbnails
 from indexer.types import ItemIds
@@ -80,7 +79,7 @@ def _rows(library: Library, expression: str) -> tuple[list[str], list[dict[str, 
         for run in runs:
             items = assigned(db, run)
             names = {each.cluster: each.called for each in clusters_of(db, run)}
-            clusters[f"cluster:{run.name}"] = _placed(ids, items.ids, items.labels, names)
+            clusters[f"cluster:{run.name}"] = _called(items, ids, names)
     rows = [_row(known, sources, at) for at in range(len(ids))]
     for name, column in clusters.items():
         for row, value in zip(rows, column, strict=True):
@@ -98,13 +97,10 @@ def _row(known: Described, sources: list[str], at: int) -> dict[str, Any]:
     }
 
 
-def _placed(
-    ids: ItemIds, known: ItemIds, labels: np.ndarray, names: dict[int, str]
-) -> Iterator[str | None]:
-    of_item = dict(zip(known.tolist(), labels.tolist(), strict=True))
-    for number in ids.tolist():
-        label = of_item.get(number)
-        yield None if label is None else f"{label} {names.get(label, '')}".strip()
+def _called(items: Assigned, ids: ItemIds, names: dict[int, str]) -> Iterator[str | None]:
+    """Number and name of the cluster of each item, None where the run does not have it."""
+    for label, there in zip(*items.of(ids), strict=True):
+        yield f"{label} {names.get(int(label), '')}".strip() if there else None
 
 
 def _sources(db: Connection, ids: ItemIds) -> list[str]:

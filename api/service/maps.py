@@ -225,10 +225,7 @@ def _clusters(library: Library, name: str, points: Points) -> tuple[np.ndarray, 
     with reading(library.engine) as db:
         items = assigned(db, run)
         names = {each.cluster: each.called for each in clusters_of(db, run) if each.cluster >= 0}
-    labels = np.full(len(points.ids), -1, np.int64)
-    _, mine, theirs = np.intersect1d(points.ids, items.ids, assume_unique=True, return_indices=True)
-    labels[mine] = items.labels[theirs]
-    return labels, names
+    return items.of(points.ids)[0], names
 
 
 def _all_places(

@@ -146,6 +146,8 @@ def read_vectors(db: Connection, space: SpaceInfo, ids: ItemIds) -> tuple[Stored
     """
     vectors = np.zeros((len(ids), space.dim), np.float16)
     present: Present = np.zeros(len(ids), bool)
+    if not len(ids):
+        return vectors, present
     query = (
         select(EmbeddingRow.item_id, EmbeddingRow.vector)
         .where(EmbeddingRow.space_id == space.id)

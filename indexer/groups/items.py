@@ -60,8 +60,6 @@ def gather(db: Connection, space: SpaceInfo, expression: str = "") -> Gathered:
         LibraryCorruptError: a vector is damaged.
     """
     ids = gather_ids(db, expression)
-    if not len(ids):
-        return Gathered(ids, np.empty((0, space.dim), np.float16), 0)
     vectors, present = read_vectors(db, space, ids)
     whole = bool(present.all())
     kept = vectors if whole else vectors[present]

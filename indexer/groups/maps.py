@@ -93,16 +93,17 @@ def save_map(
     with transaction(library.engine) as db:
         newest = select(func.max(MapRow.version)).where(MapRow.space_id == space.id)
         version = (db.execute(newest).scalar() or 0) + 1
-        made = db.execute(
-            insert(MapRow).values(
+        number = db.execute(
+            insert(MapRow)
+            .values(
                 space_id=space.id,
                 version=version,
                 filter=expression,
                 parameters=dict(parameters),
                 report=dict(report),
             )
-        )
-        number = int(made.inserted_primary_key[0])  # type: ignore[index]
+            .returning(MapRow.id)
+        ).scalar_one()
         _insert(db, number, points)
     return find_map(library, space, version)
 

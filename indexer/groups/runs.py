@@ -119,6 +119,16 @@ class Assigned:
     labels: np.ndarray
     confidence: np.ndarray
 
+    def of(self, ids: ItemIds) -> tuple[np.ndarray, np.ndarray]:
+        """The labels of other items, ascending: int64 ``(n,)``, and bool ``(n,)``, who has one.
+
+        Items that the run does not have are noise.
+        """
+        labels, there = np.full(len(ids), NOISE, np.int64), np.zeros(len(ids), bool)
+        _, theirs, mine = np.intersect1d(ids, self.ids, assume_unique=True, return_indices=True)
+        labels[theirs], there[theirs] = self.labels[mine], True
+        return labels, there
+
 
 def check_name(library: Library, name: str) -> None:
     """See that a run may have this name.
@@ -145,8 +155,9 @@ def save_run(library: Library, space: SpaceInfo, draft: RunDraft) -> StoredRun:
     """
     check_name(library, draft.name)
     with transaction(library.engine) as db:
-        made = db.execute(
-            insert(ClusterRun).values(
+        run = db.execute(
+            insert(ClusterRun)
+            .values(
                 name=draft.name,
                 space_id=space.id,
                 method=draft.method,
@@ -162,8 +173,8 @@ def save_run(library: Library, space: SpaceInfo, draft: RunDraft) -> StoredRun:
                 version=__version__,
                 seconds=draft.seconds,
             )
-        )
-        run = int(made.inserted_primary_key[0])  # type: ignore[index]
+            .returning(ClusterRun.id)
+        ).scalar_one()
         rows = zip(
             draft.ids.tolist(), draft.labels.tolist(), draft.confidence.tolist(), strict=True
         )
