@@ -1,30 +1,37 @@
-"""How well and how fast embeddings are clustered, as a table.
+"""How well, how fast and in how much memory embeddings are clustered, as a table.
 
-    python benchmarks/cluster_methods.py --n 20000 100000
-    python benchmarks/cluster_methods.py --method hdbscan graph --data mednist=mednist64.npz
+    python benchmarks/cluster_methods.py --n 20000 100000 --data mednist=mednist64.npz
+    python benchmarks/cluster_methods.py --n 10000 100000 1000000 --n-clusters 100 --out cost.jsonl
 
-Vectors are `vectors.labelled`: 30 clusters in 6 kinds, sizes by Zipf's law. Data is an NPZ of
-``images`` ``(n, h, w)`` and ``labels``, encoded with the built-in encoder. Methods are not told how
-many clusters there are, but for --told. Each runs in a process of its own, so that its peak of
-memory is its own; the graph that all share is made once and timed as ``neighbours``. ACC, NMI and
-ARI are those of `clustering.quality.against`.
+Generated vectors are `vectors.labelled`: 30 clusters in 6 kinds, sizes by Zipf's law. Data is an
+NPZ of ``images`` ``(n, h, w)`` and ``labels``, encoded with the built-in encoder. Each step runs in
+a process of its own, so that its peak of memory is its own, mapped vectors and all libraries
+included: ``neighbours``, the graph that the others are given; each method; ``map``, fitted and all
+rows placed. ACC, NMI and ARI are those of `clustering.quality.against`. With --out, what has been
+measured is kept there and not measured again. Where several sizes were generated, the slope of
+seconds against n, both as logarithms, is printed for each step.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import multiprocessing
 import resource
+import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 from vectors import labelled
 
 from clustering.contract import Neighbours
 from clustering.neighbours import neighbour_graph
+from clustering.projection import fit_map
 from clustering.quality import against
 from clustering.registry import make_method, method_names
 from indexer.encoders.contract import EncoderContext
@@ -33,24 +40,78 @@ from indexer.registry import make_encoder
 from indexer.types import ImagePixels
 
 DIM, CLUSTERS, KINDS = 768, 30, 6
+HEAD = "| data | step | clusters | ACC | NMI | ARI | noise | s | CPU s | peak MB |"
 
 
 @dataclass(frozen=True)
 class Data:
-    """Rows with the labels that are to be found."""
+    """Rows with the labels that are to be found, as files in a folder of their own."""
 
     name: str
-    rows: np.ndarray
-    labels: np.ndarray
+    folder: Path
+
+    def rows(self) -> np.ndarray:
+        return np.load(self.folder / "rows.npy", mmap_mode="r")
+
+    def labels(self) -> np.ndarray:
+        return np.load(self.folder / "labels.npy")
+
+    def graph(self) -> Neighbours:
+        parts = [np.load(self.folder / f"graph-{part}.npy") for part in ("rows", "scores")]
+        return Neighbours(*parts, float((self.folder / "recall").read_text()))
+
+    def keep_graph(self, graph: Neighbours) -> None:
+        np.save(self.folder / "graph-rows.npy", graph.rows)
+        np.save(self.folder / "graph-scores.npy", graph.scores)
+        (self.folder / "recall").write_text(str(graph.recall))
+
+    @classmethod
+    def kept(cls, name: str, folder: Path, make: Callable[[], tuple[np.ndarray, ...]]) -> Data:
+        data = cls(name, folder / name.replace(" ", "-").replace(",", ""))
+        if not (data.folder / "labels.npy").exists():
+            data.folder.mkdir(parents=True, exist_ok=True)
+            rows, labels = make()
+            np.save(data.folder / "rows.npy", rows.astype(np.float16))
+            np.save(data.folder / "labels.npy", labels)
+        return data
 
 
-def generated(n: int) -> Data:
-    rows, labels = labelled(n, DIM, CLUSTERS, KINDS)
-    return Data(f"generated {n:,}", rows.astype(np.float16), labels)
+@dataclass(frozen=True)
+class Line:
+    """A row of the table."""
+
+    data: str
+    n: int
+    step: str
+    asked: str
+    clusters: int | None
+    acc: float | None
+    nmi: float | None
+    ari: float | None
+    noise: float | None
+    recall: float | None
+    seconds: float
+    cpu: float
+    peak: float
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return self.data, self.step, self.asked
+
+    def __str__(self) -> str:
+        step = self.step if self.recall is None else f"{self.step}, recall {self.recall:.3f}"
+        figures = [self.acc, self.nmi, self.ari, self.noise]
+        shown = ["" if each is None else f"{each:.3f}" for each in figures]
+        cells = [self.data, step, str(self.clusters or ""), *shown]
+        cells += [f"{self.seconds:,.0f}", f"{self.cpu:,.0f}", f"{self.peak:,.0f}"]
+        return f"| {' | '.join(cells)} |"
 
 
-def pictures(named: str) -> Data:
-    name, _, path = named.partition("=")
+def generated(n: int) -> tuple[np.ndarray, np.ndarray]:
+    return labelled(n, DIM, CLUSTERS, KINDS)
+
+
+def pictures(path: str) -> tuple[np.ndarray, np.ndarray]:
     encoder = make_encoder(EncoderContext("texture"))
     with np.load(path, allow_pickle=False) as archive:
         images, labels = archive["images"], archive["labels"]
@@ -60,7 +121,7 @@ def pictures(named: str) -> Data:
         with suppress(UnsupportedInputError):
             prepared.append(encoder.prepare(ImagePixels(image.astype(np.float32))))
             kept.append(number)
-    return Data(f"{name}, texture", encoder.embed(prepared), labels[kept])
+    return encoder.embed(prepared), labels[kept]
 
 
 def apart(work: Callable[..., object], *given: object) -> tuple[object, float, float, float]:
@@ -78,43 +139,87 @@ def _measured(
     return answer, *used, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
 
 
-def clustered(
-    method: str, rows: np.ndarray, graph: Neighbours, count: int | None
-) -> tuple[np.ndarray, int]:
-    found = make_method(method).fit(rows, count, neighbours=graph)
-    return found.labels, found.n_clusters
+def linked(data: Data) -> float:
+    graph = neighbour_graph(data.rows())
+    data.keep_graph(graph)
+    return graph.recall
 
 
-def table(data: Data, methods: list[str], *, told: bool) -> None:
-    given = [str(label) for label in data.labels]
-    graph, wall, cpu, peak = apart(neighbour_graph, data.rows)
-    assert isinstance(graph, Neighbours)
-    print(f"| {data.name} | neighbours, recall {graph.recall:.3f} | | | | | |", end="")
-    print(f" {wall:.0f} | {cpu:.0f} | {peak:,.0f} |", flush=True)
-    for method in methods:
-        count = len(np.unique(data.labels)) if told else None
-        answer, wall, cpu, peak = apart(clustered, method, data.rows, graph, count)
-        labels, found = answer
-        agreement = against(labels, given)
-        figures = (agreement.acc, agreement.nmi, agreement.ari, agreement.noise_share)
-        shown = " | ".join(f"{figure:.3f}" for figure in figures)
-        print(f"| {data.name} | {method} | {found} | {shown} |", end="")
-        print(f" {wall:.0f} | {cpu:.0f} | {peak:,.0f} |", flush=True)
+def mapped(data: Data) -> None:
+    rows = data.rows()
+    fit_map(rows, neighbours=data.graph()).place(rows)
+
+
+def clustered(data: Data, method: str, count: int | None) -> np.ndarray:
+    return make_method(method).fit(data.rows(), count, neighbours=data.graph()).labels
+
+
+def measured(data: Data, step: str, asked: str) -> Line:
+    truth = data.labels()
+    told = len(np.unique(truth)) if asked == "true" else None if asked == "auto" else int(asked)
+    recall = clusters = None
+    figures: tuple[float | None, ...] = (None,) * 4
+    if step == "neighbours":
+        recall, *used = apart(linked, data)
+    elif step == "map":
+        _, *used = apart(mapped, data)
+    else:
+        labels, *used = apart(clustered, data, step, told)
+        assert isinstance(labels, np.ndarray)
+        clusters = int(labels.max()) + 1
+        found = against(labels, [str(label) for label in truth])
+        figures = found.acc, found.nmi, found.ari, found.noise_share
+    assert recall is None or isinstance(recall, float)
+    return Line(data.name, len(truth), step, asked, clusters, *figures, recall, *used)
+
+
+def slopes(lines: list[Line]) -> None:
+    """Print, for each step, by which power of n its seconds grow."""
+    by_step: dict[str, list[Line]] = defaultdict(list)
+    for line in lines:
+        if line.data.startswith("generated"):
+            by_step[line.step].append(line)
+    for step, its in by_step.items():
+        if len({line.n for line in its}) > 1:
+            n, seconds = np.log([line.n for line in its]), np.log([line.seconds for line in its])
+            print(f"{step}: seconds grow as n to the power of {np.polyfit(n, seconds, 1)[0]:.2f}")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    steps = ["neighbours", *method_names(), "map"]
     parser.add_argument("--n", type=int, nargs="*", default=[], help="sizes of generated data")
     parser.add_argument("--data", nargs="*", default=[], metavar="NAME=NPZ", help="pictures")
-    parser.add_argument("--method", nargs="*", default=method_names(), help="default: all")
-    parser.add_argument("--told", action="store_true", help="tell how many clusters there are")
+    parser.add_argument("--steps", nargs="*", default=steps, help="default: all")
+    parser.add_argument("--n-clusters", default="auto", help="auto, true, or a number")
+    parser.add_argument("--out", type=Path, help="file of JSON lines")
+    where = Path(tempfile.gettempdir()) / "syntopy-vectors"
+    parser.add_argument("--folder", type=Path, default=where, help="of vectors and graphs")
     args = parser.parse_args()
-    print("| data | method | clusters | ACC | NMI | ARI | noise | s | CPU s | peak MB |")
-    print("|---|---|---|---|---|---|---|---|---|---|")
-    for n in args.n:
-        table(generated(n), args.method, told=args.told)
+    sets = [Data.kept(f"generated {n:,}", args.folder, lambda n=n: generated(n)) for n in args.n]
     for named in args.data:
-        table(pictures(named), args.method, told=args.told)
+        name, _, path = named.partition("=")
+        made = Data.kept(f"{name} texture", args.folder, lambda path=path: pictures(path))
+        sets.append(made)
+    there = args.out.read_text().splitlines() if args.out and args.out.exists() else []
+    done = {line.key: line for line in (Line(**json.loads(text)) for text in there)}
+    print(HEAD + "\n" + "|---" * 10 + "|")
+    lines = []
+    for data in sets:
+        for step in args.steps:
+            asked = "" if step in {"neighbours", "map"} else args.n_clusters
+            line = done.get((data.name, step, asked))
+            if line is None:
+                line = measured(data, step, asked or "auto")
+                line = Line(**{**asdict(line), "asked": asked})
+                if args.out:
+                    with args.out.open("a") as file:
+                        file.write(json.dumps(asdict(line)) + "\n")
+            print(line, flush=True)
+            lines.append(line)
+    slopes(lines)
 
 
 if __name__ == "__main__":

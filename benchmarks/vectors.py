@@ -39,7 +39,14 @@ class Geometry:
     away: Rows
 
     @classmethod
-    def of(cls, dim: int, seed: int = 0, clusters: int = CLUSTERS, kinds: int = KINDS) -> Geometry:
+    def of(
+        cls,
+        dim: int,
+        seed: int = 0,
+        clusters: int = CLUSTERS,
+        kinds: int = KINDS,
+        zipf: float = 1.0,
+    ) -> Geometry:
         rng = np.random.default_rng([seed, 1])
         centres = (
             COMMON * _unit(rng.standard_normal(dim))
@@ -50,7 +57,7 @@ class Geometry:
         width = WITHIN * np.exp(0.35 * rng.standard_normal(clusters))
         spread = rng.standard_normal((clusters, RANK, dim)) / np.sqrt(dim)
         spread *= width[:, None, None] * strength[:, None]
-        weights = 1 / np.arange(1, clusters + 1)
+        weights = np.arange(1, clusters + 1) ** -zipf
         return cls(
             centres.astype(np.float32),
             spread.astype(np.float32),
@@ -59,10 +66,21 @@ class Geometry:
             (SHIFT * _unit(rng.standard_normal(dim))).astype(np.float32),
         )
 
-    def draw(self, n: int, rng: np.random.Generator, *, away: bool = False) -> tuple[Rows, Ids]:
-        """Unit rows and their clusters; ``away``: all moved to one side, as a scanner does."""
+    def draw(
+        self,
+        n: int,
+        rng: np.random.Generator,
+        *,
+        away: bool = False,
+        cluster: Ids | None = None,
+    ) -> tuple[Rows, Ids]:
+        """Unit rows and their clusters, which may be given.
+
+        ``away``: all moved to one side, as a scanner does.
+        """
         clusters, dim = self.centres.shape
-        cluster = rng.choice(clusters, n, p=self.weights)
+        if cluster is None:
+            cluster = rng.choice(clusters, n, p=self.weights)
         rows = rng.standard_normal((n, dim), np.float32) * np.float32(NOISE / np.sqrt(dim))
         rows += rng.standard_normal((n, SHARED), np.float32) @ self.shared
         low = rng.standard_normal((n, RANK), np.float32)
@@ -79,9 +97,11 @@ class Geometry:
         return unit, cluster
 
 
-def labelled(n: int, dim: int, clusters: int, kinds: int, seed: int = 0) -> tuple[Rows, Ids]:
-    """Rows of a mixture of its own, and the cluster of each."""
-    geometry = Geometry.of(dim, seed, clusters, kinds)
+def labelled(
+    n: int, dim: int, clusters: int, kinds: int, seed: int = 0, *, zipf: float = 1.0
+) -> tuple[Rows, Ids]:
+    """Rows of a mixture of its own, and the cluster of each; of equal sizes where ``zipf`` is 0."""
+    geometry = Geometry.of(dim, seed, clusters, kinds, zipf)
     return geometry.draw(n, np.random.default_rng([seed, 5, n]))
 
 

@@ -28,11 +28,11 @@ from scipy.sparse import csr_array
 
 from clustering.agreement import ari
 from clustering.checks import checked
-from clustering.contract import NO_ROW, Neighbours, Progress, no_progress
+from clustering.contract import Neighbours, Progress, no_progress
 from clustering.density import density_layers, spanning_tree, warm
+from clustering.eigenvectors import cut, leading, similarities
 from clustering.layout import lay_out
 from clustering.neighbours import neighbour_graph
-from clustering.spectral import cut, leading
 from indexer.types import Embeddings
 
 Curve = tuple[tuple[int, float], ...]
@@ -171,22 +171,6 @@ def narrowed(embeddings: Embeddings, dimensions: int = _DIMENSIONS) -> np.ndarra
     lengths = np.linalg.norm(narrow, axis=1, keepdims=True)
     unit: np.ndarray = narrow / np.maximum(lengths, 1e-12)
     return unit
-
-
-def similarities(graph: Neighbours) -> csr_array:
-    """Weights ``(n, n)`` of the nearest of each row: falling with the distance, by its own scale.
-
-    L. Zelnik-Manor and P. Perona, Self-tuning spectral clustering, NIPS 2004.
-    """
-    rows, scores = graph.rows[:, :_GRAPH], graph.scores[:, :_GRAPH]
-    there = rows != NO_ROW
-    distances = np.where(there, np.maximum(1 - scores, 0), 0).astype(np.float64)
-    scale = np.maximum(distances.sum(axis=1) / np.maximum(there.sum(axis=1), 1), 1e-12)
-    other = np.where(there, rows, 0)
-    weights = np.exp(-distances / np.sqrt(scale[:, None] * scale[other]))
-    own = np.broadcast_to(np.arange(len(rows))[:, None], rows.shape)
-    shape = (len(rows), len(rows))
-    return csr_array((weights[there].astype(np.float32), (own[there], rows[there])), shape=shape)
 
 
 def _sampled(

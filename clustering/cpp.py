@@ -21,8 +21,8 @@ import numpy as np
 from clustering.checks import by_size, prepared
 from clustering.contract import Clustering, Neighbours, Progress, no_progress
 from clustering.count import counted
+from clustering.eigenvectors import cut, leading
 from clustering.extras import extra
-from clustering.spectral import cut, leading
 from clustering.training import Rows, batches, device_of, steps_of
 from indexer.types import Embeddings
 

@@ -16,17 +16,17 @@ import numpy as np
 
 from clustering.centres import unit
 from clustering.checks import by_size, prepared
-from clustering.contract import NO_ROW, NOISE, Clustering, Neighbours, Progress, no_progress
+from clustering.contract import Clustering, Neighbours, Progress, no_progress
 from clustering.extras import extra
 from clustering.layout import lay_out
 from clustering.neighbours import neighbour_graph
+from clustering.voting import joined_by_vote
 from indexer.types import Embeddings
 
 _STEP = 2**0.5
 """Between the sizes of smallest clusters that are tried."""
 _FEW = 8
 """Fewer rows than this have no density to speak of."""
-_BLOCK = 65_536
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Density:
         sample = np.asarray(embeddings[drawn])
         within = neighbour_graph(sample, self.n_neighbors, seed=seed, progress=progress)
         fitted = self._fitted(sample, within, n_clusters, parameters, seed=seed, progress=progress)
-        labels, strengths = _voted(graph, drawn, fitted)
+        labels, strengths = joined_by_vote(graph, drawn, fitted.labels, fitted.confidence)
         note = f"{self.fit_up_to:,} vectors were clustered, the others joined by their neighbours"
         return replace(
             fitted, labels=by_size(labels), confidence=strengths, notes=(*fitted.notes, note)
@@ -206,45 +206,3 @@ def _with_count(
     _, labels, strengths, how = best
     note = f"{int(labels.max()) + 1} clusters: {how}; asked for {n_clusters}"
     return Clustering(by_size(labels), strengths, parameters, (note,))
-
-
-def _voted(
-    graph: Neighbours, fitted_rows: np.ndarray, fitted: Clustering
-) -> tuple[np.ndarray, np.ndarray]:
-    """Labels and confidence of all rows; others take what most of their neighbours have.
-
-    Rows that see no labelled neighbour wait until one of theirs has joined; those that never do are
-    noise.
-    """
-    count, n_labels = len(graph.rows), fitted.n_clusters + 1
-    known = np.zeros(count, bool)
-    known[fitted_rows] = True
-    labels = np.full(count, NOISE, np.int64)
-    labels[fitted_rows] = fitted.labels
-    strengths = np.zeros(count, np.float32)
-    strengths[fitted_rows] = fitted.confidence
-    waiting = np.flatnonzero(~known)
-    while len(waiting):
-        joined = np.zeros(len(waiting), bool)
-        given, sure = np.empty(len(waiting), np.int64), np.empty(len(waiting), np.float32)
-        for start in range(0, len(waiting), _BLOCK):
-            part = slice(start, start + _BLOCK)
-            near = graph.rows[waiting[part]]
-            there = (near != NO_ROW) & known[near]
-            weight = np.where(there, np.maximum(graph.scores[waiting[part]], 0), 0)
-            own = np.repeat(np.arange(len(near)), near.shape[1])
-            cells = own * n_labels + labels[near].ravel() + 1
-            votes = np.bincount(cells, weight.ravel(), len(near) * n_labels)
-            strong = np.bincount(cells, (weight * strengths[near]).ravel(), len(near) * n_labels)
-            votes, strong = votes.reshape(-1, n_labels), strong.reshape(-1, n_labels)
-            most = votes.argmax(axis=1)
-            at = np.arange(len(near))
-            joined[part] = there.any(axis=1)
-            given[part] = most - 1
-            sure[part] = strong[at, most] / np.maximum(votes.sum(axis=1), 1e-12)
-        if not joined.any():
-            break
-        new = waiting[joined]
-        labels[new], strengths[new], known[new] = given[joined], sure[joined], True
-        waiting = waiting[~joined]
-    return labels, strengths

@@ -17,6 +17,7 @@ METHODS: dict[str, str] = {
     "kmeans": "clustering.kmeans:KMeans",
     "graph": "clustering.graph:Graph",
     "micro": "clustering.micro:MicroClusters",
+    "spectral": "clustering.spectral:Spectral",
     "scan": "clustering.scan:Scan",
     "cpp": "clustering.cpp:Cpp",
 }

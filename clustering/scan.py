@@ -22,10 +22,10 @@ import numpy as np
 
 from clustering.checks import by_size, prepared
 from clustering.contract import NO_ROW, Clustering, Neighbours, Progress, no_progress
-from clustering.count import counted, similarities
+from clustering.count import counted
+from clustering.eigenvectors import cut, leading, similarities
 from clustering.extras import extra
 from clustering.neighbours import neighbour_graph
-from clustering.spectral import cut, leading
 from clustering.training import Rows, batches, device_of, steps_of
 from indexer.types import Embeddings
 

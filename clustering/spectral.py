@@ -1,65 +1,81 @@
-"""Spectral clustering of a matrix of similarities.
-
-A. Y. Ng, M. I. Jordan and Y. Weiss, On spectral clustering: analysis and an algorithm, NIPS 2001.
-"""
+"""The neighbour graph cut into as many parts as are asked for; see `clustering.eigenvectors`."""
 
 from __future__ import annotations
 
-import warnings
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
-from scipy.sparse import csr_array
-from scipy.sparse.linalg import LinearOperator, eigsh
 
-from clustering.extras import extra
-
-_DENSE = 2_000
-"""Rows up to which a full matrix has all its eigenvectors computed."""
-
-
-def leading(similarities: np.ndarray | csr_array, how_many: int, seed: int = 0) -> np.ndarray:
-    """The smoothest eigenvectors ``(n, how_many)`` of the symmetric normalised Laplacian.
-
-    Args:
-        similarities: ``(n, n)``, not negative, no row all zero; their symmetric part is taken.
-        how_many: eigenvectors, those of the smallest eigenvalues first.
-        seed: of the vector that the iteration begins with.
-    """
-    count = similarities.shape[0]
-    degrees = (similarities.sum(axis=0) + similarities.sum(axis=1)) / 2
-    roots = (1 / np.sqrt(np.maximum(degrees, 1e-12))).astype(np.float32)
-    if count <= _DENSE or how_many >= count - 1:
-        full = similarities if isinstance(similarities, np.ndarray) else similarities.toarray()
-        scaled = roots[:, None] * (full + full.T) / 2 * roots
-        return np.linalg.eigh(scaled)[1][:, ::-1][:, :how_many]
-
-    turned = similarities.T
-
-    def times(vector: np.ndarray) -> np.ndarray:
-        scaled = roots * vector.ravel().astype(np.float32)
-        product: np.ndarray = roots * (similarities @ scaled + turned @ scaled) / 2
-        return product
-
-    begin = np.random.default_rng([seed, 41]).standard_normal((count,)).astype(np.float32)
-    operator = LinearOperator((count, count), matvec=times, dtype=np.float32)
-    _, vectors = eigsh(operator, how_many, which="LA", v0=begin, tol=1e-4)
-    return np.ascontiguousarray(vectors[:, ::-1])
+from clustering.checks import by_size, prepared
+from clustering.communities import belonging, shared_neighbour_graph
+from clustering.contract import Clustering, Neighbours, Progress, no_progress
+from clustering.count import counted
+from clustering.eigenvectors import cut, leading, similarities
+from clustering.neighbours import neighbour_graph
+from clustering.voting import joined_by_vote
+from indexer.types import Embeddings
 
 
-def cut(vectors: np.ndarray, n_clusters: int, seed: int = 0, *, tries: int = 10) -> np.ndarray:
-    """Labels by k-means on unit rows of the first ``n_clusters`` eigenvectors.
+@dataclass(frozen=True)
+class Spectral:
+    """Spectral clustering of the neighbour graph, each row's distances by its own scale.
 
-    Args:
-        vectors: of `leading`, ``(n, n_clusters or more)``.
-        n_clusters: how many.
-        seed: of k-means.
+    L. Zelnik-Manor and P. Perona, Self-tuning spectral clustering, NIPS 2004, with k-means on the
+    eigenvectors in place of their rotation. Above ``fit_up_to`` rows a sample of so many is cut and
+    the others join by the vote of their neighbours.
+
+    Confidence is the share of a row's weight in the graph, by shared neighbours, that stays in its
+    cluster; of rows that joined, that of those they joined.
+
+    Attributes:
+        n_neighbors: how many neighbours of each row count.
         tries: of k-means, of which the tightest is kept.
+        fit_up_to: the most rows that are cut.
     """
-    chosen = vectors[:, :n_clusters]
-    lengths = np.linalg.norm(chosen, axis=1, keepdims=True)
-    means = extra("sklearn.cluster").KMeans(n_clusters, n_init=tries, random_state=seed)
-    with warnings.catch_warnings():
-        # Rows that are copies of each other may leave fewer places than clusters.
-        warnings.simplefilter("ignore", extra("sklearn.exceptions").ConvergenceWarning)
-        labels: np.ndarray = means.fit_predict(chosen / np.maximum(lengths, 1e-12))
-    return labels.astype(np.int64)
+
+    name: ClassVar[str] = "spectral"
+
+    n_neighbors: int = 15
+    tries: int = 10
+    fit_up_to: int = 100_000
+
+    def fit(
+        self,
+        embeddings: Embeddings,
+        n_clusters: int | None = None,
+        *,
+        seed: int = 0,
+        neighbours: Neighbours | None = None,
+        progress: Progress = no_progress,
+    ) -> Clustering:
+        """Cluster; see `clustering.contract.ClusterMethod.fit`."""
+        parameters, answer = prepared(self, embeddings, n_clusters, seed)
+        if answer is not None:
+            return answer
+        graph = neighbours or neighbour_graph(
+            embeddings, self.n_neighbors, seed=seed, progress=progress
+        )
+        clusters, notes, curves = counted(embeddings, n_clusters, graph, seed, progress)
+        count = len(embeddings)
+        if count <= self.fit_up_to:
+            labels, sure = self._cut(graph, clusters, seed, progress)
+        else:
+            drawn = np.random.default_rng([seed, 71]).choice(count, self.fit_up_to, replace=False)
+            drawn.sort()
+            sample = np.asarray(embeddings[drawn])
+            within = neighbour_graph(sample, self.n_neighbors, seed=seed, progress=progress)
+            labels, sure = self._cut(within, clusters, seed, progress)
+            labels, sure = joined_by_vote(graph, drawn, labels, sure)
+            notes += (f"{len(drawn):,} vectors were cut, the others joined by their neighbours",)
+        return Clustering(by_size(labels), sure, parameters, notes, curves)
+
+    def _cut(
+        self, graph: Neighbours, n_clusters: int, seed: int, progress: Progress
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Labels of the rows of a graph, and how sure they are."""
+        progress("cutting the neighbour graph", 0, 1)
+        vectors = leading(similarities(graph, self.n_neighbors), n_clusters, seed)
+        labels = cut(vectors, n_clusters, seed, tries=self.tries)
+        progress("cutting the neighbour graph", 1, 1)
+        return labels, belonging(shared_neighbour_graph(graph, self.n_neighbors), labels)

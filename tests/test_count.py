@@ -7,9 +7,9 @@ import pytest
 from handwriting import digits
 from mixtures import mixture
 
-from clustering.count import coding_length, estimate_count, narrowed, similarities
+from clustering.count import coding_length, estimate_count, narrowed
+from clustering.eigenvectors import cut, leading, similarities
 from clustering.neighbours import neighbour_graph
-from clustering.spectral import cut, leading
 
 for module in ("sklearn", "umap", "fast_hdbscan"):
     pytest.importorskip(module)
