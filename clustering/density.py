@@ -25,6 +25,8 @@ from indexer.types import Embeddings
 
 _STEP = 2**0.5
 """Between the sizes of smallest clusters that are tried."""
+_NEAR_ENOUGH = 0.1
+"""Share of the number that was asked for: so many clusters more or fewer count as it."""
 _FEW = 8
 """Fewer rows than this have no density to speak of."""
 
@@ -40,7 +42,8 @@ class Density:
     Confidence is the membership strength. Above ``fit_up_to`` rows a sample of so many is clustered
     and the others join by the vote of their neighbours, weighted by cosine. Where a number of
     clusters is asked for, the smallest size of a cluster, and whether stable groups or leaves are
-    taken, are chosen so that the number is as near as it gets.
+    taken, are chosen so that the number is within a tenth of it, or as near as it gets, and of
+    such choices the one that leaves least noise.
 
     Attributes:
         min_cluster_size: rows of the smallest cluster; None for 1/400 of the rows, 5 at least.
@@ -190,15 +193,15 @@ def density_layers(
 def _with_count(
     tree: np.ndarray, n_clusters: int, parameters: dict[str, object], progress: Progress
 ) -> Clustering:
-    """The cut whose number of clusters is nearest; of equally near ones that with least noise."""
-    best: tuple[tuple[int, float], np.ndarray, np.ndarray, str] | None = None
+    """The cut whose number of clusters is nearest; of those near enough that with least noise."""
+    best: tuple[tuple[int, float, int], np.ndarray, np.ndarray, str] | None = None
     sizes = _sizes(len(tree) + 1)
     for number, size in enumerate(sizes):
         progress("trying smallest sizes", number, len(sizes))
         for method in ("eom", "leaf"):
             labels, strengths = _cut(tree, size, method)
             off = abs(int(labels.max()) + 1 - n_clusters)
-            rank = (off, float((labels < 0).mean()))
+            rank = (max(off - int(_NEAR_ENOUGH * n_clusters), 0), float((labels < 0).mean()), off)
             if best is None or rank < best[0]:
                 kind = "stable groups" if method == "eom" else "leaves"
                 best = rank, labels, strengths, f"{kind} of {size} vectors or more"
