@@ -28,6 +28,8 @@ _ONE_LIST = 20_000
 """With fewer fitted rows than this a row is compared with all."""
 _PROBES = 16
 _BLOCK = 20_000
+_TILE = 2_048
+"""Rows compared with as many at a time: what is kept of all scores at first is eight times them."""
 _SAME = 1e-6
 """A cosine this near to 1 is the same row."""
 _FIELDS = ("rows", "anchors", "positions", "centres", "lists")
@@ -105,8 +107,12 @@ class MapModel:
         for number in range(len(self.centres)):
             members = np.flatnonzero(self.lists == number)
             asking = np.flatnonzero((looked_at == number).any(axis=1))
-            if len(members) and len(asking):
-                best.offer(asking, members, block[asking] @ unit(self.anchors[members]).T)
+            for start in range(0, len(members), _TILE):
+                some = members[start : start + _TILE]
+                wide = unit(self.anchors[some])
+                for begin in range(0, len(asking), _TILE):
+                    rows = asking[begin : begin + _TILE]
+                    best.offer(rows, some, block[rows] @ wide.T)
         return best.graph()
 
     def _placed(self, near: Neighbours) -> np.ndarray:
