@@ -392,6 +392,10 @@ def test_the_commands_do_the_same(library: Library, tmp_path: Path) -> None:
     ):
         done = command(library, "curate", *words, "--out", tmp_path / "table.csv")
         assert done.exit_code == 0, done.output
+    drawn = command(library, "curate", "outliers", "--sheet", tmp_path / "odd.png")
+    assert f"contact sheet: {tmp_path / 'odd.png'}" in drawn.stdout.replace("\n", "")
+    with Image.open(tmp_path / "odd.png") as sheet:
+        assert sheet.width > 1000, "six pictures abreast"
     assert command(library, "tag", "pilot", "--cluster", "first:0").exit_code == 0
     assert command(library, "labels", "export", tmp_path / "labels.csv").exit_code == 0
     assert command(library, "cluster", "remove", "first").exit_code == 0

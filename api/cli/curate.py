@@ -37,6 +37,10 @@ OutOption = Annotated[
     Path | None,
     typer.Option("--out", help="Write the table: .csv, .parquet or .json.", show_default=False),
 ]
+SheetOption = Annotated[
+    Path | None,
+    typer.Option("--sheet", help="Draw the first items as a PNG.", show_default=False),
+]
 RunOption = Annotated[str, typer.Option("--run", help="A clustering.", show_default=False)]
 SeedOption = Annotated[int, typer.Option(help="Of all that is random.")]
 _SHOWN = 30
@@ -53,6 +57,7 @@ def duplicates(
     encoder: EncoderOption = "",
     filter_: FilterOption = "",
     path: OutOption = None,
+    sheet: SheetOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Find near-duplicates; those of different patients are a leak or an error of identity."""
@@ -62,6 +67,7 @@ def duplicates(
         filter_,
         path,
         "duplicates",
+        sheet=sheet,
         as_json=as_json,
         threshold=threshold,
         pixels=pixels,
@@ -75,10 +81,11 @@ def leakage(
     encoder: EncoderOption = "",
     filter_: FilterOption = "",
     path: OutOption = None,
+    sheet: SheetOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Find patients, studies and near-duplicates that are on both sides of a split."""
-    _run(library, encoder, filter_, path, "leaks", as_json=as_json, split=split)
+    _run(library, encoder, filter_, path, "leaks", sheet=sheet, as_json=as_json, split=split)
 
 
 @app.command()
@@ -92,6 +99,7 @@ def outliers(
     encoder: EncoderOption = "",
     filter_: FilterOption = "",
     path: OutOption = None,
+    sheet: SheetOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List the items that are least like any other, or the most typical."""
@@ -101,6 +109,7 @@ def outliers(
         filter_,
         path,
         "odd_ones",
+        sheet=sheet,
         as_json=as_json,
         count=count,
         typical=typical,
@@ -123,6 +132,7 @@ def next_(
     encoder: EncoderOption = "",
     filter_: FilterOption = "",
     path: OutOption = None,
+    sheet: SheetOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say what to label next, and how much every strategy would cover."""
@@ -132,6 +142,7 @@ def next_(
         filter_,
         path,
         "label_next",
+        sheet=sheet,
         as_json=as_json,
         budget=budget,
         label=label,
@@ -150,6 +161,7 @@ def labels(
     encoder: EncoderOption = "",
     filter_: FilterOption = "",
     path: OutOption = None,
+    sheet: SheetOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List labels that may be wrong, for review; nothing is changed."""
@@ -159,6 +171,7 @@ def labels(
         filter_,
         path,
         "suspects",
+        sheet=sheet,
         as_json=as_json,
         label=label,
         classifier=classifier,
@@ -204,10 +217,21 @@ def subset(
     encoder: EncoderOption = "",
     filter_: FilterOption = "",
     path: OutOption = None,
+    sheet: SheetOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Choose a part in which frequent kinds do not outnumber rare ones."""
-    _run(library, encoder, filter_, path, "subset", as_json=as_json, size=size, seed=seed)
+    _run(
+        library,
+        encoder,
+        filter_,
+        path,
+        "subset",
+        sheet=sheet,
+        as_json=as_json,
+        size=size,
+        seed=seed,
+    )
 
 
 def _run(
@@ -217,6 +241,7 @@ def _run(
     path: Path | None,
     name: str,
     *,
+    sheet: Path | None = None,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -235,14 +260,18 @@ def _run(
             telling("reading", "nothing was changed") as show,
         ):
             report = make(opened, scope, progress=show, **options)
+            if sheet is not None and report.tiles:
+                service.write_sheet(opened, report, report.summary[0], sheet)
         if path is not None:
             write_table(report.rows, path)
     if as_json:
-        print_json(report)
+        print_json({name: getattr(report, name) for name in ("summary", "rows", "notes", "about")})
         return
     _print(report)
     if path is not None:
         out.print(f"{path}: {len(report.rows):,} rows")
+    if sheet is not None:
+        out.print(f"contact sheet: {sheet}" if report.tiles else "no items: no contact sheet")
 
 
 def _print(report: Report) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,15 +28,17 @@ from clustering.registry import make_method
 from clustering.selection import STRATEGIES, Pool
 from clustering.subset import balanced_subset
 from indexer.catalog.database import reading
-from indexer.errors import ClusteringError, QueryError
+from indexer.errors import ClusteringError, QueryError, StorageFullError
 from indexer.groups.items import Described, Gathered, describe, gather
 from indexer.groups.runs import assigned, find_run
+from indexer.groups.sheet import Tile, report_sheet
 from indexer.library import Library, SpaceInfo
 from indexer.searching.search import thumbnails
 
 _KEPT_PICTURES = 512
 _SITES = ("manufacturer", "model", "year")
 _CLASSES = 300
+_DRAWN = 80
 
 
 @dataclass(frozen=True)
@@ -60,12 +63,14 @@ class Report:
         rows: of the table, the most important first.
         notes: what else should be known.
         about: figures by name.
+        tiles: what can be drawn of the rows, in their order; empty where rows are no items.
     """
 
     summary: list[str]
     rows: list[dict[str, Any]]
     notes: list[str] = field(default_factory=list)
     about: Mapping[str, Any] = field(default_factory=dict)
+    tiles: list[Tile] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -169,7 +174,11 @@ def duplicates(
         "groups": [[material.known.uids[row] for row in rows_] for rows_ in found.groups],
     }
     notes = [*material.notes(), found.threshold.reason, *found.notes]
-    return Report(summary, rows, notes, about)
+    tiles = [
+        Tile((str(row["first"]), str(row["second"])), f"{row['kinship']}, cosine {row['cosine']}")
+        for row in rows
+    ]
+    return Report(summary, rows, notes, about, tiles)
 
 
 def leaks(
@@ -224,7 +233,8 @@ def leaks(
         else f"{leak.first} and {leak.second} share no {leak.kind}"
         for leak in leaked
     ]
-    return Report(summary, rows, notes)
+    tiles = [Tile((row["item"],), f"{row['split']}: {row['kind']}") for row in rows]
+    return Report(summary, rows, notes, tiles=tiles)
 
 
 def odd_ones(
@@ -258,7 +268,11 @@ def odd_ones(
     what = "most typical" if typical else "least typical"
     within = f" of each cluster of '{run}'" if run else ""
     summary = [f"the {what} items{within}: {len(rows):,} of {len(material.gathered.ids):,}"]
-    return Report(summary, rows, material.notes())
+    tiles = [
+        Tile((row["item"],), f"{_of_cluster(row)}{row['rank']}: typicality {row['typicality']}")
+        for row in rows
+    ]
+    return Report(summary, rows, material.notes(), tiles=tiles)
 
 
 def label_next(
@@ -319,7 +333,8 @@ def label_next(
             for curve in curves
         },
     }
-    return Report(summary, rows, material.notes(), about)
+    tiles = [Tile((row["item"],), f"{row['rank']}: {row['covered']:.1%} covered") for row in rows]
+    return Report(summary, rows, material.notes(), about, tiles)
 
 
 def suspects(
@@ -364,7 +379,8 @@ def suspects(
         f"{len(rows):,} of {found.reviewed:,} labels are less probable than another class, of "
         f"which confident learning suspects {sure:,}"
     )
-    return Report([summary], rows, [*material.notes(), *found.notes])
+    tiles = [Tile((row["item"],), f"{row['given']}, or {row['suggested']}?") for row in rows]
+    return Report([summary], rows, [*material.notes(), *found.notes], tiles=tiles)
 
 
 def batch(
@@ -408,7 +424,7 @@ def batch(
         patients=material.known.patients,
         seed=seed,
     )
-    summary = [f"{each.field}: {' '.join(each.sentences)}" for each in found]
+    summary = [f"{each.field}: {sentence}" for each in found for sentence in each.sentences]
     return Report(summary, [_effect_row(each) for each in found], material.notes())
 
 
@@ -431,7 +447,30 @@ def subset(
     rows = [material.item(row) for row in chosen.tolist()]
     count = len(material.gathered.ids)
     summary = f"{len(rows):,} of {count:,} items, spread evenly over what they show"
-    return Report([summary], rows, material.notes())
+    tiles = [Tile((row["item"],), row["modality"] or "") for row in rows]
+    return Report([summary], rows, material.notes(), tiles=tiles)
+
+
+def write_sheet(library: Library, report: Report, title: str, path: Path) -> int:
+    """Draw the first items of a report as a PNG.
+
+    Returns:
+        How many rows of the table are on it.
+
+    Raises:
+        QueryError: it names no items.
+        StorageFullError: it cannot be written there.
+    """
+    tiles = report.tiles[:_DRAWN]
+    if not tiles:
+        raise QueryError("the report names no items: there is nothing to draw")
+    pictures = thumbnails(library, [uid for tile in tiles for uid in tile.items])
+    sheet = report_sheet(title, tiles, pictures, len(report.tiles) - len(tiles))
+    try:
+        sheet.save(path, "PNG")
+    except (OSError, ValueError) as error:
+        raise StorageFullError(f"{path} cannot be written: {error}") from error
+    return len(tiles)
 
 
 def _material(library: Library, scope: Scope, progress: Progress) -> _Material:
@@ -480,6 +519,10 @@ def _correlation(library: Library, material: _Material) -> Callable[[int, int], 
 def _grey(webp: bytes) -> np.ndarray:
     with Image.open(io.BytesIO(webp)) as picture:
         return np.asarray(picture.convert("L"), np.float32)
+
+
+def _of_cluster(row: Mapping[str, Any]) -> str:
+    return f"cluster {row['cluster']}, " if "cluster" in row else ""
 
 
 def _covers(curve: CoverageCurve) -> str:

@@ -1,8 +1,9 @@
-"""A contact sheet of a cluster: what shows it best, and what lies at its border."""
+"""Contact sheets: of a cluster, and of the items that a report names."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
 
@@ -10,7 +11,50 @@ from indexer.drawing import ACCENT, GROUND, INK, SOFT, WARN, cut, font, paste_ti
 from indexer.groups.runs import NamedCluster, StoredRun
 
 _SIDE, _GAP, _COLUMNS, _HEAD, _LANE, _LINE = 224, 20, 4, 78, 44, 24
+_CLOSE, _ABREAST = 4, 6
 _WIDTH = _COLUMNS * (_SIDE + _GAP) + _GAP
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One entry of a sheet: the pictures of its items side by side, and a line below.
+
+    Attributes:
+        items: ids.
+        line: what is said of them.
+    """
+
+    items: tuple[str, ...]
+    line: str
+
+
+def report_sheet(
+    title: str, tiles: Sequence[Tile], pictures: Mapping[str, bytes], left_out: int = 0
+) -> Image.Image:
+    """Draw the items that a report names as an RGB picture.
+
+    Args:
+        title: of the sheet.
+        tiles: its entries, with as many items each as the first; one at least.
+        pictures: WebP thumbnails by item id.
+        left_out: entries that are not on the sheet.
+    """
+    each = len(tiles[0].items)
+    columns = max(1, _ABREAST // each)
+    wide = each * _SIDE + (each - 1) * _CLOSE
+    rows = -(-len(tiles) // columns)
+    width = columns * (wide + _GAP) + _GAP
+    sheet = Image.new("RGB", (width, _LANE + rows * (_SIDE + _LINE + _GAP) + _GAP), GROUND)
+    draw = ImageDraw.Draw(sheet)
+    rest = f" ({left_out:,} more are not shown)" if left_out else ""
+    draw.text((_GAP, 12), cut(draw, title + rest, width - 2 * _GAP, 18), INK, font(18))
+    for number, tile in enumerate(tiles):
+        row, column = divmod(number, columns)
+        x, y = _GAP + column * (wide + _GAP), _LANE + row * (_SIDE + _LINE + _GAP)
+        for place, uid in enumerate(tile.items):
+            paste_tile(sheet, (x + place * (_SIDE + _CLOSE), y), _SIDE, pictures.get(uid, b""))
+        draw.text((x, y + _SIDE + 4), cut(draw, tile.line, wide, 15), SOFT, font(15))
+    return sheet
 
 
 def cluster_sheet(
