@@ -22,6 +22,7 @@ SyntopyError
 │   ├── StoreUnavailableError  a server of vectors does not answer
 │   └── VectorError         NaN, zero or wrong dimension
 ├── ClusteringError         these vectors cannot be grouped so
+├── ReferenceSetError       nothing can be judged by these vectors
 └── QueryError
     ├── FilterError         with the place in the expression
     └── ItemNotFoundError
@@ -176,6 +177,12 @@ class ClusteringError(SyntopyError):
     """Vectors cannot be grouped in the way that was asked for."""
 
     code = "clustering"
+
+
+class ReferenceSetError(SyntopyError):
+    """A reference set cannot be made of these vectors, or not be used for those."""
+
+    code = "reference_set"
 
 
 class QueryError(SyntopyError):
