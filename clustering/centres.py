@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from clustering.contract import Progress, no_progress
-from clustering.extras import extra
+from indexer.extras import extra
 from indexer.types import Embeddings
 
 BLOCK = 8192

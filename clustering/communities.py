@@ -17,7 +17,7 @@ import numpy as np
 from scipy import sparse
 
 from clustering.contract import NO_ROW, Neighbours, Progress, no_progress
-from clustering.extras import extra
+from indexer.extras import extra
 
 _ROUNDS = 2
 """The whole is done again from what it has found, as nodes may then move one by one once more."""

@@ -22,8 +22,8 @@ from clustering.checks import by_size, prepared
 from clustering.contract import Clustering, Neighbours, Progress, no_progress
 from clustering.count import counted
 from clustering.eigenvectors import cut, leading
-from clustering.extras import extra
 from clustering.training import Rows, batches, device_of, steps_of
+from indexer.extras import extra
 from indexer.types import Embeddings
 
 if TYPE_CHECKING:

@@ -17,10 +17,10 @@ import numpy as np
 from clustering.centres import unit
 from clustering.checks import by_size, prepared
 from clustering.contract import NOISE, Clustering, Neighbours, Progress, no_progress
-from clustering.extras import extra
 from clustering.layout import lay_out
 from clustering.neighbours import neighbour_graph
 from clustering.voting import joined_by_vote
+from indexer.extras import extra
 from indexer.types import Embeddings
 
 _STEP = 2**0.5

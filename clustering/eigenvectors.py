@@ -12,7 +12,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.linalg import LinearOperator, eigsh
 
 from clustering.contract import NO_ROW, Neighbours
-from clustering.extras import extra
+from indexer.extras import extra
 
 _DENSE = 2_000
 """Rows up to which a full matrix has all its eigenvectors computed."""

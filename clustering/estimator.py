@@ -9,8 +9,8 @@ import numpy as np
 
 from clustering.centres import unit
 from clustering.contract import Clustering
-from clustering.extras import extra
 from clustering.registry import DEFAULT, make_method
+from indexer.extras import extra
 
 _base = extra("sklearn.base")
 _validation = extra("sklearn.utils.validation")

@@ -14,9 +14,9 @@ import numpy as np
 
 from clustering.columns import UNKNOWN, Codes, Column, aligned, coded
 from clustering.contract import NO_ROW, Neighbours
-from clustering.extras import extra
 from clustering.probing import Probabilities, out_of_fold, owners_of, voted, with_two_owners
 from indexer.errors import QueryError
+from indexer.extras import extra
 from indexer.types import Embeddings
 
 CLASSIFIERS = ("linear", "knn")

@@ -11,7 +11,7 @@ import numpy as np
 
 from clustering.centres import BLOCK, unit
 from clustering.contract import Neighbours
-from clustering.extras import extra
+from indexer.extras import extra
 from indexer.types import Embeddings
 
 _EXTENT = 10.0

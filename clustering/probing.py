@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float64
 
 from clustering.columns import UNKNOWN, Codes, same
 from clustering.contract import NO_ROW, Neighbours
-from clustering.extras import extra
+from indexer.extras import extra
 from indexer.types import Embeddings
 
 _STRENGTH = 0.1

@@ -24,9 +24,9 @@ from clustering.checks import by_size, prepared
 from clustering.contract import NO_ROW, Clustering, Neighbours, Progress, no_progress
 from clustering.count import counted
 from clustering.eigenvectors import cut, leading, similarities
-from clustering.extras import extra
 from clustering.neighbours import neighbour_graph
 from clustering.training import Rows, batches, device_of, steps_of
+from indexer.extras import extra
 from indexer.types import Embeddings
 
 if TYPE_CHECKING:

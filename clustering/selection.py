@@ -16,9 +16,9 @@ from jaxtyping import Int64
 from clustering.centres import nearest_centres, train_centres, unit
 from clustering.columns import UNKNOWN, Column, aligned, coded, similarities
 from clustering.contract import NOISE, Neighbours
-from clustering.extras import extra
 from clustering.outliers import typicality
 from indexer.errors import QueryError
+from indexer.extras import extra
 from indexer.types import Embeddings
 
 _MOST_CLUSTERS, _SMALL = 500, 5

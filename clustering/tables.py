@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from clustering.extras import extra
 from indexer.errors import ConfigError, StorageFullError
+from indexer.extras import extra
 
 ENDINGS = (".csv", ".json", ".parquet")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")

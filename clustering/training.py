@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from clustering.extras import extra
 from indexer.errors import ConfigError
+from indexer.extras import extra
 from indexer.types import Embeddings
 
 if TYPE_CHECKING:
