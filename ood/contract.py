@@ -6,7 +6,7 @@ tests/contracts/test_detectors.py holds every detector to it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Protocol, Self
+from typing import Protocol, Self
 
 import numpy as np
 
@@ -31,7 +31,9 @@ class Detector(Protocol):
         - inputs are never modified.
     """
 
-    name: ClassVar[str]
+    @property
+    def name(self) -> str:
+        """What it is called; that of its registration, unless something stands in front of it."""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -61,6 +63,10 @@ class Detector(Protocol):
 
     def state(self) -> Mapping[str, np.ndarray]:
         """All that `from_state` needs, as plain arrays by name."""
+
+
+class RegisteredDetector(Detector, Protocol):
+    """What is registered under a name."""
 
     @classmethod
     def from_state(cls, state: Mapping[str, np.ndarray]) -> Self:

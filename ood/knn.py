@@ -21,7 +21,7 @@ _NO_LISTS = 5_000
 """References up to this size are compared whole."""
 _PER_CENTRE, _ROUNDS = 64, 6
 _SAMPLE, _ENOUGH = 500, 0.99
-"""Rows by which the number of lists is chosen, and how many of their nearest these have to hold."""
+"""Rows by which the number of lists is chosen, and of how many all nearest have to be on them."""
 _QUERIES = 1024
 
 
@@ -30,9 +30,9 @@ class Knn(Learned):
     """Euclidean distance to the k-th nearest row of the reference.
 
     Above 5,000 rows the reference stands on lists round centres (k-means), and only the lists
-    nearest to a row are looked at: as many as hold 99 % of the true nearest of a sample of the
-    reference. A row whose nearest are missed scores higher than it should, never lower. Memory: the
-    reference as float32.
+    nearest to a row are looked at: so many that of 99 % of a sample of the reference none of the k
+    nearest is missed. A row whose nearest are missed scores higher than it should, never lower.
+    Memory: the reference as float32.
 
     Attributes:
         k: which neighbour; where the reference has fewer rows, the last.
@@ -202,5 +202,6 @@ def _probes(
     lists = np.searchsorted(begins, others, side="right") - 1
     order = np.argsort(_squared(rows[sample], centres), axis=1)
     rank = np.argsort(order, axis=1)
-    needed = np.take_along_axis(rank, np.maximum(lists, 0), 1)[others >= 0]
-    return min(int(np.quantile(needed, _ENOUGH, method="higher")) + 1, len(centres))
+    needed = np.where(others >= 0, np.take_along_axis(rank, np.maximum(lists, 0), 1), 0)
+    last = needed.max(axis=1)
+    return min(int(np.quantile(last, _ENOUGH, method="higher")) + 1, len(centres))

@@ -24,6 +24,8 @@ class Learned:
     """
 
     ARRAYS: ClassVar[tuple[str, ...]]
+    # Parameters are checked by pydantic, which is to leave arrays alone.
+    __pydantic_config__: ClassVar[dict[str, bool]] = {"arbitrary_types_allowed": True}
 
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
     notes: tuple[str, ...] = field(default=(), compare=False)
