@@ -47,7 +47,7 @@ def test_lists_hold_nearly_all_that_is_near_and_never_score_too_low() -> None:
     assert int(lists.array("probes")) < len(lists.array("centres")) / 2
     expected, found = exact.score(new), lists.score(new)
     assert (found >= expected - 1e-6).all()
-    assert (found <= expected + 1e-6).mean() > 0.95
+    assert (found <= expected + 1e-6).mean() > 0.9
 
 
 def test_fewer_rows_than_k_are_told() -> None:
