@@ -376,6 +376,11 @@ def test_the_commands_do_the_same(library: Library, tmp_path: Path) -> None:
     assert (shown["acc"], shown["nmi"], shown["ari"], shown["n_clusters"]) == (1, 1, 1, 3)
     assert "first" in command(library, "cluster", "list").stdout
     assert command(library, "cluster", "compare", "first", "first").exit_code == 0
+    again = json.loads(
+        command(library, "cluster", "stability", "first", "--repetitions", 2, "--json").stdout
+    )
+    assert (again["stored"], again["seeds"]["repetitions"]) == (1, 3)
+    assert again["subsamples"]["lowest"] == 1
     assert command(library, "cluster", "rename", "first", 0, "zero").exit_code == 0
     assert command(library, "cluster", "export", "first", tmp_path / "run.csv").exit_code == 0
     assert command(library, "map", "fit").exit_code == 0

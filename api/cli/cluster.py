@@ -165,6 +165,42 @@ def show(
 
 
 @app.command()
+def stability(
+    name: Annotated[str, typer.Argument(help="Of the clustering.")],
+    repetitions: Annotated[
+        int, typer.Option(help="With other seeds, and again as many on parts of the items.")
+    ] = 3,
+    library: LibraryOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Do a clustering again, with other seeds and on parts of its items: does it come out alike?
+
+    Nothing is stored. It takes as long as so many runs.
+    """
+    with errors_on_one_line(as_json=as_json):
+        from api.service import cluster as service
+        from indexer.library import Library
+
+        with (
+            Library.open(settings_with(library).library) as opened,
+            telling("reading", "nothing was changed") as show_,
+        ):
+            found = service.run_stability(opened, name, repetitions, show_)
+    if as_json:
+        print_json(found)
+        return
+    out.print(
+        f"{name}, with {repetitions} other seeds: ARI {found.seeds.mean:.3f} on average, "
+        f"{found.seeds.lowest:.3f} at least; the stored run with them {found.stored:.3f}"
+    )
+    out.print(
+        f"on {repetitions} parts of four fifths of the items: ARI {found.subsamples.mean:.3f} on "
+        f"average, {found.subsamples.lowest:.3f} at least"
+    )
+    print_note("1 is the same grouping every time, 0 no more alike than by chance")
+
+
+@app.command()
 def compare(
     first: Annotated[str, typer.Argument(help="A clustering.")],
     second: Annotated[str, typer.Argument(help="Another.")],

@@ -12,9 +12,20 @@ import numpy as np
 from api.service.bridge import space_of
 from api.service.naming import told_clusters
 from api.service.neighbours import space_neighbours
+from clustering.agreement import ari
 from clustering.comparison import Match, compare
 from clustering.contract import Clustering, Progress, no_progress
-from clustering.quality import Agreement, Confidence, Silhouette, against, confidence_of, silhouette
+from clustering.quality import (
+    Agreement,
+    Confidence,
+    Silhouette,
+    Stability,
+    against,
+    confidence_of,
+    silhouette,
+    stability,
+    subsample_stability,
+)
 from clustering.registry import DEFAULT, make_method
 from clustering.tables import write_table
 from indexer.catalog.database import reading
@@ -89,6 +100,22 @@ class ShownRun:
     silhouette: Silhouette | None
     confidence: Confidence | None
     notes: list[str]
+
+
+@dataclass(frozen=True)
+class RunStability:
+    """How far a run comes out alike when it is done again.
+
+    Attributes:
+        stored: of the stored run with those of other seeds, mean ARI.
+        seeds: of runs over all its items, the stored one among them, each with another seed.
+        subsamples: of runs over four fifths of the items, on those that two have.
+    """
+
+    name: str
+    stored: float
+    seeds: Stability
+    subsamples: Stability
 
 
 @dataclass(frozen=True)
@@ -221,6 +248,51 @@ def show_run(library: Library, name: str, label: str = "") -> ShownRun:
         silhouette(vectors[present], items.labels[present]),
         confidence_of(made) if len(items.ids) else None,
         notes,
+    )
+
+
+def run_stability(
+    library: Library, name: str, repetitions: int = 3, progress: Progress = no_progress
+) -> RunStability:
+    """Do a run again with other seeds and on other parts of its items; nothing is stored.
+
+    Args:
+        library: whose.
+        name: of the run.
+        repetitions: with other seeds, and again as many on parts; two at least.
+        progress: see `run_clustering`.
+
+    Raises:
+        QueryError: there is no such run, or fewer than two repetitions.
+        ClusteringError: its items cannot be grouped any more.
+        MissingExtraError: a package is not installed.
+    """
+    run = find_run(library, name)
+    asked = run.parameters.get("n_clusters")
+    count = asked if isinstance(asked, int) else None
+    own = {"n_clusters", "seed"}
+    method = make_method(run.method, {k: v for k, v in run.parameters.items() if k not in own})
+    with reading(library.engine) as db:
+        items = assigned(db, run)
+        vectors, present = read_vectors(db, _space(library, run), items.ids)
+    labels, vectors = items.labels[present], vectors[present]
+    if repetitions < 2:
+        raise QueryError("repetitions: two or more are needed to compare")
+    done = 0
+
+    def again(rows: np.ndarray, seed: int) -> np.ndarray:
+        nonlocal done
+        progress("clustering again", done, 2 * repetitions)
+        done += 1
+        return method.fit(vectors[rows], count, seed=seed).labels
+
+    every = np.arange(len(vectors))
+    others = [again(every, run.seed + 1 + number) for number in range(repetitions)]
+    return RunStability(
+        name,
+        float(np.mean([ari(labels, other) for other in others])),
+        stability([labels, *others]),
+        subsample_stability(again, len(vectors), repetitions=repetitions, seed=run.seed + 1),
     )
 
 
