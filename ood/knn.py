@@ -41,7 +41,7 @@ class Knn(Learned):
     """
 
     name: ClassVar[str] = "knn"
-    ARRAYS: ClassVar[tuple[str, ...]] = ("reference", "begins", "centres", "probes")
+    ARRAYS: ClassVar[tuple[str, ...]] = ("reference", "order", "begins", "centres", "probes")
 
     k: int = 5
     normalise: bool = True
@@ -58,11 +58,11 @@ class Knn(Learned):
             ]
         )
         if self.exact or count <= _NO_LISTS:
-            begins, centres, probes = np.array([0, count]), rows[:1], 1
+            order, begins, centres, probes = np.arange(count), np.array([0, count]), rows[:1], 1
         else:
             random = np.random.default_rng([seed, 81])
             centres = _centres(rows, round(2 * math.sqrt(count)), random)
-            home = _nearest(rows, centres, 1)[:, 0]
+            home = _nearest_centres(rows, centres, 1)[:, 0]
             order = np.argsort(home, kind="stable")
             rows = rows[order]
             begins = np.searchsorted(home[order], np.arange(len(centres) + 1))
@@ -72,6 +72,7 @@ class Knn(Learned):
             notes = (f"the reference has {count} vectors: the last counts as number {self.k}",)
         learned = {
             "reference": rows,
+            "order": order,
             "begins": begins.astype(np.int64),
             "centres": centres,
             "probes": np.array(probes),
@@ -85,20 +86,31 @@ class Knn(Learned):
         k = min(self.k, len(reference))
         scores = np.empty(len(embeddings), np.float32)
         for start in range(0, len(embeddings), _QUERIES):
-            rows = wide(embeddings[start : start + _QUERIES], normalise=self.normalise)
-            scores[start : start + _QUERIES] = self.nearest(rows, k)[0][:, -1]
+            scores[start : start + _QUERIES] = self._nearest(
+                embeddings[start : start + _QUERIES], k
+            )[0][:, -1]
         return scores
 
-    def nearest(self, rows: Embeddings, k: int) -> tuple[Scores, np.ndarray]:
-        """Distances ``(n, k)`` to the nearest rows of the reference, rising, and their places.
+    def nearest(self, embeddings: Embeddings, k: int) -> tuple[Scores, np.ndarray]:
+        """Distances ``(n, k)`` to the nearest rows of the reference, rising, and their numbers.
 
-        A place is a row of the array ``reference``; of lists that hold fewer than k, the rest are
-        at an infinite distance and of place -1.
+        Numbers are those of the rows that were fitted; where there are fewer than k, or on the
+        lists looked at, the rest are at an infinite distance and of number -1.
 
         Args:
-            rows: float32 ``(n, dim)``, unit rows if the detector normalises.
+            embeddings: ``(n, dim)``.
             k: how many.
+
+        Raises:
+            ReferenceSetError, VectorError: as `score`.
         """
+        scored_rows(embeddings, self.array("reference").shape[1])
+        away, places = self._nearest(embeddings, k)
+        return away, np.where(places < 0, -1, self.array("order")[places])
+
+    def _nearest(self, embeddings: Embeddings, k: int) -> tuple[Scores, np.ndarray]:
+        """Distances, and places in the array ``reference``."""
+        rows = wide(embeddings, normalise=self.normalise)
         reference, begins, centres = (
             self.array(name) for name in ("reference", "begins", "centres")
         )
@@ -107,10 +119,10 @@ class Knn(Learned):
             for start in range(0, len(reference), BLOCK):
                 best.offer(np.arange(len(rows)), rows, reference, start, start + BLOCK)
         elif len(rows) == 1:
-            looked_at = np.sort(_nearest(rows, centres, int(self.array("probes")))[0])
+            looked_at = np.sort(_nearest_centres(rows, centres, int(self.array("probes")))[0])
             best.offer_parts(rows[0], reference, [slice(*begins[n : n + 2]) for n in looked_at])
         else:
-            looked_at = _nearest(rows, centres, int(self.array("probes")))
+            looked_at = _nearest_centres(rows, centres, int(self.array("probes")))
             for number in np.unique(looked_at):
                 asking = np.flatnonzero((looked_at == number).any(axis=1))
                 start, stop = begins[number : number + 2].tolist()
@@ -174,7 +186,7 @@ def _squared(rows: Embeddings, others: Embeddings) -> np.ndarray:
     return squared
 
 
-def _nearest(rows: Embeddings, centres: Embeddings, how_many: int) -> np.ndarray:
+def _nearest_centres(rows: Embeddings, centres: Embeddings, how_many: int) -> np.ndarray:
     """Numbers ``(n, how_many)`` of the nearest centres, in no order."""
     found = np.empty((len(rows), how_many), np.int64)
     for start in range(0, len(rows), BLOCK):
@@ -193,7 +205,7 @@ def _centres(rows: Embeddings, how_many: int, random: np.random.Generator) -> Em
     sample = rows[np.sort(random.choice(len(rows), wanted, replace=False))]
     centres = sample[random.choice(wanted, how_many, replace=False)]
     for _ in range(_ROUNDS):
-        home = _nearest(sample, centres, 1)[:, 0]
+        home = _nearest_centres(sample, centres, 1)[:, 0]
         sizes = np.bincount(home, minlength=how_many)
         order = np.argsort(home, kind="stable")
         filled = np.flatnonzero(sizes)

@@ -116,7 +116,7 @@ class Umap(Learned):
         among = Knn(exact=True).fit(reference)
         made = np.empty((len(embeddings), places.shape[1]), np.float32)
         for start in range(0, len(embeddings), BLOCK):
-            rows = wide(embeddings[start : start + BLOCK], normalise=True)
+            rows = embeddings[start : start + BLOCK]
             away, near = among.nearest(rows, min(_AMONG, len(reference)))
             beyond = away - away[:, :1]
             weights = np.exp(-beyond / np.maximum(beyond.mean(axis=1, keepdims=True), 1e-12))

@@ -1,0 +1,298 @@
+"""Reference sets: detectors fitted and calibrated for each kind of image, and what they say.
+
+A case is judged by the finest stratum of its kind that has enough calibration patients for the
+false-alarm rate that is asked for; the answer names it. What nothing can judge is not called in
+distribution.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from indexer.errors import ReferenceSetError
+from indexer.types import Embeddings
+from ood.calibrate import Interval, Together, needed
+from ood.contract import Detector
+from ood.knn import Knn
+from ood.registry import make_detector
+from ood.strata import Key, beginnings, held_out, said
+
+DEFAULT = ("knn", "mahalanobis", "residual")
+_FEWEST = 20
+"""Fewer cases to fit on, or patients to calibrate on, are no stratum of their own."""
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Stratum:
+    """One kind of image.
+
+    Attributes:
+        key: which.
+        fitted: numbers of the reference's cases that detectors were fitted on, int64 ``(n,)``.
+        held_out: how many cases calibrate.
+        detectors: by name.
+        together: their calibrations, in the same order.
+        near: finds the nearest cases of the reference.
+    """
+
+    key: Key
+    fitted: np.ndarray
+    held_out: int
+    detectors: Mapping[str, Detector]
+    together: Together
+    near: Knn
+
+    @property
+    def patients(self) -> int:
+        """Calibration patients."""
+        return self.together.parts[0].patients
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A kind of image of which there is too little for a stratum of its own.
+
+    Attributes:
+        key: which.
+        cases, patients: that the reference has of it.
+        why: in a sentence, with the number that is needed.
+    """
+
+    key: Key
+    cases: int
+    patients: int
+    why: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one detector says of a case.
+
+    Attributes:
+        score: higher is more unlike.
+        p_value: how often a case of the stratum's own kind scores as high.
+        threshold: the score above which this detector alone would flag.
+    """
+
+    score: float
+    p_value: float
+    threshold: float
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a reference says of a case.
+
+    Attributes:
+        flagged: whether the p-value is at or below the declared rate; None where it cannot be
+            judged.
+        why: the stratum in words, and why no finer one judged; or why none can.
+        stratum: that judged; None where none can.
+        p_value: of all detectors together.
+        alarm: the false-alarm rate that was declared.
+        interval: where the rate of this calibration lies, with 95 % probability.
+        verdicts: of each detector, by name.
+        nearest: numbers of the nearest cases of the reference, and their distances.
+    """
+
+    flagged: bool | None
+    why: str
+    stratum: Key | None = None
+    p_value: float = math.nan
+    alarm: float = math.nan
+    interval: Interval = field(default_factory=lambda: Interval(math.nan, math.nan))
+    verdicts: Mapping[str, Verdict] = field(default_factory=dict)
+    nearest: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class ReferenceSet:
+    """Strata by their key.
+
+    Attributes:
+        strata: those that were fitted.
+        refused: kinds of image that have none of their own.
+    """
+
+    strata: Mapping[Key, Stratum]
+    refused: tuple[Refusal, ...] = ()
+
+    @classmethod
+    def fit(
+        cls,
+        embeddings: Embeddings,
+        keys: Sequence[Key],
+        patients: Sequence[str],
+        *,
+        alarm: float = 0.01,
+        detectors: Mapping[str, Detector] | None = None,
+        seed: int = 0,
+    ) -> ReferenceSet:
+        """Fit and calibrate every stratum that has enough cases.
+
+        Args:
+            embeddings: ``(n, dim)``; may be a memory map.
+            keys: what kind of image each case is.
+            patients: whose it is; those that are held out calibrate every stratum they are in.
+            alarm: the false-alarm rate to hold out patients for.
+            detectors: unfitted, by name; None takes `DEFAULT`.
+            seed: of what is random.
+
+        Raises:
+            ReferenceSetError: no stratum has enough, or the rate is none.
+            VectorError: rows that are no embeddings.
+        """
+        made = detectors or {name: make_detector(name) for name in DEFAULT}
+        strata: dict[Key, Stratum] = {}
+        refused = []
+        for key, rows in _rows_of(keys).items():
+            owners = [patients[row] for row in rows]
+            calibrates = held_out(owners, needed(alarm), seed)
+            why = _too_little(calibrates, owners)
+            if why:
+                refused.append(Refusal(key, len(rows), len(set(owners)), why))
+                continue
+            cases = _Cases(embeddings, np.asarray(rows), owners, calibrates)
+            strata[key] = _fitted(key, cases, made, seed)
+        if not strata:
+            raise ReferenceSetError(
+                f"{len(keys):,} cases are too few for a reference: {refused[0].why}"
+                if refused
+                else "there are no cases to make a reference of"
+            )
+        return cls(strata, tuple(refused))
+
+    def judge(
+        self, embeddings: Embeddings, keys: Sequence[Key], *, alarm: float = 0.01
+    ) -> list[Judgement]:
+        """Judge cases, each by its kind.
+
+        Args:
+            embeddings: ``(n, dim)``.
+            keys: what kind of image each is.
+            alarm: the false-alarm rate.
+
+        Raises:
+            ReferenceSetError: the rate is none.
+            VectorError: rows that are no embeddings, or of another space.
+        """
+        judged: list[Judgement | None] = [None] * len(keys)
+        chosen: dict[tuple[Key | None, str], list[int]] = {}
+        for row, key in enumerate(keys):
+            chosen.setdefault(self.stratum_for(key, alarm), []).append(row)
+        for (by, why), rows in chosen.items():
+            if by is None:
+                answers = [Judgement(None, why, alarm=alarm)] * len(rows)
+            else:
+                answers = _judged(self.strata[by], embeddings[rows], why, alarm)
+            for row, answer in zip(rows, answers, strict=True):
+                judged[row] = answer
+        return [each for each in judged if each is not None]
+
+    def stratum_for(self, key: Key, alarm: float) -> tuple[Key | None, str]:
+        """The finest stratum that can judge a kind of image, None if none can, and why.
+
+        Raises:
+            ReferenceSetError: the rate is none.
+        """
+        passed = []
+        for beginning in beginnings(key):
+            stratum = self.strata.get(beginning)
+            if stratum is None:
+                passed.append(f"{said(beginning)} is not in the reference, or with too few cases")
+            elif not stratum.together.parts[0].enough_for(alarm):
+                passed.append(
+                    f"{said(beginning)} has {stratum.patients:,} calibration patients, a rate of "
+                    f"{alarm:g} needs {needed(alarm):,}"
+                )
+            else:
+                return beginning, f"judged as {said(beginning)}" + _because(passed)
+        return None, "cannot judge" + _because(passed)
+
+
+def _rows_of(keys: Sequence[Key]) -> dict[Key, list[int]]:
+    """Cases of each stratum, the coarsest first."""
+    rows: dict[Key, list[int]] = {}
+    for row, key in enumerate(keys):
+        for beginning in beginnings(key):
+            rows.setdefault(beginning, []).append(row)
+    return dict(sorted(rows.items(), key=lambda each: (len(each[0]), each[0])))
+
+
+def _too_little(calibrates: np.ndarray, owners: Sequence[str]) -> str:
+    """Why there is too little of a kind; "" where there is enough."""
+    fitted = int((~calibrates).sum())
+    patients = len({owner for owner, yes in zip(owners, calibrates, strict=True) if yes})
+    if fitted >= _FEWEST and patients >= _FEWEST:
+        return ""
+    return (
+        f"{fitted:,} cases to fit on and {patients:,} patients to calibrate on: {_FEWEST} of each "
+        "are the least"
+    )
+
+
+@dataclass(frozen=True)
+class _Cases:
+    """Cases of one stratum: their rows, whose they are, and which calibrate."""
+
+    embeddings: Embeddings
+    rows: np.ndarray
+    owners: Sequence[str]
+    calibrates: np.ndarray
+
+
+def _fitted(key: Key, cases: _Cases, detectors: Mapping[str, Detector], seed: int) -> Stratum:
+    inside = cases.rows[~cases.calibrates]
+    reference = np.asarray(cases.embeddings[inside])
+    held = np.asarray(cases.embeddings[cases.rows[cases.calibrates]])
+    made = {name: each.fit(reference, seed=seed) for name, each in detectors.items()}
+    scores = [each.score(held) for each in made.values()]
+    whose = [owner for owner, yes in zip(cases.owners, cases.calibrates, strict=True) if yes]
+    near = next((each for each in made.values() if isinstance(each, Knn)), None)
+    together = Together.of(scores, whose)
+    return Stratum(key, inside, len(held), made, together, near or Knn().fit(reference, seed=seed))
+
+
+def _judged(stratum: Stratum, embeddings: Embeddings, why: str, alarm: float) -> list[Judgement]:
+    scores = [each.score(embeddings) for each in stratum.detectors.values()]
+    together = stratum.together
+    own = [part.p_values(each) for part, each in zip(together.parts, scores, strict=True)]
+    thresholds = [part.threshold(alarm) for part in together.parts]
+    p_values = together.p_values(scores)
+    away, near = stratum.near.nearest(embeddings, min(_SHOWN, len(stratum.fitted)))
+    interval = together.least.alarm_interval(alarm)
+    judged = []
+    for row in range(len(embeddings)):
+        verdicts = {
+            name: Verdict(float(score[row]), float(p[row]), threshold)
+            for name, score, p, threshold in zip(
+                stratum.detectors, scores, own, thresholds, strict=True
+            )
+        }
+        found = near[row] >= 0
+        nearest = zip(
+            stratum.fitted[near[row][found]].tolist(), away[row][found].tolist(), strict=True
+        )
+        p_value = float(p_values[row])
+        judged.append(
+            Judgement(
+                p_value <= alarm,
+                why,
+                stratum.key,
+                p_value,
+                alarm,
+                interval,
+                verdicts,
+                tuple(nearest),
+            )
+        )
+    return judged
+
+
+def _because(passed: Sequence[str]) -> str:
+    return f"; {'; '.join(passed)}" if passed else ""
