@@ -138,7 +138,8 @@ def burned_in_text(seen: Seen) -> Finding | None:
 
     ``value`` is the number of letters. No false alarm among 900, which are too small for text, and
     426: it speaks up at 19 of these, and each has a word such as PORTABLE. A single L or R is not
-    found. Of 43 films with a name and a date drawn 10 to 32 points tall, 86 to 93 % are found.
+    found. Of 43 films with a name and a date drawn 10 to 32 points tall, 86 to 93 % are found;
+    9 % of them hold such a word already.
     """
     count = letters_in_rows(seen.picture, _LETTERS)
     if not count:
@@ -152,8 +153,9 @@ def truncated(seen: Seen) -> Finding | None:
 
     The row before has to be unlike that value over most of its length, so that air below a body is
     no finding; nor is a frame, whose first row has the value, too. ``value`` is the share of rows
-    or columns. No false alarm among 1,326. Of films cut within a row and filled with black 99 % or
-    more are found; of breast MRI none, as its lower part is mostly black anyway.
+    or columns. No false alarm among 1,326. Of chest films cut within a row and filled with black
+    99 % or more are found, of hands 54 %, of breast MRI none: where the cut goes through black air,
+    nothing tells it from air.
     """
     lost = max(_filled(seen, seen.picture), _filled(seen, seen.picture.T))
     if lost < _LOST:
@@ -165,7 +167,8 @@ def noise(seen: Seen) -> Finding | None:
     """Neighbouring pixels are unrelated though there is contrast: a file decoded wrongly.
 
     ``value`` is the correlation of a pixel with the next in its row and in its column, mean of
-    both. No false alarm among 1,326; the lowest of these is 0.14, thin specks of chest CT.
+    both. No false alarm among 1,326; the lowest of these is 0.14, thin specks of chest CT. All
+    films with shuffled pixels are found, but only 16 % of 43 films of 12 bits with swapped bytes.
     """
     if seen.contrast < _CONTRAST or min(seen.picture.shape) < 2:
         return None
