@@ -1,10 +1,11 @@
 """How well, how fast and in how much memory embeddings are clustered, as a table.
 
-    python benchmarks/cluster_methods.py --n 20000 100000 --data mednist=mednist64.npz
+    python benchmarks/cluster_methods.py --n 20000 --data mednist=m64.npz cxr=cxr/labels.csv#finding
     python benchmarks/cluster_methods.py --n 10000 100000 1000000 --n-clusters 100 --out cost.jsonl
 
 Generated vectors are `vectors.labelled`: 30 clusters in 6 kinds, sizes by Zipf's law. Data is an
-NPZ of ``images`` ``(n, h, w)`` and ``labels``, encoded with the built-in encoder. Each step runs in
+NPZ of ``images`` ``(n, h, w)`` and ``labels``, or a CSV with a column ``image`` of files beside it
+and, after a ``#``, the column of labels; encoded with the built-in encoder. Each step runs in
 a process of its own, so that its peak of memory is its own, mapped vectors and all libraries
 included: ``neighbours``, the graph that the others are given; each method; ``map``, fitted and all
 rows placed. ACC, NMI and ARI are those of `clustering.quality.against`. With --out, what has been
@@ -15,18 +16,20 @@ seconds against n, both as logarithms, is printed for each step.
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import multiprocessing
 import resource
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from vectors import labelled
 
 from clustering.contract import Neighbours
@@ -111,10 +114,23 @@ def generated(n: int) -> tuple[np.ndarray, np.ndarray]:
     return labelled(n, DIM, CLUSTERS, KINDS)
 
 
+def read(path: str) -> tuple[Sequence[np.ndarray], np.ndarray]:
+    """Grey pictures and their labels."""
+    table, _, column = path.partition("#")
+    if not column:
+        with np.load(path, allow_pickle=False) as archive:
+            return archive["images"], archive["labels"]
+    with Path(table).open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    files = [Path(table).parent / line["image"] for line in lines]
+    return [np.asarray(Image.open(file).convert("L")) for file in files], np.array(
+        [line[column] for line in lines]
+    )
+
+
 def pictures(path: str) -> tuple[np.ndarray, np.ndarray]:
     encoder = make_encoder(EncoderContext("texture"))
-    with np.load(path, allow_pickle=False) as archive:
-        images, labels = archive["images"], archive["labels"]
+    images, labels = read(path)
     prepared, kept = [], []
     for number, image in enumerate(images):
         # Blank pictures have no embedding.
@@ -191,7 +207,7 @@ def main() -> None:
     )
     steps = ["neighbours", *method_names(), "map"]
     parser.add_argument("--n", type=int, nargs="*", default=[], help="sizes of generated data")
-    parser.add_argument("--data", nargs="*", default=[], metavar="NAME=NPZ", help="pictures")
+    parser.add_argument("--data", nargs="*", default=[], metavar="NAME=FILE", help="pictures")
     parser.add_argument("--steps", nargs="*", default=steps, help="default: all")
     parser.add_argument("--n-clusters", default="auto", help="auto, true, or a number")
     parser.add_argument("--out", type=Path, help="file of JSON lines")
