@@ -18,7 +18,7 @@ from clustering.centres import unit
 from clustering.checks import by_size, prepared
 from clustering.contract import NOISE, Clustering, Neighbours, Progress, no_progress
 from clustering.layout import lay_out
-from clustering.neighbours import neighbour_graph
+from clustering.neighbours import EXACT_SAMPLE, neighbour_graph
 from clustering.voting import joined_by_vote
 from indexer.extras import extra
 from indexer.types import Embeddings
@@ -91,7 +91,9 @@ class Density:
         drawn = np.random.default_rng([seed, 41]).choice(count, self.fit_up_to, replace=False)
         drawn.sort()
         sample = np.asarray(embeddings[drawn])
-        within = neighbour_graph(sample, self.n_neighbors, seed=seed, progress=progress)
+        within = neighbour_graph(
+            sample, self.n_neighbors, exact_up_to=EXACT_SAMPLE, seed=seed, progress=progress
+        )
         fitted = self._fitted(sample, within, n_clusters, parameters, seed=seed, progress=progress)
         labels, strengths = joined_by_vote(graph, drawn, fitted.labels, fitted.confidence)
         note = f"{self.fit_up_to:,} vectors were clustered, the others joined by their neighbours"

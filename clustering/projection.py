@@ -18,7 +18,7 @@ from clustering.checks import checked
 from clustering.contract import Neighbours, Progress, no_progress
 from clustering.layout import lay_out
 from clustering.nearest import Nearest
-from clustering.neighbours import neighbour_graph
+from clustering.neighbours import EXACT_SAMPLE, neighbour_graph
 from indexer.errors import ClusteringError, VectorError
 from indexer.types import Embeddings
 
@@ -165,7 +165,10 @@ def fit_map(
     chosen = np.asarray(embeddings[rows])
     positions = np.zeros((len(rows), 2), np.float32)
     if len(rows) > 3:
-        graph = neighbours or neighbour_graph(chosen, n_neighbors, seed=seed, progress=progress)
+        exact_up_to = len(chosen) if len(chosen) == count else EXACT_SAMPLE
+        graph = neighbours or neighbour_graph(
+            chosen, n_neighbors, exact_up_to=exact_up_to, seed=seed, progress=progress
+        )
         progress("laying out", 0, 1)
         positions = lay_out(chosen, graph, 2, n_neighbors=n_neighbors, min_dist=min_dist, seed=seed)
     elif len(rows) > 1:

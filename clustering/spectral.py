@@ -12,7 +12,7 @@ from clustering.communities import belonging, shared_neighbour_graph
 from clustering.contract import Clustering, Neighbours, Progress, no_progress
 from clustering.count import counted
 from clustering.eigenvectors import cut, leading, similarities
-from clustering.neighbours import neighbour_graph
+from clustering.neighbours import EXACT_SAMPLE, neighbour_graph
 from clustering.voting import joined_by_vote
 from indexer.types import Embeddings
 
@@ -64,7 +64,9 @@ class Spectral:
             drawn = np.random.default_rng([seed, 71]).choice(count, self.fit_up_to, replace=False)
             drawn.sort()
             sample = np.asarray(embeddings[drawn])
-            within = neighbour_graph(sample, self.n_neighbors, seed=seed, progress=progress)
+            within = neighbour_graph(
+                sample, self.n_neighbors, exact_up_to=EXACT_SAMPLE, seed=seed, progress=progress
+            )
             labels, sure = self._cut(within, clusters, seed, progress)
             labels, sure = joined_by_vote(graph, drawn, labels, sure)
             notes += (f"{len(drawn):,} vectors were cut, the others joined by their neighbours",)
