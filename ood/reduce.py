@@ -164,7 +164,7 @@ class Reduced:
     def state(self) -> Mapping[str, np.ndarray]:
         """Of both, names with what they are of in front."""
         parts = {"reduction": self.reduction.state(), "detector": self.detector.state()}
-        return {f"{of}/{name}": each for of, part in parts.items() for name, each in part.items()}
+        return {f"{of}/{name}": each for of, own in parts.items() for name, each in own.items()}
 
 
 def reduction_of(text: str) -> Pca | Umap:

@@ -7,24 +7,29 @@ distribution.
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
 from indexer.errors import ReferenceSetError
 from indexer.types import Embeddings
-from ood.calibrate import Interval, Together, needed
+from ood.calibrate import Calibration, Interval, Together, needed
 from ood.contract import Detector
 from ood.knn import Knn
-from ood.registry import make_detector
+from ood.registry import Recipe, part, whole
 from ood.strata import Key, beginnings, held_out, said
 
-DEFAULT = ("knn", "mahalanobis", "residual")
+DEFAULT = (Recipe("knn"), Recipe("mahalanobis"), Recipe("residual"))
 _FEWEST = 20
 """Fewer cases to fit on, or patients to calibrate on, are no stratum of their own."""
 _SHOWN = 5
+
+
+def _nobody(_what: str, _done: int, _total: int) -> None:
+    """Nobody is told."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,54 @@ class Stratum:
     def patients(self) -> int:
         """Calibration patients."""
         return self.together.parts[0].patients
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Everything but the key, as plain arrays by name."""
+        own = {"fitted": self.fitted, "held_out": np.array(self.held_out)}
+        parts = {
+            f"detector {number}": each.state()
+            for number, each in enumerate(self.detectors.values())
+        }
+        calibrations = [*self.together.parts, self.together.least]
+        parts |= {
+            f"calibration {number}": {"scores": each.scores, "weights": each.weights}
+            for number, each in enumerate(calibrations)
+        }
+        if not any(each is self.near for each in self.detectors.values()):
+            parts["near"] = self.near.state()
+        return own | whole(parts)
+
+    @classmethod
+    def from_state(
+        cls, key: Key, recipes: Sequence[Recipe], state: Mapping[str, np.ndarray]
+    ) -> Stratum:
+        """What `state` was taken of.
+
+        Raises:
+            ReferenceSetError: an array is missing.
+            ConfigError: a detector is not there any more.
+        """
+        detectors = {
+            recipe.label: recipe.rebuilt(part(f"detector {number}", state))
+            for number, recipe in enumerate(recipes)
+        }
+        try:
+            calibrations = [
+                Calibration(**part(f"calibration {number}", state))
+                for number in range(len(recipes) + 1)
+            ]
+            fitted, held = state["fitted"], int(state["held_out"])
+        except (KeyError, TypeError) as error:
+            raise ReferenceSetError("a part of the reference is missing: fit it again") from error
+        near = next((each for each in detectors.values() if isinstance(each, Knn)), None)
+        return cls(
+            key,
+            fitted,
+            held,
+            detectors,
+            Together(tuple(calibrations[:-1]), calibrations[-1]),
+            near or Knn.from_state(part("near", state)),
+        )
 
 
 @dataclass(frozen=True)
@@ -115,10 +168,12 @@ class ReferenceSet:
     """Strata by their key.
 
     Attributes:
-        strata: those that were fitted.
+        recipes: of the detectors.
+        strata: those that were fitted. One that has the same cases as the one above it is the same.
         refused: kinds of image that have none of their own.
     """
 
+    recipes: tuple[Recipe, ...]
     strata: Mapping[Key, Stratum]
     refused: tuple[Refusal, ...] = ()
 
@@ -130,8 +185,9 @@ class ReferenceSet:
         patients: Sequence[str],
         *,
         alarm: float = 0.01,
-        detectors: Mapping[str, Detector] | None = None,
+        recipes: Sequence[Recipe] = DEFAULT,
         seed: int = 0,
+        progress: Callable[[str, int, int], None] = _nobody,
     ) -> ReferenceSet:
         """Fit and calibrate every stratum that has enough cases.
 
@@ -140,17 +196,26 @@ class ReferenceSet:
             keys: what kind of image each case is.
             patients: whose it is; those that are held out calibrate every stratum they are in.
             alarm: the false-alarm rate to hold out patients for.
-            detectors: unfitted, by name; None takes `DEFAULT`.
+            recipes: of the detectors.
             seed: of what is random.
+            progress: told what is being done, how much of it is done, and of how much; what it
+                raises stops the fit.
 
         Raises:
+            ConfigError: a recipe that cannot be made.
             ReferenceSetError: no stratum has enough, or the rate is none.
             VectorError: rows that are no embeddings.
         """
-        made = detectors or {name: make_detector(name) for name in DEFAULT}
+        detectors = {each.label: each.make() for each in recipes}
         strata: dict[Key, Stratum] = {}
         refused = []
-        for key, rows in _rows_of(keys).items():
+        every = _rows_of(keys)
+        for number, (key, rows) in enumerate(every.items()):
+            progress("fitting strata", number, len(every))
+            above = strata.get(key[:-1])
+            if key and above is not None and len(rows) == len(every[key[:-1]]):
+                strata[key] = replace(above, key=key)
+                continue
             owners = [patients[row] for row in rows]
             calibrates = held_out(owners, needed(alarm), seed)
             why = _too_little(calibrates, owners)
@@ -158,14 +223,58 @@ class ReferenceSet:
                 refused.append(Refusal(key, len(rows), len(set(owners)), why))
                 continue
             cases = _Cases(embeddings, np.asarray(rows), owners, calibrates)
-            strata[key] = _fitted(key, cases, made, seed)
+            strata[key] = _fitted(key, cases, detectors, seed)
         if not strata:
             raise ReferenceSetError(
                 f"{len(keys):,} cases are too few for a reference: {refused[0].why}"
                 if refused
                 else "there are no cases to make a reference of"
             )
-        return cls(strata, tuple(refused))
+        return cls(tuple(recipes), strata, tuple(refused))
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Everything, as plain arrays by name."""
+        own = {key: each for key, each in self.strata.items() if self._first(key) == key}
+        told = {
+            "recipes": [asdict(each) for each in self.recipes],
+            "strata": [[*key] for key in self.strata],
+            "same_as": [[*self._first(key)] for key in self.strata],
+            "refused": [asdict(each) for each in self.refused],
+        }
+        parts = {str(number): each.state() for number, each in enumerate(own.values())}
+        return {"told": np.array(json.dumps(told))} | whole(parts)
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, np.ndarray]) -> ReferenceSet:
+        """What `state` was taken of.
+
+        Raises:
+            ReferenceSetError: an array is missing.
+            ConfigError: a detector is not there any more.
+        """
+        if "told" not in state:
+            raise ReferenceSetError("this is no state of a reference: fit it again")
+        told = json.loads(str(state["told"]))
+        recipes = tuple(Recipe(**each) for each in told["recipes"])
+        strata: dict[Key, Stratum] = {}
+        number = 0
+        for names, other in zip(told["strata"], told["same_as"], strict=True):
+            key, same = tuple(names), tuple(other)
+            if same != key:
+                strata[key] = replace(strata[same], key=key)
+                continue
+            strata[key] = Stratum.from_state(key, recipes, part(str(number), state))
+            number += 1
+        refused = [Refusal(**{**each, "key": tuple(each["key"])}) for each in told["refused"]]
+        return cls(recipes, strata, tuple(refused))
+
+    def _first(self, key: Key) -> Key:
+        """The coarsest stratum that has the same cases."""
+        above = key[:-1]
+        if not key or above not in self.strata:
+            return key
+        same = self.strata[above].together is self.strata[key].together
+        return self._first(above) if same else key
 
     def judge(
         self, embeddings: Embeddings, keys: Sequence[Key], *, alarm: float = 0.01

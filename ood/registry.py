@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -23,64 +23,83 @@ DETECTORS: dict[str, str] = {
 _LEARNED = {"arrays", "notes"}
 
 
+@dataclass(frozen=True)
+class Recipe:
+    """A detector by name, with what is put in front of it.
+
+    Attributes:
+        name: of a registered detector.
+        options: its parameters; text is read as the number that a parameter is.
+        reduction: what is put in front of it, as ``pca:64`` or ``umap:16``; "" for none. The
+            detector then takes rows as long as they are, unless its options say otherwise.
+    """
+
+    name: str
+    options: Mapping[str, object] = field(default_factory=dict)
+    reduction: str = ""
+
+    @property
+    def label(self) -> str:
+        """What tells it from others."""
+        front = f"{self.reduction}/" if self.reduction else ""
+        given = ",".join(f"{key}={value}" for key, value in sorted(self.options.items()))
+        return f"{front}{self.name}" + (f"({given})" if given else "")
+
+    def make(self) -> Detector:
+        """The detector, unfitted.
+
+        Raises:
+            ConfigError: no such detector, parameter or reduction, or a value that it cannot have;
+                the message lists those there are.
+        """
+        chosen: Any = _class_of(self.name)
+        given = dict(self.options)
+        known = [each.name for each in fields(chosen) if each.init and each.name not in _LEARNED]
+        strange = sorted(set(given) - set(known))
+        if strange:
+            has = ", ".join(known) or "none"
+            raise ConfigError(f"'{self.name}' has no parameter '{strange[0]}'; it has: {has}")
+        if self.reduction and "normalise" in known:
+            # What a reduction gives lies about its own middle: lengths say how far from it.
+            given.setdefault("normalise", False)
+        try:
+            made: Detector = TypeAdapter(chosen).validate_python(given)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise ConfigError(f"'{self.name}', parameter '{where}': {first['msg']}") from error
+        return Reduced(reduction_of(self.reduction), made) if self.reduction else made
+
+    def rebuilt(self, state: Mapping[str, np.ndarray]) -> Detector:
+        """The fitted detector that a state was taken of.
+
+        Raises:
+            ConfigError: no such detector or reduction.
+            ReferenceSetError: an array is missing.
+        """
+        if not self.reduction:
+            return _class_of(self.name).from_state(state)
+        front = type(reduction_of(self.reduction)).from_state(part("reduction", state))
+        return Reduced(front, _class_of(self.name).from_state(part("detector", state)))
+
+
 def detector_names() -> list[str]:
     """All registered detectors, sorted."""
     return sorted(targets(GROUP, DETECTORS))
 
 
-def make_detector(
-    name: str, options: Mapping[str, object] | None = None, *, reduction: str = ""
-) -> Detector:
-    """A detector by name, with parameters; text is read as the number that a parameter is.
-
-    Args:
-        name: of a registered detector.
-        options: its parameters.
-        reduction: what is put in front of it, as ``pca:64`` or ``umap:16``; "" for none. The
-            detector then takes rows as long as they are, unless its options say otherwise.
-
-    Raises:
-        ConfigError: no such detector, parameter or reduction, or a value that it cannot have; the
-            message lists those there are.
-    """
-    chosen: Any = _class_of(name)
-    given = dict(options or {})
-    known = [each.name for each in fields(chosen) if each.init and each.name not in _LEARNED]
-    strange = sorted(set(given) - set(known))
-    if strange:
-        has = ", ".join(known) or "none"
-        raise ConfigError(f"'{name}' has no parameter '{strange[0]}'; it has: {has}")
-    if reduction and "normalise" in known:
-        # What a reduction gives lies about its own middle: lengths say how far from it.
-        given.setdefault("normalise", False)
-    try:
-        made: Detector = TypeAdapter(chosen).validate_python(given)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"]))
-        raise ConfigError(f"'{name}', parameter '{field}': {first['msg']}") from error
-    return Reduced(reduction_of(reduction), made) if reduction else made
-
-
-def detector_from(name: str, state: Mapping[str, np.ndarray], *, reduction: str = "") -> Detector:
-    """The fitted detector that a state was taken of.
-
-    Raises:
-        ConfigError: no such detector or reduction.
-        ReferenceSetError: an array is missing.
-    """
-    if not reduction:
-        return _class_of(name).from_state(state)
-    front = type(reduction_of(reduction)).from_state(_part("reduction", state))
-    return Reduced(front, _class_of(name).from_state(_part("detector", state)))
-
-
-def _part(of: str, state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def part(of: str, state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays whose names begin with ``of/``, by the rest of their names."""
     return {
         name.removeprefix(f"{of}/"): each
         for name, each in state.items()
         if name.startswith(f"{of}/")
     }
+
+
+def whole(parts: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """The arrays of all parts under names that `part` finds them by."""
+    return {f"{of}/{name}": each for of, own in parts.items() for name, each in own.items()}
 
 
 def _class_of(name: str) -> type[RegisteredDetector]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
 from mixtures import mixture
@@ -9,11 +11,11 @@ from scipy import stats
 
 from indexer.errors import ReferenceSetError, VectorError
 from ood.reference import ReferenceSet
-from ood.registry import make_detector
+from ood.registry import Recipe
 from ood.strata import Key, beginnings, held_out, key_of, said
 
 FRONTAL, LATERAL, HAND = ("CR", "CHEST", "PA"), ("CR", "CHEST", "LL"), ("CR", "HAND")
-QUICK = {name: make_detector(name) for name in ("knn", "residual")}
+QUICK = (Recipe("knn"), Recipe("residual", {"dimensions": 8}))
 
 
 def archive(sizes: tuple[int, ...], seed: int = 0) -> tuple[np.ndarray, list[Key], list[str]]:
@@ -49,7 +51,7 @@ def test_all_of_a_patient_or_none_is_held_out_and_stays_so_when_others_come() ->
 
 def test_the_finest_stratum_with_enough_patients_judges_and_is_named() -> None:
     rows, keys, patients = archive((1000, 300, 30))
-    made = ReferenceSet.fit(rows, keys, patients, alarm=0.05, detectors=QUICK)
+    made = ReferenceSet.fit(rows, keys, patients, alarm=0.05, recipes=QUICK)
     assert set(made.strata) == {(), ("CR",), ("CR", "CHEST"), FRONTAL, LATERAL}
     assert [each.key for each in made.refused] == [HAND]
     fine, coarse, none, strange = made.judge(
@@ -68,7 +70,7 @@ def test_the_finest_stratum_with_enough_patients_judges_and_is_named() -> None:
 
 def test_where_nothing_can_judge_nothing_is_called_in_distribution() -> None:
     rows, keys, patients = archive((300, 100, 30))
-    made = ReferenceSet.fit(rows, keys, patients, alarm=0.05, detectors=QUICK)
+    made = ReferenceSet.fit(rows, keys, patients, alarm=0.05, recipes=QUICK)
     answer = made.judge(rows[:1], [FRONTAL], alarm=0.01)[0]
     assert answer.flagged is None
     assert answer.why.startswith("cannot judge; CR · CHEST · PA has 75 calibration patients")
@@ -77,7 +79,7 @@ def test_where_nothing_can_judge_nothing_is_called_in_distribution() -> None:
 
 def test_an_answer_has_score_p_value_threshold_interval_and_nearest_cases() -> None:
     rows, keys, patients = archive((1000, 300, 30))
-    made = ReferenceSet.fit(rows, keys, patients, alarm=0.05, detectors=QUICK)
+    made = ReferenceSet.fit(rows, keys, patients, alarm=0.05, recipes=QUICK)
     far = -rows[:1]
     usual, odd = made.judge(np.concatenate([rows[:1], far]), [FRONTAL, FRONTAL], alarm=0.05)
     assert (usual.flagged, odd.flagged) == (False, True)
@@ -92,12 +94,35 @@ def test_an_answer_has_score_p_value_threshold_interval_and_nearest_cases() -> N
     assert all(keys[row] == FRONTAL for row, _ in usual.nearest)
 
 
+@pytest.mark.parametrize("recipes", [QUICK, QUICK[1:], (Recipe("knn", reduction="pca:6"),)])
+def test_a_state_goes_through_a_file_and_judges_alike(recipes: tuple[Recipe, ...]) -> None:
+    rows, keys, patients = archive((1000, 300, 30))
+    made = ReferenceSet.fit(rows, keys, patients, alarm=0.05, recipes=recipes)
+    file = io.BytesIO()
+    np.savez(file, **made.state())
+    file.seek(0)
+    with np.load(file, allow_pickle=False) as state:
+        again = ReferenceSet.from_state(dict(state))
+    assert again.refused == made.refused
+    assert again.judge(rows[:3], keys[:3], alarm=0.05) == made.judge(rows[:3], keys[:3], alarm=0.05)
+    with pytest.raises(ReferenceSetError, match="fit it again"):
+        ReferenceSet.from_state({})
+
+
+def test_a_stratum_with_the_cases_of_the_one_above_is_kept_once() -> None:
+    rows, _, patients = archive((400, 10, 10))
+    made = ReferenceSet.fit(rows, [FRONTAL] * len(rows), patients, alarm=0.05, recipes=QUICK)
+    assert len({id(each.together) for each in made.strata.values()}) == 1
+    assert set(made.strata) == {(), ("CR",), ("CR", "CHEST"), FRONTAL}
+    assert sum("reference" in name for name in made.state()) == 1
+
+
 def test_alarms_on_patients_never_seen_are_as_rare_as_the_interval_says() -> None:
     inside = 0
     for seed in range(60):
         rows, keys, patients = archive((2600, 20, 20), seed=seed)
         rows, keys, patients = rows[:2600], keys[:2600], patients[:2600]
-        made = ReferenceSet.fit(rows[:600], keys[:600], patients[:600], alarm=0.05, detectors=QUICK)
+        made = ReferenceSet.fit(rows[:600], keys[:600], patients[:600], alarm=0.05, recipes=QUICK)
         judged = made.judge(rows[600:], keys[600:], alarm=0.1)
         rate = float(np.mean([each.flagged for each in judged]))
         low, high = judged[0].interval.low, judged[0].interval.high
@@ -110,10 +135,10 @@ def test_alarms_on_patients_never_seen_are_as_rare_as_the_interval_says() -> Non
 def test_too_few_cases_and_another_space_are_refused() -> None:
     rows, keys, patients = archive((20, 10, 4))
     with pytest.raises(ReferenceSetError, match="20 of each are the least"):
-        ReferenceSet.fit(rows, keys, patients, alarm=0.05, detectors=QUICK)
+        ReferenceSet.fit(rows, keys, patients, alarm=0.05, recipes=QUICK)
     with pytest.raises(ReferenceSetError, match="no cases"):
-        ReferenceSet.fit(rows[:0], [], [], detectors=QUICK)
+        ReferenceSet.fit(rows[:0], [], [], recipes=QUICK)
     rows, keys, patients = archive((1000, 300, 30))
-    made = ReferenceSet.fit(rows, keys, patients, alarm=0.05, detectors=QUICK)
+    made = ReferenceSet.fit(rows, keys, patients, alarm=0.05, recipes=QUICK)
     with pytest.raises(VectorError, match="another space"):
         made.judge(rows[:1, :10], keys[:1], alarm=0.05)

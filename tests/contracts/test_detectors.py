@@ -11,7 +11,7 @@ from mixtures import mixture
 
 from indexer.errors import ConfigError, ReferenceSetError, VectorError
 from ood.contract import Detector
-from ood.registry import DETECTORS, detector_from, detector_names, make_detector
+from ood.registry import DETECTORS, Recipe, detector_names
 
 DRAWN, _ = mixture((200, 150, 100), seed=4)
 ROWS, INSIDE = DRAWN[:350], DRAWN[350:]
@@ -30,7 +30,7 @@ def way(request: pytest.FixtureRequest) -> tuple[str, str]:
 
 @pytest.fixture
 def detector(way: tuple[str, str]) -> Detector:
-    return make_detector(way[0], reduction=way[1])
+    return Recipe(way[0], reduction=way[1]).make()
 
 
 def test_what_the_reference_has_not_scores_higher(detector: Detector) -> None:
@@ -61,7 +61,7 @@ def test_a_state_goes_through_a_file_and_scores_alike(
     np.savez(file, **fitted.state())
     file.seek(0)
     with np.load(file, allow_pickle=False) as state:
-        again = detector_from(way[0], dict(state), reduction=way[1])
+        again = Recipe(way[0], reduction=way[1]).rebuilt(dict(state))
     np.testing.assert_array_equal(again.score(OUTSIDE), fitted.score(OUTSIDE))
     assert again.notes == fitted.notes
 
@@ -110,16 +110,16 @@ def test_a_state_without_an_array_is_refused(way: tuple[str, str], detector: Det
     gone = next(name for name in state if not name.endswith("told"))
     del state[gone]
     with pytest.raises(ReferenceSetError, match="is missing"):
-        detector_from(way[0], state, reduction=way[1])
+        Recipe(way[0], reduction=way[1]).rebuilt(state)
 
 
 def test_a_name_or_parameter_that_is_not_there_is_told() -> None:
     assert set(detector_names()) >= set(DETECTORS)
     with pytest.raises(ConfigError, match="there are: knn, mahalanobis, residual"):
-        make_detector("energy")
+        Recipe("energy").make()
     with pytest.raises(ConfigError, match="it has: k, normalise, exact"):
-        make_detector("knn", {"metric": "cosine"})
+        Recipe("knn", {"metric": "cosine"}).make()
     with pytest.raises(ConfigError, match="parameter 'k'"):
-        make_detector("knn", {"k": "many"})
+        Recipe("knn", {"k": "many"}).make()
     with pytest.raises(ConfigError, match="write pca:64"):
-        make_detector("knn", reduction="tsne:2")
+        Recipe("knn", reduction="tsne:2").make()
