@@ -4,6 +4,10 @@ Both take one standardised figure a window, which without a change is normal wit
 standard deviation 1 and independent of the windows before. The average run length (ARL) is the
 number of windows to the first alarm, on average, from a fresh start.
 
+Means of skewed scores are not quite normal, and the CUSUM minds: of exponential scores, windows of
+30 shorten an ARL of 370 to 247, windows of 100 to 298 (allowance 0.5). The EWMA keeps 348 and 359
+(weight 0.2), or all of it (weight 0.05).
+
 E. Page, Biometrika 41 (1954) 100 (CUSUM); S. Roberts, Technometrics 1 (1959) 239 (EWMA); J. Lucas
 and M. Saccucci, Technometrics 32 (1990) 1 (run lengths of the EWMA). Run lengths solve integral
 equations by Gauss-Legendre quadrature, to which the Markov chains of D. Brook and D. Evans
@@ -96,11 +100,12 @@ class Cusum:
     def sentences(self) -> tuple[str, ...]:
         """Where it stands, in words."""
         state = "a sustained rise" if self.level > self.limit else "no sustained rise"
-        return (
+        told = (
             f"{state}: the sum is {self.level:.2f}, its limit {self.limit:.2f}; without a change "
             f"one alarm in {self.run_length():.0f} windows is expected, after a rise by one "
-            f"standard deviation one within {self.run_length(1.0):.1f} on average",
+            f"standard deviation one within {self.run_length(1.0):.1f} on average"
         )
+        return (told,)
 
 
 @dataclass(frozen=True)
@@ -162,12 +167,13 @@ class Ewma:
     def sentences(self) -> tuple[str, ...]:
         """Where it stands, in words."""
         state = "a sustained change" if abs(self.level) > self.limit else "no sustained change"
-        return (
+        told = (
             f"{state}: the moving average is {self.level:+.2f}, its limits are {self.limit:.2f} to "
             f"both sides; without a change one alarm in {self.run_length():.0f} windows is "
             f"expected, after a shift by one standard deviation one within "
-            f"{self.run_length(1.0):.1f} on average",
+            f"{self.run_length(1.0):.1f} on average"
         )
+        return (told,)
 
 
 def standardised_mean(reference: np.ndarray, window: np.ndarray) -> float:
@@ -176,8 +182,8 @@ def standardised_mean(reference: np.ndarray, window: np.ndarray) -> float:
     It is ``(mean(window) - mean(reference)) * sqrt(m) / std(reference)``.
 
     The mean of the reference is itself uncertain, by ``sqrt(m / n)`` of these units, and all
-    windows share that error: keep the reference a hundred times as large as a window, or alarms
-    come sooner than stated (`Cusum.run_length` of that shift says how much).
+    windows share that error. Where it points upwards, a CUSUM with an ARL of 370 has one of 193
+    with a reference of 100 windows, and of 59 with one of 10 (`Cusum.run_length` of that shift).
 
     Args:
         reference: ``(n,)`` scores.

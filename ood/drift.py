@@ -25,7 +25,7 @@ from ood.shifts import (
     flagged_share,
     score_drift,
 )
-from ood.verdicts import ALPHA, Verdict, holm
+from ood.verdicts import ALPHA, Verdict, checked_share, holm
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,15 @@ class Sample:
     embeddings: Embeddings | None = None
 
     def __post_init__(self) -> None:
-        lengths = {**_lengths(self.scores), **_lengths(self.p_values), **_lengths(self.columns)}
+        lengths = [
+            *((f"scores of '{name}'", len(values)) for name, values in self.scores.items()),
+            *((f"p-values of '{name}'", len(values)) for name, values in self.p_values.items()),
+            *((f"'{name}'", len(values)) for name, values in self.columns.items()),
+        ]
         if self.embeddings is not None:
-            lengths["embeddings"] = len(self.embeddings)
-        if len(set(lengths.values())) > 1:
-            told = ", ".join(f"{name} {count:,}" for name, count in lengths.items())
+            lengths.append(("embeddings", len(self.embeddings)))
+        if len({count for _, count in lengths}) > 1:
+            told = ", ".join(f"{name} {count:,}" for name, count in lengths)
             raise QueryError(f"the parts of a sample have different lengths: {told}")
 
     def rows(self, kept: np.ndarray) -> Sample:
@@ -99,10 +103,8 @@ class DriftReport:
             f"{self.alpha:.1%} of cases"
         )
         shares = ("shares flagged have intervals of their own, apart from that correction",)
-        parts = [*self.scores, *self.columns, *self.flagged]
-        if self.embeddings is not None:
-            parts.append(self.embeddings)
-        told = [sentence for part in parts for sentence in part.sentences]
+        parts = (*self.scores, self.embeddings, *self.columns, *self.flagged)
+        told = [sentence for part in parts if part is not None for sentence in part.sentences]
         return (correction, *told, *(shares if self.flagged else ()))
 
 
@@ -123,7 +125,8 @@ def window_drift(
     groups at once divides ``alpha`` by ten.
 
     Args:
-        reference, window: their scores, columns and embeddings have to be of the same names.
+        reference: its scores, columns and embeddings.
+        window: the same of it, by the same names, and its p-values.
         alarm: declared false-alarm rate of the p-values.
         alpha: share of false alarms, over all tests together.
         power: of the shifts that are stated.
@@ -133,23 +136,14 @@ def window_drift(
         QueryError: a part is in one of the two only; otherwise as the single functions.
         ReferenceSetError, VectorError: as the single functions.
     """
+    checked_share("alpha", alpha)
     _same_parts(reference, window)
-    embeddings = None
-    if reference.embeddings is not None and window.embeddings is not None:
-        most = 1 + len(reference.scores) + len(reference.columns)
-        embeddings = embedding_drift(
-            reference.embeddings,
-            window.embeddings,
-            seed,
-            permutations=max(PERMUTATIONS, math.ceil(2 * most / alpha)),
-            alpha=alpha,
-        )
     raw = DriftReport(
         scores=tuple(
             score_drift(reference.scores[name], values, detector=name, alpha=alpha, power=power)
             for name, values in window.scores.items()
         ),
-        embeddings=embeddings,
+        embeddings=_rows_drift(reference, window, alpha=alpha, seed=seed),
         columns=tuple(
             occupancy_drift(reference.columns[name], values, field=name, alpha=alpha)
             for name, values in window.columns.items()
@@ -173,16 +167,26 @@ def by_group(sample: Sample, groups: Column) -> dict[str, Sample]:
     Raises:
         QueryError: the lengths differ.
     """
-    lengths = {*_lengths(sample.scores).values(), *_lengths(sample.columns).values()}
-    names = np.array([name or "" for name in groups], object)
-    Sample(columns={**sample.columns, "groups": groups}, scores=sample.scores)
-    return {
-        name: sample.rows(np.flatnonzero(names == name)) for name in sorted(set(names)) if name
-    }
+    replace(sample, columns={**sample.columns, "groups": groups})  # compares the lengths
+    rows: dict[str, list[int]] = {}
+    for row, name in enumerate(groups):
+        rows.setdefault(name or "", []).append(row)
+    return {name: sample.rows(np.array(rows[name])) for name in sorted(rows) if name}
 
 
-def _lengths(parts: Mapping[str, np.ndarray] | Mapping[str, Column]) -> dict[str, int]:
-    return {name: len(values) for name, values in parts.items()}
+def _rows_drift(
+    reference: Sample, window: Sample, *, alpha: float, seed: int
+) -> EmbeddingDrift | None:
+    if reference.embeddings is None or window.embeddings is None:
+        return None
+    most = 1 + len(window.scores) + len(window.columns)
+    return embedding_drift(
+        reference.embeddings,
+        window.embeddings,
+        seed,
+        permutations=max(PERMUTATIONS, math.ceil(2 * most / alpha)),
+        alpha=alpha,
+    )
 
 
 def _same_parts(reference: Sample, window: Sample) -> None:
@@ -212,9 +216,7 @@ def _corrected(report: DriftReport) -> DriftReport:
         replace(
             each,
             verdict=next(after),
-            detectable=detectable_shift(
-                each.reference, each.window, alpha=alpha, power=each.power
-            ),
+            detectable=detectable_shift(each.reference, each.window, alpha=alpha, power=each.power),
         )
         for each in report.scores
     )

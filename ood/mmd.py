@@ -24,6 +24,7 @@ PERMUTATIONS = 500
 _ROUNDING = 1e-12
 
 Kernel = Float64[np.ndarray, "n n"]
+Orders = Bool[np.ndarray, "orders n"]
 
 
 @dataclass(frozen=True)
@@ -48,15 +49,17 @@ class EmbeddingDrift:
     def sentences(self) -> tuple[str, ...]:
         """What that means, in words."""
         if self.verdict is None:
-            return (
+            told = (
                 f"a window of {self.window} has too few embeddings to be compared: {FEWEST} are "
-                "needed",
+                "needed"
             )
+            return (told,)
         differ = "differ" if self.verdict.differs else "do not differ"
-        return (
-            f"the embeddings {differ} from the reference (squared MMD {self.mmd:.4f}, "
-            f"{self.verdict.words}; {self.window} against {self.reference})",
+        told = (
+            f"the embeddings {differ} from the reference (squared MMD {self.mmd:.2g}, "
+            f"{self.verdict.words}; {self.window} against {self.reference})"
         )
+        return (told,)
 
 
 def embedding_drift(
@@ -91,8 +94,8 @@ def embedding_drift(
             f"{permutations} permutations cannot give a p-value of {alpha}: take "
             f"{int(np.ceil(1 / alpha))} or more"
         )
-    before, now = reference_rows(reference), window
-    scored_rows(now, before.shape[1])
+    before = reference_rows(reference)
+    now = scored_rows(window, before.shape[1])
     if len(before) < FEWEST:
         raise ReferenceSetError(f"a reference needs {FEWEST} embeddings or more, not {len(before)}")
     if len(now) < FEWEST:
@@ -127,7 +130,7 @@ def _kernel(rows: np.ndarray) -> tuple[Kernel, float]:
     return kernel, width
 
 
-def _unbiased(kernel: Kernel, orders: Bool[np.ndarray, "orders n"]) -> np.ndarray:
+def _unbiased(kernel: Kernel, orders: Orders) -> np.ndarray:
     """Squared MMD of each order, float64; an order says which rows are the window's.
 
     The sums within and across follow from those of the window: the kernel is symmetric.
@@ -139,7 +142,5 @@ def _unbiased(kernel: Kernel, orders: Bool[np.ndarray, "orders n"]) -> np.ndarra
     outside = kernel.sum() - 2 * across - inside
     m = int(orders[0].sum())
     n = len(kernel) - m
-    found: np.ndarray = (
-        inside / (m * (m - 1)) + outside / (n * (n - 1)) - 2 * across / (n * m)
-    )
+    found: np.ndarray = inside / (m * (m - 1)) + outside / (n * (n - 1)) - 2 * across / (n * m)
     return found
