@@ -130,7 +130,7 @@ def window_drift(
         alarm: declared false-alarm rate of the p-values.
         alpha: share of false alarms, over all tests together.
         power: of the shifts that are stated.
-        seed: of the permutations of embeddings.
+        seed: of all that is drawn.
 
     Raises:
         QueryError: a part is in one of the two only; otherwise as the single functions.
@@ -145,7 +145,7 @@ def window_drift(
         ),
         embeddings=_rows_drift(reference, window, alpha=alpha, seed=seed),
         columns=tuple(
-            occupancy_drift(reference.columns[name], values, field=name, alpha=alpha)
+            occupancy_drift(reference.columns[name], values, seed, field=name, alpha=alpha)
             for name, values in window.columns.items()
         ),
         flagged=tuple(

@@ -92,7 +92,7 @@ def embedding_drift(
     if (permutations + 1) * alpha < 1:
         raise QueryError(
             f"{permutations} permutations cannot give a p-value of {alpha}: take "
-            f"{int(np.ceil(1 / alpha))} or more"
+            f"{int(np.ceil(1 / alpha)) - 1} or more"
         )
     before = reference_rows(reference)
     now = scored_rows(window, before.shape[1])
@@ -104,8 +104,8 @@ def embedding_drift(
     before, now = _part(before, rng), _part(now, rng)
     kernel, width = _kernel(np.concatenate([before, now]).astype(np.float64))
     given = np.arange(len(kernel)) >= len(before)
-    orders = np.stack([given, *(rng.permutation(given) for _ in range(permutations))])
-    found = _unbiased(kernel, orders)
+    orders = rng.permuted(np.tile(given, (permutations, 1)), axis=1)
+    found = _unbiased(kernel, np.concatenate([given[None], orders]))
     reached = int((found >= found[0] - _ROUNDING).sum())
     verdict = alone(reached / (permutations + 1), alpha)
     return EmbeddingDrift(len(before), len(now), float(found[0]), width, verdict)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Int64
-from scipy.stats import chi2_contingency
 
 from indexer.errors import QueryError, ReferenceSetError
 from ood.verdicts import ALPHA, Verdict, alone, checked_share
@@ -16,7 +15,8 @@ from ood.verdicts import ALPHA, Verdict, alone, checked_share
 Column = Sequence[str | None]
 """None and "" mean that the value is not known."""
 _LEAST_EXPECTED = 5
-"""Cochran, Biometrics 10 (1954) 417: what the chi-squared law needs."""
+"""Cochran, Biometrics 10 (1954) 417: fewer say little by themselves."""
+_DRAWS, _AT_ONCE = 10_000, 1_000
 
 Table = Int64[np.ndarray, "2 categories"]
 
@@ -41,7 +41,7 @@ class OccupancyDrift:
         unseen: values that the reference never has, and how many of the window's items have them.
         together: values that were too rare to be tested by themselves.
         cramers_v: size of the difference, 0 none, 1 no value in common; None without a test.
-        verdict: of the test; None where fewer than two categories are frequent enough.
+        verdict: of the test; None where fewer than two categories are left to compare.
     """
 
     field: str
@@ -71,6 +71,7 @@ class OccupancyDrift:
 def occupancy_drift(
     reference_values: Column,
     window_values: Column,
+    seed: int = 0,
     *,
     field: str = "field",
     alpha: float = ALPHA,
@@ -79,11 +80,15 @@ def occupancy_drift(
 
     Values that are not known count as a value of their own, since a field that is no longer filled
     is a change, too. Values of which fewer than 5 items are expected on either side are put
-    together, with the next rarest if that is still too few.
+    together. The p-value is the share of 10,000 drawn windows that differ at least as much, the
+    window counted in (Hope, J. R. Stat. Soc. B 30 (1968) 582): items of both sides are mixed and
+    dealt out again. The chi-squared law would not do, as few are expected of a new value however
+    much of the window has it.
 
     Args:
         reference_values: of each item of the reference.
         window_values: of each item of the window.
+        seed: of the drawn windows.
         field: its name, for the sentences.
         alpha: share of false alarms.
 
@@ -104,34 +109,48 @@ def occupancy_drift(
     tested = _put_together(table, rare)
     v, verdict = None, None
     if tested.shape[1] > 1:
-        found = chi2_contingency(tested, correction=False)
-        v = float(np.sqrt(found.statistic / tested.sum()))
-        verdict = alone(float(found.pvalue), alpha)
+        v, p = _tested(tested, np.random.default_rng([seed, 59]))
+        verdict = alone(p, alpha)
     return OccupancyDrift(
         field=field,
         reference=len(reference_values),
         window=len(window_values),
         shares=_shares(names, table),
         unseen=tuple((name, now[name]) for name in sorted(now) if name not in before),
-        together=tuple(sorted(names[:rare])),
+        together=tuple(sorted(names[:rare])) if rare > 1 else (),
         cramers_v=v,
         verdict=verdict,
     )
 
 
 def _rare(table: Table) -> int:
-    """How many of the categories, rarest first, have to be put together."""
+    """How many of the categories, rarest first, are too rare by themselves."""
     expected = table.sum(axis=0) * table.sum(axis=1).min() / table.sum()
-    rare = int((expected < _LEAST_EXPECTED).sum())
-    while 0 < rare < len(expected) and expected[:rare].sum() < _LEAST_EXPECTED:
-        rare += 1
-    return rare
+    return int((expected < _LEAST_EXPECTED).sum())
 
 
 def _put_together(table: Table, rare: int) -> Table:
     if not rare:
         return table
     return np.column_stack([table[:, :rare].sum(axis=1), table[:, rare:]])
+
+
+def _tested(table: Table, rng: np.random.Generator) -> tuple[float, float]:
+    """Cramer's V and p-value; the window is the second row."""
+    both, window, total = table.sum(axis=0), int(table[1].sum()), int(table.sum())
+    expected = both * (window / total)
+
+    def statistic(counts: np.ndarray) -> np.ndarray:
+        """Chi-squared over both rows: what one has too much, the other has too little."""
+        found: np.ndarray = ((counts - expected) ** 2 / expected).sum(axis=-1)
+        return found * total / (total - window)
+
+    given = float(statistic(table[1]))
+    reached = 1
+    for _ in range(_DRAWS // _AT_ONCE):
+        drawn = rng.multivariate_hypergeometric(both, window, size=_AT_ONCE, method="marginals")
+        reached += int((statistic(drawn) >= given * (1 - 1e-9)).sum())
+    return float(np.sqrt(given / total)), reached / (_DRAWS + 1)
 
 
 def _shares(names: Sequence[str], table: Table) -> tuple[Share, ...]:
@@ -143,7 +162,7 @@ def _shares(names: Sequence[str], table: Table) -> tuple[Share, ...]:
 def _of_test(found: OccupancyDrift) -> str:
     if found.verdict is None:
         return (
-            f"the values of '{found.field}' cannot be tested: fewer than two are frequent enough "
+            f"the values of '{found.field}' cannot be tested: too few are expected of each "
             f"in a window of {found.window}"
         )
     most = found.shares[0]

@@ -12,14 +12,15 @@ from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float, Float64
-from scipy.stats import binomtest, ks_2samp, kstwobign, norm
+from scipy.special import betaincinv
+from scipy.stats import ks_2samp, kstwobign, norm
 
 from indexer.errors import QueryError, ReferenceSetError
 from ood.verdicts import ALPHA, Verdict, alone, checked_share
 
 POWER = 0.8
 """How often a shift has to be found to count as one that can be seen, unless another is given."""
-_PATHS, _GRID = 4_000, 1_000
+_PATHS, _GRID = 4_000, 500
 
 PValues = Float[np.ndarray, " m"]
 Wide = Float64[np.ndarray, " n"]
@@ -183,17 +184,18 @@ def flagged_share(p_values: PValues, alarm: float, *, detector: str = "detector"
     values = window_scores(p_values)
     if values.min() < 0 or values.max() > 1:
         raise QueryError("p-values lie between 0 and 1: hand in p-values, not scores")
-    flagged = int((values <= alarm).sum())
-    interval = binomtest(flagged, len(values)).proportion_ci(0.95, method="exact")
+    flagged, count = int((values <= alarm).sum()), len(values)
+    low = float(betaincinv(flagged, count - flagged + 1, 0.025)) if flagged else 0.0
+    high = float(betaincinv(flagged + 1, count - flagged, 0.975)) if flagged < count else 1.0
     return FlaggedShare(
         detector=detector,
         flagged=flagged,
-        window=len(values),
+        window=count,
         alarm=alarm,
-        share=flagged / len(values),
-        low=float(interval.low),
-        high=float(interval.high),
-        above=bool(interval.low > alarm),
+        share=flagged / count,
+        low=low,
+        high=high,
+        above=low > alarm,
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from indexer.errors import QueryError, ReferenceSetError
@@ -40,7 +40,7 @@ def simulated(chart: Cusum | Ewma, runs: int, shift: float = 0.0) -> float:
     ],
 )
 def test_without_a_change_one_alarm_comes_in_370_windows(chart: Cusum | Ewma) -> None:
-    assert simulated(chart, runs=2_500) == pytest.approx(370, rel=0.1)
+    assert simulated(chart, runs=1_500) == pytest.approx(370, rel=0.1)
 
 
 @pytest.mark.parametrize("shift", [0.25, 0.5, 1.0, 2.0])
@@ -48,7 +48,7 @@ def test_without_a_change_one_alarm_comes_in_370_windows(chart: Cusum | Ewma) ->
 def test_run_lengths_after_a_shift_are_those_of_simulation(
     chart: Cusum | Ewma, shift: float
 ) -> None:
-    assert simulated(chart, 2_500, shift) == pytest.approx(chart.run_length(shift), rel=0.1)
+    assert simulated(chart, 1_500, shift) == pytest.approx(chart.run_length(shift), rel=0.1)
 
 
 def test_run_lengths_are_those_of_the_published_tables() -> None:
@@ -66,6 +66,7 @@ def test_an_average_without_memory_is_a_single_limit_at_three_standard_deviation
     assert Ewma.for_run_length(370.4, weight=1).limit == pytest.approx(3, abs=1e-4)
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.floats(30, 100_000), st.floats(0.05, 1.5), st.floats(0.01, 1))
 def test_the_limit_gives_the_run_length_it_was_chosen_for(
     wanted: float, allowance: float, weight: float
@@ -76,7 +77,7 @@ def test_the_limit_gives_the_run_length_it_was_chosen_for(
 
 @given(st.lists(FIGURES, min_size=1, max_size=30))
 def test_the_sum_is_the_greatest_of_any_last_windows(figures: list[float]) -> None:
-    chart = Cusum(allowance=0.5, limit=4)
+    chart, alarm = Cusum(allowance=0.5, limit=4), False
     for figure in figures:
         chart, alarm = chart.update(figure)
     tails = [math.fsum(f - 0.5 for f in figures[start:]) for start in range(len(figures))]
@@ -86,7 +87,7 @@ def test_the_sum_is_the_greatest_of_any_last_windows(figures: list[float]) -> No
 
 @given(st.lists(FIGURES, min_size=1, max_size=30))
 def test_the_average_weighs_old_windows_less_and_less(figures: list[float]) -> None:
-    chart = Ewma(weight=0.2, limit=1)
+    chart, alarm = Ewma(weight=0.2, limit=1), False
     for figure in figures:
         chart, alarm = chart.update(figure)
     weights = 0.2 * 0.8 ** np.arange(len(figures))[::-1]
@@ -94,11 +95,12 @@ def test_the_average_weighs_old_windows_less_and_less(figures: list[float]) -> N
     assert alarm == (abs(chart.level) > 1)
 
 
+@settings(deadline=None)
 @given(st.lists(FIGURES, max_size=20), st.lists(FIGURES, min_size=1, max_size=20))
 def test_a_chart_that_was_stored_goes_on_where_it_stopped(
     before: list[float], after: list[float]
 ) -> None:
-    cusum, ewma = Cusum.for_run_length(), Ewma.for_run_length()
+    cusum, ewma = Cusum(0.5, 4), Ewma(0.2, 1)
     for figure in before:
         (cusum, _), (ewma, _) = cusum.update(figure), ewma.update(figure)
     taken_up = Cusum(**json.loads(json.dumps(asdict(cusum))))
@@ -117,18 +119,21 @@ def test_a_lasting_rise_is_told_and_a_single_high_window_is_not() -> None:
     for _ in range(4):
         chart, alarm = chart.update(1.0)
     assert alarm
-    assert chart.sentences == (
+    (sentence,) = chart.sentences
+    assert sentence == (
         "a sustained rise: the sum is 4.50, its limit 4.10; without a change one alarm in 370 "
-        "windows is expected, after a rise by one standard deviation one within 8.6 on average",
+        "windows is expected, after a rise by one standard deviation one within 8.6 on average"
     )
     assert chart.fresh() == Cusum.for_run_length()
 
 
 def test_the_average_sees_a_fall_too_and_the_sum_does_not() -> None:
     cusum, ewma = Cusum.for_run_length(), Ewma.for_run_length()
+    alarms = set()
     for _ in range(20):
         (cusum, rise), (ewma, change) = cusum.update(-1.5), ewma.update(-1.5)
-    assert (rise, change) == (False, True)
+        alarms.add((rise, change))
+    assert alarms == {(False, False), (False, True)}
     assert ewma.sentences[0].startswith("a sustained change: the moving average is -1.48")
     assert ewma.fresh().sentences[0].startswith("no sustained change: the moving average is +0.00")
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
@@ -28,7 +28,8 @@ def cloud(count: int, seed: int, *, off: float = 0.0) -> np.ndarray:
     """Unit rows float32 round one direction, moved by ``off`` into another."""
     rng = np.random.default_rng(seed)
     rows = np.eye(16)[0] + off * np.eye(16)[1] + 0.3 * rng.standard_normal((count, 16))
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    unit: np.ndarray = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return unit.astype(np.float32)
 
 
 def drawn(rng: np.random.Generator, count: int, shares: tuple[float, ...]) -> list[str | None]:
@@ -50,10 +51,11 @@ def test_scores_that_have_risen_are_told() -> None:
     found = score_drift(rng.standard_normal(2_000), rng.normal(0.6, 1, 120), detector="knn")
     assert found.verdict.differs
     assert found.shift == pytest.approx(0.6, abs=0.25)
-    assert found.sentences == (
+    (sentence,) = found.sentences
+    assert sentence == (
         f"the scores of 'knn' differ from the reference (KS {found.statistic:.2f}, p below 0.0001; "
         f"the mean has moved by {found.shift:+.2f} standard deviations); a window of 120 can see a "
-        "shift of 0.38 standard deviations",
+        "shift of 0.38 standard deviations"
     )
 
 
@@ -91,6 +93,7 @@ def test_the_shift_said_to_be_seen_is_seen_as_often_as_stated(
     assert np.mean(seen) == pytest.approx(power, abs=0.06)
 
 
+@settings(deadline=None)
 @given(SIZES, SIZES)
 def test_larger_windows_and_lower_power_see_smaller_shifts(reference: int, window: int) -> None:
     shift = detectable_shift(reference, window)
@@ -127,6 +130,7 @@ def test_the_discrepancy_is_that_of_the_paper() -> None:
     both = np.concatenate([before, now])
     apart = np.linalg.norm(both[:, None] - both, axis=2)
     assert found.width == pytest.approx(np.median(apart[np.triu_indices(110, 1)]), rel=1e-6)
+    assert found.width is not None
     kernel = np.exp(-(apart**2) / (2 * found.width**2)) - np.eye(110)
     within = kernel[:50, :50].sum() / (50 * 49) + kernel[50:, 50:].sum() / (60 * 59)
     assert found.mmd == pytest.approx(within - 2 * kernel[:50, 50:].mean(), rel=1e-6)
@@ -184,26 +188,25 @@ def test_embeddings_that_cannot_be_compared() -> None:
         embedding_drift(rows, rows[:, :8])
     with pytest.raises(VectorError, match="vector 1 holds NaN"):
         embedding_drift(rows, np.where(np.arange(60)[:, None] == 1, np.nan, rows))
-    with pytest.raises(
-        QueryError, match=r"50 permutations cannot give a p-value of 0.01: take 100"
-    ):
+    with pytest.raises(QueryError, match=r"50 permutations cannot give a p-value of 0.01: take 99"):
         embedding_drift(rows, rows, permutations=50)
 
 
 # categories
 
 
-@pytest.mark.parametrize("alpha", [0.01, 0.05])
-def test_categories_without_a_change_raise_as_many_alarms_as_stated(alpha: float) -> None:
+def test_categories_without_a_change_raise_as_many_alarms_as_stated() -> None:
     rng = np.random.default_rng(6)
     shares = (0.4, 0.3, 0.15, 0.1, 0.03, 0.02)
-    alarms = 0
-    for _ in range(2_000):
-        found = occupancy_drift(drawn(rng, 800, shares), drawn(rng, 100, shares), alpha=alpha)
+    ps = []
+    for _ in range(500):
+        found = occupancy_drift(drawn(rng, 800, shares), drawn(rng, 100, shares))
         assert found.verdict is not None
-        alarms += found.verdict.differs
-    assert within_chance(alarms, 2_000, alpha)
-    assert alarms >= binom.ppf(0.001, 2_000, alpha)
+        ps.append(found.verdict.p)
+    for alpha in (0.01, 0.05, 0.2):
+        alarms = int((np.array(ps) <= alpha).sum())
+        assert within_chance(alarms, 500, alpha)
+        assert alarms >= binom.ppf(0.001, 500, alpha)
 
 
 def test_another_mix_of_makers_is_told_with_the_maker_that_changed_most() -> None:
@@ -213,9 +216,10 @@ def test_another_mix_of_makers_is_told_with_the_maker_that_changed_most() -> Non
     assert found.verdict is not None
     assert found.verdict.differs
     assert found.cramers_v == pytest.approx(np.sqrt(found_statistic(before, now) / 1_100))
-    assert found.sentences == (
+    (sentence,) = found.sentences
+    assert sentence == (
         f"the values of 'maker' differ from the reference (Cramer's V {found.cramers_v:.2f}, p "
-        "below 0.0001; the greatest change is that of 'B', from 30.0% to 60.0%)",
+        "below 0.0001); the greatest change is that of 'B', from 30.0% to 60.0%"
     )
 
 
@@ -231,12 +235,20 @@ def found_statistic(before: Column, now: Column) -> float:
 
 
 def test_a_value_the_reference_never_has_is_named_whatever_the_test_says() -> None:
-    mix: Column = ["A"] * 50 + ["B"] * 50
+    mix = ["A"] * 50 + ["B"] * 50
     found = occupancy_drift(mix * 10, [*mix, "new scanner"], field="model")
     assert found.verdict is not None
     assert not found.verdict.differs
     assert found.unseen == (("new scanner", 1),)
     assert "never seen in the reference as a value of 'model': 'new scanner' (1)" in found.sentences
+
+
+def test_a_new_value_is_told_however_large_the_reference() -> None:
+    before: Column = ["A"] * 30_000 + ["B"] * 30_000
+    now: Column = ["A"] * 35 + ["B"] * 15 + ["new scanner"] * 10
+    found = occupancy_drift(before, now)
+    assert found.verdict is not None
+    assert found.verdict.differs
 
 
 def test_a_field_that_is_no_longer_filled_is_a_change() -> None:
@@ -260,9 +272,10 @@ def test_one_frequent_value_cannot_be_tested(window: Column) -> None:
     reference: Column = ["A"] * 100 if len(window) == 40 else ["A", "B"] * 50
     found = occupancy_drift(reference, window)
     assert (found.cramers_v, found.verdict) == (None, None)
-    assert "cannot be tested: fewer than two are frequent enough" in found.sentences[0]
+    assert "cannot be tested: too few are expected of each" in found.sentences[0]
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.sampled_from(["a", "b", "c", "d", None]), min_size=1, max_size=80),
     st.lists(st.sampled_from(["a", "b", "c", "e", ""]), min_size=1, max_size=80),
