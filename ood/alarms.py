@@ -32,7 +32,7 @@ from ood.shifts import reference_scores, window_scores
 RUN_LENGTH = 370.0
 """Windows between false alarms on average: those of a single limit at three standard deviations."""
 _LONGEST = 100_000.0
-_NODES = 96
+_POINTS, _WEIGHTS = np.polynomial.legendre.leggauss(96)
 _NARROWEST = 1e-9
 
 Square = Float64[np.ndarray, "nodes nodes"]
@@ -205,9 +205,8 @@ def _finite(value: float) -> float:
 
 def _quadrature(low: float, high: float) -> tuple[np.ndarray, np.ndarray]:
     """Gauss-Legendre nodes and weights, after the start at 0, which has no weight."""
-    nodes, weights = np.polynomial.legendre.leggauss(_NODES)
     half = (high - low) / 2
-    return np.r_[0.0, low + half * (nodes + 1)], np.r_[0.0, half * weights]
+    return np.r_[0.0, low + half * (_POINTS + 1)], np.r_[0.0, half * _WEIGHTS]
 
 
 def _run_length(kernel: Square) -> float:

@@ -66,15 +66,13 @@ def test_a_wider_spread_is_told_though_the_mean_stays() -> None:
     assert abs(found.shift) < 0.3
 
 
-@pytest.mark.parametrize("alpha", [0.01, 0.05])
-def test_scores_without_a_change_raise_as_many_alarms_as_stated(alpha: float) -> None:
+def test_scores_without_a_change_raise_as_many_alarms_as_stated() -> None:
     rng = np.random.default_rng(3)
-    alarms = sum(
-        score_drift(rng.gamma(2, 1, 500), rng.gamma(2, 1, 60), alpha=alpha).verdict.differs
-        for _ in range(2_000)
-    )
-    assert within_chance(alarms, 2_000, alpha)
-    assert alarms >= binom.ppf(0.001, 2_000, 0.8 * alpha)  # exact steps lie a little below alpha
+    ps = [score_drift(rng.gamma(2, 1, 500), rng.gamma(2, 1, 60)).verdict.p for _ in range(1_500)]
+    for alpha in (0.01, 0.05, 0.2):
+        alarms = int((np.array(ps) <= alpha).sum())
+        assert within_chance(alarms, 1_500, alpha)
+        assert alarms >= binom.ppf(0.001, 1_500, 0.8 * alpha)  # a test by ranks moves in steps
 
 
 @pytest.mark.parametrize(("reference", "window"), [(200, 10), (300, 50), (2_000, 120), (500, 500)])
@@ -88,9 +86,9 @@ def test_the_shift_said_to_be_seen_is_seen_as_often_as_stated(
         score_drift(
             rng.standard_normal(reference), rng.normal(shift, 1, window), alpha=alpha
         ).verdict.differs
-        for _ in range(800)
+        for _ in range(500)
     ]
-    assert np.mean(seen) == pytest.approx(power, abs=0.06)
+    assert np.mean(seen) == pytest.approx(power, abs=0.07)
 
 
 @settings(deadline=None)
@@ -146,15 +144,15 @@ def test_embeddings_that_have_moved_are_told() -> None:
 
 def test_embeddings_without_a_change_raise_as_many_alarms_as_stated() -> None:
     ps = []
-    for seed in range(600):
+    for seed in range(400):
         rows = cloud(170, seed)
         found = embedding_drift(rows[:110], rows[110:], seed, permutations=99)
         assert found.verdict is not None
         ps.append(found.verdict.p)
     for alpha in (0.01, 0.05, 0.2):
         alarms = int((np.array(ps) <= alpha).sum())
-        assert within_chance(alarms, 600, alpha)
-        assert alarms >= binom.ppf(0.001, 600, alpha)
+        assert within_chance(alarms, 400, alpha)
+        assert alarms >= binom.ppf(0.001, 400, alpha)
 
 
 def test_the_same_seed_gives_the_same_answer_of_a_drawn_part() -> None:
@@ -199,14 +197,14 @@ def test_categories_without_a_change_raise_as_many_alarms_as_stated() -> None:
     rng = np.random.default_rng(6)
     shares = (0.4, 0.3, 0.15, 0.1, 0.03, 0.02)
     ps = []
-    for _ in range(500):
+    for _ in range(300):
         found = occupancy_drift(drawn(rng, 800, shares), drawn(rng, 100, shares))
         assert found.verdict is not None
         ps.append(found.verdict.p)
     for alpha in (0.01, 0.05, 0.2):
         alarms = int((np.array(ps) <= alpha).sum())
-        assert within_chance(alarms, 500, alpha)
-        assert alarms >= binom.ppf(0.001, 500, alpha)
+        assert within_chance(alarms, 300, alpha)
+        assert alarms >= binom.ppf(0.001, 300, alpha)
 
 
 def test_another_mix_of_makers_is_told_with_the_maker_that_changed_most() -> None:
