@@ -141,9 +141,9 @@ def test_the_average_sees_a_fall_too_and_the_sum_does_not() -> None:
 def test_window_means_of_the_reference_are_standard_normal() -> None:
     rng = np.random.default_rng(3)
     reference = rng.gamma(4, 2, 100_000)
-    means = [standardised_mean(reference, rng.gamma(4, 2, 50)) for _ in range(2_000)]
-    assert np.mean(means) == pytest.approx(0, abs=0.08)
-    assert np.std(means) == pytest.approx(1, abs=0.05)
+    means = [standardised_mean(reference, rng.gamma(4, 2, 50)) for _ in range(400)]
+    assert np.mean(means) == pytest.approx(0, abs=0.15)
+    assert np.std(means) == pytest.approx(1, abs=0.1)
 
 
 def test_what_no_chart_can_be_made_of() -> None:
