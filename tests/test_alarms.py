@@ -40,7 +40,7 @@ def simulated(chart: Cusum | Ewma, runs: int, shift: float = 0.0) -> float:
     ],
 )
 def test_without_a_change_one_alarm_comes_in_370_windows(chart: Cusum | Ewma) -> None:
-    assert simulated(chart, runs=1_000) == pytest.approx(370, rel=0.1)
+    assert simulated(chart, runs=1_500) == pytest.approx(370, rel=0.1)
 
 
 @pytest.mark.parametrize("shift", [0.25, 0.5, 1.0, 2.0])
@@ -48,7 +48,7 @@ def test_without_a_change_one_alarm_comes_in_370_windows(chart: Cusum | Ewma) ->
 def test_run_lengths_after_a_shift_are_those_of_simulation(
     chart: Cusum | Ewma, shift: float
 ) -> None:
-    assert simulated(chart, 1_000, shift) == pytest.approx(chart.run_length(shift), rel=0.1)
+    assert simulated(chart, 1_500, shift) == pytest.approx(chart.run_length(shift), rel=0.1)
 
 
 def test_run_lengths_are_those_of_the_published_tables() -> None:
