@@ -19,13 +19,13 @@ from indexer.errors import ReferenceSetError, VectorError
 from indexer.types import Scores
 
 PER_ALARM = 10
-"""Calibration patients for each false alarm that is expected among them: 200 for 5 %, 1,000 for
-1 %, 10,000 for 0.1 %."""
+"""Calibration cases for each false alarm that is expected among them: 200 for 5 %, 1,000 for 1 %,
+10,000 for 0.1 %."""
 _CONFIDENCE = 0.95
 
 
 def needed(alarm: float) -> int:
-    """How many calibration patients a false-alarm rate needs.
+    """How many calibration cases a false-alarm rate needs.
 
     Raises:
         ReferenceSetError: the rate is not between 0 and 1.
@@ -132,8 +132,11 @@ class Calibration:
         return Interval(float(rate.ppf(tail)), float(rate.ppf(1 - tail)))
 
     def enough_for(self, alarm: float) -> bool:
-        """Whether so many patients can say anything about this rate; see `PER_ALARM`."""
-        return self.patients >= needed(alarm)
+        """Whether so many cases can say anything about this rate; see `PER_ALARM`.
+
+        How sure it then is, the interval says, which counts patients.
+        """
+        return len(self.scores) >= needed(alarm)
 
 
 @dataclass(frozen=True)

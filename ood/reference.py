@@ -1,6 +1,6 @@
 """Reference sets: detectors fitted and calibrated for each kind of image, and what they say.
 
-A case is judged by the finest stratum of its kind that has enough calibration patients for the
+A case is judged by the finest stratum of its kind that has enough calibration cases for the
 false-alarm rate that is asked for; the answer names it. What nothing can judge is not called in
 distribution.
 """
@@ -316,7 +316,7 @@ class ReferenceSet:
                 passed.append(f"{said(beginning)} is not in the reference, or with too few cases")
             elif not stratum.together.parts[0].enough_for(alarm):
                 passed.append(
-                    f"{said(beginning)} has {stratum.patients:,} calibration patients, a rate of "
+                    f"{said(beginning)} has {stratum.held_out:,} calibration cases, a rate of "
                     f"{alarm:g} needs {needed(alarm):,}"
                 )
             else:

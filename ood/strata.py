@@ -7,6 +7,7 @@ of its key; what is not known ends the key.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -41,17 +42,25 @@ def said(key: Key) -> str:
 def held_out(patients: Sequence[str], wanted: int, seed: int = 0) -> np.ndarray:
     """Which cases calibrate, bool ``(n,)``: all of a patient or none.
 
-    Patients are ordered by a hash of their name and the seed, so that a patient keeps its place
-    when others come. So many are taken as calibration wants, at least a fifth and at most half.
+    Patients are taken in the order of a hash of their name and the seed, so that a patient keeps
+    its place when others come: until calibration has as many cases as it wants, and a fifth of all
+    at least, but no more than half.
 
     Args:
         patients: whose each case is.
-        wanted: calibration patients that the false-alarm rate needs.
+        wanted: calibration cases that the false-alarm rate needs.
         seed: of the order.
     """
-    known = sorted(set(patients), key=lambda name: _order(name, seed))
-    count = round(min(max(wanted, _LEAST * len(known)), _HALF * len(known)))
-    chosen = set(known[:count])
+    count = len(patients)
+    enough = min(max(wanted, _LEAST * count), _HALF * count)
+    sizes = Counter(patients)
+    chosen, taken = set[str](), 0
+    for patient in sorted(sizes, key=lambda name: _order(name, seed)):
+        if taken >= enough:
+            break
+        if taken + sizes[patient] <= _HALF * count:
+            chosen.add(patient)
+            taken += sizes[patient]
     return np.array([patient in chosen for patient in patients], bool)
 
 

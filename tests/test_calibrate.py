@@ -105,7 +105,7 @@ def test_several_detectors_together_raise_no_more_alarms_than_declared() -> None
     assert np.mean(power) > 0.9, "what one of them sees is seen"
 
 
-def test_how_many_patients_a_rate_needs() -> None:
+def test_how_many_cases_a_rate_needs() -> None:
     assert [needed(each) for each in (0.05, 0.01, 0.001)] == [200, 1_000, 10_000]
     few = Calibration.of(np.arange(199, dtype=np.float32))
     assert not few.enough_for(0.05)

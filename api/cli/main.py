@@ -19,6 +19,7 @@ from api.cli.library import info, init, remove, verify
 from api.cli.maps import app as maps
 from api.cli.models import app as models
 from api.cli.models import route
+from api.cli.ood import app as ood
 from api.cli.regions import regions
 from api.cli.reindex import reindex
 from api.cli.reports import reports
@@ -77,6 +78,7 @@ app.add_typer(cluster)
 app.add_typer(curate)
 app.add_typer(maps)
 app.add_typer(labels)
+app.add_typer(ood)
 
 
 def run() -> None:

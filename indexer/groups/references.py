@@ -1,0 +1,216 @@
+"""Reference sets of a library: a row of the catalog, and a file with what was learned.
+
+The file is whole before the row names it, and its digest stands in the row; a file that no row
+names is left from a run that was killed, and goes with the next that is stored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+from zipfile import BadZipFile
+
+import numpy as np
+from sqlalchemy import delete, insert, select
+
+from indexer.catalog.database import reading, transaction
+from indexer.catalog.tables import Reference
+from indexer.errors import ConfigError, QueryError, ReferenceSetError, StorageFullError
+from indexer.library import Library, SpaceInfo
+
+_LONGEST = 128
+
+
+@dataclass(frozen=True)
+class StoredReference:
+    """A reference set as it was stored.
+
+    Attributes:
+        id, space_id: private to the catalog.
+        filter: which items it was made of.
+        alarm: the false-alarm rate that patients were held out for.
+        items: how many it was made of.
+        report: of each stratum, and of what has none.
+    """
+
+    id: int = field(repr=False)
+    space_id: int = field(repr=False)
+    name: str
+    encoder: str
+    filter: str
+    alarm: float
+    seed: int
+    items: int
+    report: Mapping[str, Any]
+    version: str
+    created_at: str
+    file: str = field(repr=False)
+    sha256: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class ReferenceDraft:
+    """What is to be stored; as `StoredReference`."""
+
+    name: str
+    filter: str
+    alarm: float
+    seed: int
+    items: int
+    report: Mapping[str, Any]
+    version: str
+    arrays: Mapping[str, np.ndarray]
+
+
+def check_reference_name(library: Library, name: str) -> None:
+    """See that a reference set may have this name.
+
+    Raises:
+        ConfigError: it is empty or too long, or there is one.
+    """
+    if not name.strip() or len(name) > _LONGEST or not name.isprintable():
+        raise ConfigError(f"a reference needs a name of 1 to {_LONGEST} printable characters")
+    if any(each.name == name for each in list_references(library)):
+        raise ConfigError(
+            f"there is a reference '{name}', which is never changed: take another name, or remove "
+            f"it with: syntopy ood remove {name}"
+        )
+
+
+def list_references(library: Library) -> list[StoredReference]:
+    """All, oldest first."""
+    encoders = {space.id: space.encoder for space in library.spaces()}
+    with reading(library.engine) as db:
+        rows = db.execute(select(Reference).order_by(Reference.id)).all()
+    return [_stored(row, encoders) for row in rows]
+
+
+def find_reference(library: Library, name: str) -> StoredReference:
+    """The one of a name.
+
+    Raises:
+        QueryError: there is none; the message lists those there are.
+    """
+    known = list_references(library)
+    for each in known:
+        if each.name == name:
+            return each
+    if not known:
+        raise QueryError("there is no reference yet; make one with: syntopy ood fit --name NAME")
+    there = ", ".join(each.name for each in known)
+    raise QueryError(f"there is no reference '{name}'; there are: {there}")
+
+
+def save_reference(library: Library, space: SpaceInfo, draft: ReferenceDraft) -> StoredReference:
+    """Store a reference set, all of it or nothing; only a writer should.
+
+    Raises:
+        ConfigError: there is one of this name.
+        StorageFullError: the disk is full.
+    """
+    check_reference_name(library, draft.name)
+    folder = _folder(library)
+    _tidy(library, folder)
+    path = folder / f"{uuid4().hex}.npz"
+    try:
+        folder.mkdir(exist_ok=True)
+        with path.open("wb") as file:
+            np.savez(file, allow_pickle=False, **dict(draft.arrays))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise StorageFullError(f"the reference cannot be written: {error.strerror}") from error
+    definition = {
+        "filter": draft.filter,
+        "alarm": draft.alarm,
+        "seed": draft.seed,
+        "items": draft.items,
+        "report": dict(draft.report),
+        "version": draft.version,
+        "file": path.name,
+        "sha256": _digest(path),
+    }
+    with transaction(library.engine) as db:
+        db.execute(
+            insert(Reference).values(name=draft.name, space_id=space.id, definition=definition)
+        )
+    return find_reference(library, draft.name)
+
+
+def load_reference(library: Library, stored: StoredReference) -> dict[str, np.ndarray]:
+    """The arrays that were stored.
+
+    Raises:
+        ReferenceSetError: the file is gone, or not as it was written.
+    """
+    path = _folder(library) / stored.file
+    try:
+        sound = _digest(path) == stored.sha256
+        with np.load(path, allow_pickle=False) as arrays:
+            loaded = {name: arrays[name] for name in arrays.files}
+    except (OSError, ValueError, BadZipFile) as error:
+        raise ReferenceSetError(_broken(stored)) from error
+    if not sound:
+        raise ReferenceSetError(_broken(stored))
+    return loaded
+
+
+def remove_reference(library: Library, name: str) -> StoredReference:
+    """Delete one; only a writer should.
+
+    Raises:
+        QueryError: there is none of this name.
+    """
+    stored = find_reference(library, name)
+    with transaction(library.engine) as db:
+        db.execute(delete(Reference).where(Reference.id == stored.id))
+    (_folder(library) / stored.file).unlink(missing_ok=True)
+    return stored
+
+
+def _folder(library: Library) -> Path:
+    return library.path / "references"
+
+
+def _tidy(library: Library, folder: Path) -> None:
+    named = {each.file for each in list_references(library)}
+    for path in folder.glob("*.npz"):
+        if path.name not in named:
+            path.unlink(missing_ok=True)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _broken(stored: StoredReference) -> str:
+    return (
+        f"the file of the reference '{stored.name}' is gone or damaged: remove it with: syntopy "
+        f"ood remove {stored.name}, and fit it again"
+    )
+
+
+def _stored(row: Any, encoders: Mapping[int, str]) -> StoredReference:
+    told = row.definition
+    return StoredReference(
+        id=row.id,
+        space_id=row.space_id,
+        name=row.name,
+        encoder=encoders.get(row.space_id, ""),
+        filter=told["filter"],
+        alarm=told["alarm"],
+        seed=told["seed"],
+        items=told["items"],
+        report=told["report"],
+        version=told["version"],
+        created_at=row.created_at.isoformat(timespec="seconds"),
+        file=told["file"],
+        sha256=told["sha256"],
+    )
