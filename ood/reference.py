@@ -217,7 +217,7 @@ class ReferenceSet:
                 strata[key] = replace(above, key=key)
                 continue
             owners = [patients[row] for row in rows]
-            calibrates = held_out(owners, needed(alarm), seed)
+            calibrates = held_out(owners, max(needed(alarm), 2 * _FEWEST), seed)
             why = _too_little(calibrates, owners)
             if why:
                 refused.append(Refusal(key, len(rows), len(set(owners)), why))

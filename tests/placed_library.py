@@ -41,6 +41,8 @@ class Placed:
     split: str = ""
     report: str = ""
     slices: Sequence[Sequence[float]] = ()
+    modality: str = ""
+    body_part: str = ""
 
 
 def on_circle(degrees: float) -> tuple[float, float]:
@@ -85,6 +87,8 @@ def _put(db: Connection, space: int, patient: int, number: int, one: Placed) -> 
         series_instance_uid=f"2.25.{number}.1",
         study_id=study,
         manufacturer=one.manufacturer,
+        modality=one.modality,
+        body_part=one.body_part,
     )
     item = _add(
         db,

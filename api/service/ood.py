@@ -43,6 +43,7 @@ _IDS = "ids"
 _OTHERS = 5_000
 """Items of other strata that a stratum is set against at most."""
 _BATCH = 1_024
+_LEARNED = ("the reference was fitted on it: it looks more usual than it is",)
 
 
 @dataclass(frozen=True)
@@ -188,6 +189,8 @@ class Judge:
         arrays = load_reference(library, self.stored)
         self._ids = arrays.pop(_IDS)
         self._reference = ReferenceSet.from_state(arrays)
+        rows = [each.fitted for each in self._reference.strata.values()]
+        self._fitted = set(self._ids[np.unique(np.concatenate(rows))].tolist())
         self.space = next(each for each in library.spaces() if each.id == self.stored.space_id)
 
     def of_items(self, expression: str, progress: Progress = no_progress) -> Iterator[StudyAnswer]:
@@ -218,7 +221,10 @@ class Judge:
                 [known.uids[row] for row in rows],
             )
             for study, own in some:
-                yield self._study(study, "", [next(judged) for _ in own])
+                learned = any(int(gathered.ids[row]) in self._fitted for row in own)
+                yield self._study(
+                    study, "", [next(judged) for _ in own], _LEARNED if learned else ()
+                )
 
     def of_files(
         self, paths: Iterable[Path], settings: Settings, *, each: bool = False

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
-from zipfile import BadZipFile
 
 import numpy as np
 from sqlalchemy import delete, insert, select
@@ -152,13 +151,12 @@ def load_reference(library: Library, stored: StoredReference) -> dict[str, np.nd
     path = _folder(library) / stored.file
     try:
         sound = _digest(path) == stored.sha256
-        with np.load(path, allow_pickle=False) as arrays:
-            loaded = {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError, BadZipFile) as error:
+    except OSError as error:
         raise ReferenceSetError(_broken(stored)) from error
     if not sound:
         raise ReferenceSetError(_broken(stored))
-    return loaded
+    with np.load(path, allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}
 
 
 def remove_reference(library: Library, name: str) -> StoredReference:
