@@ -13,9 +13,10 @@ graph, whose eigenvectors are computed once.
   dimensions of UMAP, widest is best (L. McInnes, J. Healy and S. Astels, hdbscan: hierarchical
   density based clustering, JOSS 2, 2017).
 
-The answer is that of the density layers, given with the other two: on generated sets of 3 to 60
-clusters (benchmarks/cluster_count.py) it was right most often. Where groups have groups in them it
-may be the number of either; the others then say that there is another level to look at.
+The answer is that of the density layers where one of them is clearly wide, for on generated sets of
+3 to 60 clusters (benchmarks/cluster_count.py) it was right most often; else the middle of the
+three. The others are given with it. Where groups have groups in them it may be the number of
+either; the others then say that there is another level to look at.
 """
 
 from __future__ import annotations
@@ -50,6 +51,8 @@ _LAYOUT, _EPOCHS = 10, 200
 _MIN_SAMPLES = 5
 _STABLE, _LOWER = 0.85, 0.1
 """A peak is high from here on, and if it is not so much lower than the highest."""
+_CLEAR = 0.2
+"""Share of least sizes that give the same number from which on that number is the answer."""
 _FEWEST_TRIED = 3
 """Fewer numbers of clusters make no curve."""
 
@@ -234,13 +237,15 @@ def _layers(rows: np.ndarray, graph: Neighbours, seed: int, progress: Progress) 
 
 
 def _agreed(curves: Mapping[str, Curve]) -> CountEstimate:
-    """The answer of the density layers, between those of the other two where they are about it."""
+    """The answer, between those that are next to it."""
+    layers = curves["density layers"]
+    widest, width = max(layers, key=lambda point: (point[1], -point[0]))
     answers = {
         "coding length": min(curves["coding length"], key=lambda point: point[1])[0],
         "stability": _last_peak(curves["stability"]),
-        "density layers": max(curves["density layers"], key=lambda p: (p[1], -p[0]))[0],
+        "density layers": widest,
     }
-    answer = answers["density layers"]
+    answer = widest if width >= _CLEAR else sorted(answers.values())[1]
     low = max((each for each in answers.values() if each < answer), default=max(answer - 1, 1))
     high = min((each for each in answers.values() if each > answer), default=answer + 1)
     return CountEstimate(answer, low, high, answers, curves)

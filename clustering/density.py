@@ -23,7 +23,7 @@ from clustering.voting import joined_by_vote
 from indexer.extras import extra
 from indexer.types import Embeddings
 
-_STEP = 2**0.5
+_STEP = 2**0.25
 """Between the sizes of smallest clusters that are tried."""
 _NEAR_ENOUGH = 0.1
 """Share of the number that was asked for: so many clusters more or fewer count as it."""
