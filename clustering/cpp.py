@@ -12,7 +12,7 @@ cut on a sample, and the other rows join the clusters of their nearest in it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -35,6 +35,7 @@ PRECISION = 0.1
 _HALF_STEPS = 5
 _VOTERS = 20
 _BLOCK = 4_096
+_PER_EPOCH = 3
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Cpp:
         steps: of training at most.
         warm_up: the first steps, which only spread the features; the cluster head then begins as a
             copy of the feature head.
-        batch: rows of a step.
+        batch: rows of a step; of few a third, so that an epoch has three steps at least.
         hidden: width of the network.
         features: length of the learned features.
         sharpness: divides the cosines of pairs; smaller makes memberships crisper.
@@ -103,7 +104,8 @@ class Cpp:
         sample.sort()
         if len(sample) < len(rows):
             notes += (f"learned on {len(sample):,} of {len(rows):,} items, the others by vote",)
-        network = _trained(self, rows, sample, clusters, seed=seed, progress=progress)
+        paced = replace(self, batch=max(min(self.batch, len(sample) // _PER_EPOCH), 2))
+        network = _trained(paced, rows, sample, clusters, seed=seed, progress=progress)
         heads = _applied(network, rows)
         progress("cutting the membership", 0, 1)
         shares = membership(heads[sample], self.sharpness)
