@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clustering.contract import NOISE, Clustering
-from indexer.errors import ClusteringError, VectorError
+from indexer.errors import ClusteringError
 from indexer.types import Embeddings
+from indexer.vectors import check_rows
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -25,17 +26,10 @@ def checked(embeddings: Embeddings, n_clusters: int | None = None) -> Embeddings
         VectorError: not two dimensions; a row with NaN, with infinite values, or all zero.
         ClusteringError: no rows, or more clusters wanted than there are different rows.
     """
-    if embeddings.ndim != 2:
-        raise VectorError(f"expected vectors of shape (n, dim), got {embeddings.shape}")
+    check_rows(embeddings)
     count = len(embeddings)
     if not count:
         raise ClusteringError("there is nothing to cluster: no vectors")
-    for start in range(0, count, _BLOCK):
-        block = np.asarray(embeddings[start : start + _BLOCK])
-        wrong = ~np.isfinite(block).all(axis=1) | ~block.any(axis=1)
-        if wrong.any():
-            row = start + int(np.flatnonzero(wrong)[0])
-            raise VectorError(f"vector {row} holds NaN or infinite values, or is all zero")
     if n_clusters is None:
         return embeddings
     if n_clusters < 1:

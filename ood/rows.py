@@ -6,6 +6,7 @@ import numpy as np
 
 from indexer.errors import ReferenceSetError, VectorError
 from indexer.types import Embeddings
+from indexer.vectors import check_rows
 
 BLOCK = 8192
 """Rows that are widened to float32 at a time."""
@@ -18,7 +19,7 @@ def reference_rows(embeddings: Embeddings) -> Embeddings:
         VectorError: not two dimensions; a row with NaN, with infinite values, or all zero.
         ReferenceSetError: fewer than two rows, or all are equal.
     """
-    whole(embeddings)
+    check_rows(embeddings)
     if len(embeddings) < 2:
         raise ReferenceSetError(f"a reference needs two vectors or more, not {len(embeddings)}")
     first = np.asarray(embeddings[:1])
@@ -34,25 +35,13 @@ def scored_rows(embeddings: Embeddings, dim: int) -> Embeddings:
     Raises:
         VectorError: as `reference_rows`, or they are not of length ``dim``.
     """
-    whole(embeddings)
+    check_rows(embeddings)
     if embeddings.shape[1] != dim:
         raise VectorError(
             f"vectors of length {embeddings.shape[1]} are scored by a reference of vectors of "
             f"length {dim}: it was fitted in another space"
         )
     return embeddings
-
-
-def whole(embeddings: Embeddings) -> None:
-    """Raise VectorError where rows are no embeddings, naming the first."""
-    if embeddings.ndim != 2:
-        raise VectorError(f"expected vectors of shape (n, dim), got {embeddings.shape}")
-    for start in range(0, len(embeddings), BLOCK):
-        block = np.asarray(embeddings[start : start + BLOCK])
-        wrong = ~np.isfinite(block).all(axis=1) | ~block.any(axis=1)
-        if wrong.any():
-            row = start + int(np.flatnonzero(wrong)[0])
-            raise VectorError(f"vector {row} holds NaN or infinite values, or is all zero")
 
 
 def wide(rows: np.ndarray, *, normalise: bool) -> Embeddings:
