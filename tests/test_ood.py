@@ -132,8 +132,11 @@ def test_files_of_no_library_are_judged_and_what_is_no_picture_is_said(tmp_path:
         judge = ood.Judge(opened, "lines")
         usual = list(judge.of_files([new], Settings(), each=True))
         strange = list(judge.of_files([odd], Settings(), each=True))
-    unlike = max(each.p_value for each in strange if each.p_value is not None)
-    assert all(each.p_value is not None and each.p_value > unlike for each in usual)
+    scores = [
+        [each.items[0].verdicts["knn"].score for each in answers if each.items]
+        for answers in (usual, strange)
+    ]
+    assert max(scores[0]) < min(scores[1]), "noise is further from the reference"
     assert sorted(str(each.flagged) for each in strange) == ["None", "True", "True", "True"]
     broken = next(each for each in strange if each.flagged is None)
     assert broken.source.endswith("broken.png") and broken.notes[0].startswith("cannot judge: ")
