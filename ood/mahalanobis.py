@@ -61,7 +61,7 @@ class Mahalanobis(Learned):
             )
         own = np.zeros(len(embeddings), np.int64) if classes is None else np.asarray(classes)
         means, whitening, notes = self._spread(embeddings, own)
-        mean, of_all = means[:1], whitening
+        mean, of_all = np.empty((0, 0)), np.empty((0, 0))
         if self.relative:
             mean, of_all, more = self._spread(embeddings, np.zeros_like(own))
             notes += tuple(note for note in more if note not in notes)

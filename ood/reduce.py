@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar, Protocol, Self
 
 import numpy as np
@@ -113,16 +114,20 @@ class Umap(Learned):
         """Places among the reference."""
         reference, places = self.array("reference"), self.array("places")
         scored_rows(embeddings, reference.shape[1])
-        among = Knn(exact=True).fit(reference)
         made = np.empty((len(embeddings), places.shape[1]), np.float32)
         for start in range(0, len(embeddings), BLOCK):
             rows = embeddings[start : start + BLOCK]
-            away, near = among.nearest(rows, min(_AMONG, len(reference)))
+            away, near = self._among.nearest(rows, min(_AMONG, len(reference)))
             beyond = away - away[:, :1]
             weights = np.exp(-beyond / np.maximum(beyond.mean(axis=1, keepdims=True), 1e-12))
             weights /= weights.sum(axis=1, keepdims=True)
             made[start : start + BLOCK] = np.einsum("ij,ijk->ik", weights, places[near])
         return made
+
+    @cached_property
+    def _among(self) -> Knn:
+        """Finds the nearest of the reference."""
+        return Knn(exact=True).fit(self.array("reference"))
 
 
 REDUCTIONS: dict[str, type[Pca | Umap]] = {"pca": Pca, "umap": Umap}

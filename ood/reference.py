@@ -39,7 +39,6 @@ class Stratum:
     Attributes:
         key: which.
         fitted: numbers of the reference's cases that detectors were fitted on, int64 ``(n,)``.
-        held_out: how many cases calibrate.
         detectors: by name.
         together: their calibrations, in the same order.
         near: finds the nearest cases of the reference.
@@ -47,10 +46,14 @@ class Stratum:
 
     key: Key
     fitted: np.ndarray
-    held_out: int
     detectors: Mapping[str, Detector]
     together: Together
     near: Knn
+
+    @property
+    def held_out(self) -> int:
+        """How many cases calibrate."""
+        return len(self.together.parts[0].scores)
 
     @property
     def patients(self) -> int:
@@ -59,7 +62,7 @@ class Stratum:
 
     def state(self) -> dict[str, np.ndarray]:
         """Everything but the key, as plain arrays by name."""
-        own = {"fitted": self.fitted, "held_out": np.array(self.held_out)}
+        own = {"fitted": self.fitted}
         parts = {
             f"detector {number}": each.state()
             for number, each in enumerate(self.detectors.values())
@@ -69,7 +72,7 @@ class Stratum:
             f"calibration {number}": {"scores": each.scores, "weights": each.weights}
             for number, each in enumerate(calibrations)
         }
-        if not any(each is self.near for each in self.detectors.values()):
+        if _knn_of(self.detectors) is None:
             parts["near"] = self.near.state()
         return own | whole(parts)
 
@@ -92,18 +95,12 @@ class Stratum:
                 Calibration(**part(f"calibration {number}", state))
                 for number in range(len(recipes) + 1)
             ]
-            fitted, held = state["fitted"], int(state["held_out"])
+            fitted = state["fitted"]
         except (KeyError, TypeError) as error:
             raise ReferenceSetError("a part of the reference is missing: fit it again") from error
-        near = next((each for each in detectors.values() if isinstance(each, Knn)), None)
-        return cls(
-            key,
-            fitted,
-            held,
-            detectors,
-            Together(tuple(calibrations[:-1]), calibrations[-1]),
-            near or Knn.from_state(part("near", state)),
-        )
+        near = _knn_of(detectors) or Knn.from_state(part("near", state))
+        together = Together(tuple(calibrations[:-1]), calibrations[-1])
+        return cls(key, fitted, detectors, together, near)
 
 
 @dataclass(frozen=True)
@@ -362,9 +359,13 @@ def _fitted(key: Key, cases: _Cases, detectors: Mapping[str, Detector], seed: in
     made = {name: each.fit(reference, seed=seed) for name, each in detectors.items()}
     scores = [each.score(held) for each in made.values()]
     whose = [owner for owner, yes in zip(cases.owners, cases.calibrates, strict=True) if yes]
-    near = next((each for each in made.values() if isinstance(each, Knn)), None)
-    together = Together.of(scores, whose)
-    return Stratum(key, inside, len(held), made, together, near or Knn().fit(reference, seed=seed))
+    near = _knn_of(made) or Knn().fit(reference, seed=seed)
+    return Stratum(key, inside, made, Together.of(scores, whose), near)
+
+
+def _knn_of(detectors: Mapping[str, Detector]) -> Knn | None:
+    """The detector that finds the nearest cases, too, if there is one."""
+    return next((each for each in detectors.values() if isinstance(each, Knn)), None)
 
 
 def _judged(stratum: Stratum, embeddings: Embeddings, why: str, alarm: float) -> list[Judgement]:

@@ -18,7 +18,8 @@ from indexer.catalog.database import reading
 from indexer.config import Settings
 from indexer.embedding import Embedded, embed_each
 from indexer.errors import FileRejectedError, QueryError
-from indexer.groups.items import Described, describe, gather
+from indexer.evaluating.labelled import read_vectors
+from indexer.groups.items import Described, describe, gather, gather_ids
 from indexer.groups.references import (
     ReferenceDraft,
     StoredReference,
@@ -33,9 +34,10 @@ from indexer.library import Library, SpaceInfo
 from indexer.reading.study import QueryItem, read_study
 from indexer.registry import usable_encoder
 from indexer.sources.discover import Problem, discover
+from indexer.types import ItemIds
 from ood.calibrate import PER_ALARM, Interval
 from ood.measures import separation
-from ood.reference import DEFAULT, Judgement, ReferenceSet, Verdict
+from ood.reference import DEFAULT, Judgement, ReferenceSet, Stratum, Verdict
 from ood.registry import Recipe
 from ood.strata import LEVELS, Key, key_of, said
 
@@ -192,6 +194,8 @@ class Judge:
         rows = [each.fitted for each in self._reference.strata.values()]
         self._fitted = set(self._ids[np.unique(np.concatenate(rows))].tolist())
         self.space = next(each for each in library.spaces() if each.id == self.stored.space_id)
+        with reading(library.engine) as db:
+            self._known = describe(db, self._ids, labels=())
 
     def of_items(self, expression: str, progress: Progress = no_progress) -> Iterator[StudyAnswer]:
         """Judge items of the library that pass a filter, study by study.
@@ -215,16 +219,15 @@ class Judge:
             progress("judging", start, len(studies))
             some = studies[start : start + _BATCH]
             rows = [row for _, own in some for row in own]
-            judged = self._judged(
-                gathered.vectors[rows],
-                [keys[row] for row in rows],
-                [known.uids[row] for row in rows],
+            judged = iter(
+                self._reference.judge(
+                    gathered.vectors[rows], [keys[row] for row in rows], alarm=self.alarm
+                )
             )
             for study, own in some:
+                items = [(known.uids[row], next(judged)) for row in own]
                 learned = any(int(gathered.ids[row]) in self._fitted for row in own)
-                yield self._study(
-                    study, "", [next(judged) for _ in own], _LEARNED if learned else ()
-                )
+                yield self._study(study, "", items, _LEARNED if learned else ())
 
     def of_files(
         self, paths: Iterable[Path], settings: Settings, *, each: bool = False
@@ -262,42 +265,51 @@ class Judge:
                 yield self._nothing(str(path), f"cannot be embedded: {found[0]}")
                 continue
             rows = np.stack([vector.unit for _, vector in made])
-            judged = self._judged(rows, [_key_of(one) for one, _ in made], [""] * len(made))
+            keys = [_key_of(one) for one, _ in made]
+            judged = self._reference.judge(rows, keys, alarm=self.alarm)
             study = made[0][0].draft.study_instance_uid
-            yield self._study(study, str(path), list(judged), read.notes)
-
-    def _judged(
-        self, rows: np.ndarray, keys: Sequence[Key], uids: Sequence[str]
-    ) -> Iterator[ItemAnswer]:
-        answers = self._reference.judge(rows, keys, alarm=self.alarm)
-        near = sorted({int(self._ids[row]) for each in answers for row, _ in each.nearest})
-        with reading(self.library.engine) as db:
-            known = describe(db, np.array(near, np.int64), labels=())
-        place = {number: at for at, number in enumerate(near)}
-        for uid, answer in zip(uids, answers, strict=True):
-            yield _item(uid, answer, self._ids, known, place)
+            yield self._study(study, str(path), [("", each) for each in judged], read.notes)
 
     def _study(
-        self, study: str, source: str, items: Sequence[ItemAnswer], notes: Sequence[str] = ()
+        self,
+        study: str,
+        source: str,
+        items: Sequence[tuple[str, Judgement]],
+        notes: Sequence[str],
     ) -> StudyAnswer:
-        values = [each.p_value for each in items if each.p_value is not None]
-        least = min(1.0, min(values) * len(values)) if values else None
-        interval = self._interval(items)
-        flagged = None if least is None else least <= self.alarm
+        """The answer to a study of which each item, by its id, was judged."""
+        judged = [answer for _, answer in items if answer.stratum is not None]
+        decides = min(judged, key=lambda answer: answer.p_value, default=None)
+        least = None if decides is None else min(1.0, decides.p_value * len(judged))
         return StudyAnswer(
-            study, source, flagged, least, self.alarm, interval, tuple(items), tuple(notes)
+            study,
+            source,
+            None if least is None else least <= self.alarm,
+            least,
+            self.alarm,
+            None if decides is None else decides.interval,
+            tuple(self._item(uid, answer) for uid, answer in items),
+            tuple(notes),
         )
 
-    def _interval(self, items: Sequence[ItemAnswer]) -> Interval | None:
-        """That of the stratum of the item that decides."""
-        judged = [each for each in items if each.p_value is not None]
-        if not judged:
-            return None
-        decides = min(judged, key=lambda each: each.p_value or 0.0)
-        own = next(
-            each for key, each in self._reference.strata.items() if said(key) == decides.stratum
+    def _item(self, uid: str, answer: Judgement) -> ItemAnswer:
+        uids, studies = self._known.uids, self._known.studies
+        # What was removed from the library since is not named.
+        nearest = [
+            Near(uids[row], studies[row], round(distance, 5))
+            for row, distance in answer.nearest
+            if uids[row]
+        ]
+        judged = answer.stratum is not None
+        return ItemAnswer(
+            uid,
+            answer.flagged,
+            answer.why,
+            said(answer.stratum) if answer.stratum is not None else None,
+            answer.p_value if judged else None,
+            answer.verdicts,
+            tuple(nearest),
         )
-        return own.together.least.alarm_interval(self.alarm)
 
     def _nothing(self, source: str, why: str) -> StudyAnswer:
         note = f"cannot judge: {why}"
@@ -348,23 +360,11 @@ def _report(
 ) -> dict[str, Any]:
     """Of each stratum its size, what rates it can judge at, and how it tells other items apart."""
     with reading(library.engine) as db:
-        others = gather(db, space)
-        outside = ~np.isin(others.ids, ids)
-        known = describe(db, others.ids, labels=())
-    keys = _keys(known)
+        others = np.setdiff1d(gather_ids(db), ids, assume_unique=True)
+        keys = _keys(describe(db, others, labels=()))
     strata = []
     for key, stratum in made.strata.items():
-        rows = [row for row in np.flatnonzero(outside) if keys[row][: len(key)] != key]
-        if len(rows) > _OTHERS:
-            rows = np.random.default_rng(0).choice(rows, _OTHERS, replace=False).tolist()
-        against = {}
-        if key and rows:
-            apart = others.vectors[np.sort(rows)]
-            for detector, calibration in zip(
-                stratum.detectors.items(), stratum.together.parts, strict=True
-            ):
-                found = separation(calibration.scores, detector[1].score(apart))
-                against[detector[0]] = asdict(found)
+        rows = [row for row in range(len(others)) if keys[row][: len(key)] != key]
         strata.append(
             {
                 "stratum": said(key),
@@ -373,7 +373,7 @@ def _report(
                 "patients": stratum.patients,
                 "least_alarm": PER_ALARM / stratum.held_out,
                 "notes": [note for each in stratum.detectors.values() for note in each.notes],
-                "against_other_items": against,
+                "against_other_items": _against(library, space, stratum, others[rows]),
             }
         )
     refused = [
@@ -383,29 +383,21 @@ def _report(
     return {"strata": strata, "refused": refused}
 
 
-def _item(
-    uid: str,
-    answer: Judgement,
-    ids: np.ndarray,
-    known: Described,
-    place: Mapping[int, int],
-) -> ItemAnswer:
-    nearest = []
-    for row, distance in answer.nearest:
-        at = place[int(ids[row])]
-        # What was removed from the library since is not named.
-        if known.uids[at]:
-            nearest.append(Near(known.uids[at], known.studies[at], round(distance, 5)))
-    judged = answer.stratum is not None
-    return ItemAnswer(
-        uid,
-        answer.flagged,
-        answer.why,
-        said(answer.stratum) if answer.stratum is not None else None,
-        answer.p_value if judged else None,
-        answer.verdicts,
-        tuple(nearest),
-    )
+def _against(
+    library: Library, space: SpaceInfo, stratum: Stratum, others: ItemIds
+) -> dict[str, Any]:
+    """How each detector of a stratum tells items of other kinds from those it was calibrated on."""
+    if len(others) > _OTHERS:
+        others = np.sort(np.random.default_rng(0).choice(others, _OTHERS, replace=False))
+    with reading(library.engine) as db:
+        vectors, present = read_vectors(db, space, others)
+    if not present.any():
+        return {}
+    pairs = zip(stratum.detectors.items(), stratum.together.parts, strict=True)
+    return {
+        name: asdict(separation(calibration.scores, detector.score(vectors[present])))
+        for (name, detector), calibration in pairs
+    }
 
 
 def _one_by_one(paths: Iterable[Path]) -> Iterator[Path | Problem]:
