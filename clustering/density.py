@@ -18,7 +18,7 @@ from clustering.centres import unit
 from clustering.checks import by_size, prepared
 from clustering.contract import NOISE, Clustering, Neighbours, Progress, no_progress
 from clustering.layout import lay_out
-from clustering.neighbours import EXACT_SAMPLE, neighbour_graph
+from clustering.neighbours import neighbour_graph, sample_graph
 from clustering.voting import joined_by_vote
 from indexer.extras import extra
 from indexer.types import Embeddings
@@ -27,6 +27,7 @@ _STEP = 2**0.25
 """Between the sizes of smallest clusters that are tried."""
 _NEAR_ENOUGH = 0.1
 """Share of the number that was asked for: so many clusters more or fewer count as it."""
+_STREAM = 41
 _FEW = 8
 """Fewer rows than this have no density to speak of."""
 
@@ -88,11 +89,8 @@ class Density:
             return self._fitted(
                 embeddings, graph, n_clusters, parameters, seed=seed, progress=progress
             )
-        drawn = np.random.default_rng([seed, 41]).choice(count, self.fit_up_to, replace=False)
-        drawn.sort()
-        sample = np.asarray(embeddings[drawn])
-        within = neighbour_graph(
-            sample, self.n_neighbors, exact_up_to=EXACT_SAMPLE, seed=seed, progress=progress
+        drawn, sample, within = sample_graph(
+            embeddings, self.fit_up_to, self.n_neighbors, _STREAM, seed=seed, progress=progress
         )
         fitted = self._fitted(sample, within, n_clusters, parameters, seed=seed, progress=progress)
         labels, strengths = joined_by_vote(graph, drawn, fitted.labels, fitted.confidence)

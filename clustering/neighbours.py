@@ -22,7 +22,7 @@ from clustering.contract import NO_ROW, Neighbours, Progress, no_progress
 from clustering.nearest import Nearest
 from indexer.types import Embeddings
 
-EXACT_SAMPLE = 50_000
+_EXACT_SAMPLE = 50_000
 """Up to here a sample's own graph is exact, where a method looks at a sample only: what is lost by
 lists above is little beside what a sample loses."""
 _TILE = 2048
@@ -84,6 +84,35 @@ def extended(
     best = Nearest.of(graph, len(embeddings))
     _compare(embeddings, best, known, progress)
     return replace(best.graph(), recall=graph.recall)
+
+
+def sample_graph(
+    embeddings: Embeddings,
+    size: int,
+    k: int,
+    stream: int,
+    *,
+    seed: int = 0,
+    progress: Progress = no_progress,
+) -> tuple[np.ndarray, Embeddings, Neighbours]:
+    """So many rows, drawn without replacement, and their own graph.
+
+    Args:
+        embeddings: ``(n, dim)``, more rows than are drawn; may be a memory map.
+        size: how many are drawn.
+        k: neighbours of each.
+        stream: tells draws of the same seed apart.
+        seed: of the draw.
+        progress: see `Progress`.
+
+    Returns:
+        Row numbers, rising, the rows, and the graph, in which rows count from 0.
+    """
+    drawn = np.random.default_rng([seed, stream]).choice(len(embeddings), size, replace=False)
+    drawn.sort()
+    sample = np.asarray(embeddings[drawn])
+    graph = neighbour_graph(sample, k, exact_up_to=_EXACT_SAMPLE, seed=seed, progress=progress)
+    return drawn, sample, graph
 
 
 def _exact(embeddings: Embeddings, k: int, progress: Progress) -> Neighbours:

@@ -18,10 +18,11 @@ from clustering.checks import checked
 from clustering.contract import Neighbours, Progress, no_progress
 from clustering.layout import lay_out
 from clustering.nearest import Nearest
-from clustering.neighbours import EXACT_SAMPLE, neighbour_graph
+from clustering.neighbours import neighbour_graph, sample_graph
 from indexer.errors import ClusteringError, VectorError
 from indexer.types import Embeddings
 
+_STREAM = 61
 _AMONG = 15
 """Fitted rows that say where a row is placed."""
 _ONE_LIST = 20_000
@@ -158,16 +159,16 @@ def fit_map(
     """
     checked(embeddings)
     count = len(embeddings)
-    rows = np.arange(count)
     if count > sample:
-        rows = np.sort(np.random.default_rng([seed, 61]).choice(count, sample, replace=False))
-        neighbours = None
-    chosen = np.asarray(embeddings[rows])
+        rows, chosen, neighbours = sample_graph(
+            embeddings, sample, n_neighbors, _STREAM, seed=seed, progress=progress
+        )
+    else:
+        rows, chosen = np.arange(count), np.asarray(embeddings)
     positions = np.zeros((len(rows), 2), np.float32)
     if len(rows) > 3:
-        exact_up_to = len(chosen) if len(chosen) == count else EXACT_SAMPLE
         graph = neighbours or neighbour_graph(
-            chosen, n_neighbors, exact_up_to=exact_up_to, seed=seed, progress=progress
+            chosen, n_neighbors, exact_up_to=count, seed=seed, progress=progress
         )
         progress("laying out", 0, 1)
         positions = lay_out(chosen, graph, 2, n_neighbors=n_neighbors, min_dist=min_dist, seed=seed)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
-
-from pydantic import TypeAdapter, ValidationError
 
 from clustering.contract import ClusterMethod
 from indexer.errors import ConfigError
-from indexer.plugins import load, targets
+from indexer.plugins import load, made, targets
 
 GROUP = "syntopy.clustering"
 METHODS: dict[str, str] = {
@@ -41,16 +38,5 @@ def make_method(name: str, options: Mapping[str, object] | None = None) -> Clust
         raise ConfigError(
             f"there is no clustering method '{name}'; there are: {', '.join(sorted(known))}"
         )
-    chosen, given = load(known[name]), dict(options or {})
-    fields = [each.name for each in dataclasses.fields(chosen)]
-    strange = sorted(set(given) - set(fields))
-    if strange:
-        has = ", ".join(fields) or "none"
-        raise ConfigError(f"'{name}' has no parameter '{strange[0]}'; it has: {has}")
-    try:
-        made: ClusterMethod = TypeAdapter(chosen).validate_python(given)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"]))
-        raise ConfigError(f"'{name}', parameter '{field}': {first['msg']}") from error
-    return made
+    method: ClusterMethod = made(load(known[name]), name, options or {})
+    return method

@@ -12,9 +12,11 @@ from clustering.communities import belonging, shared_neighbour_graph
 from clustering.contract import Clustering, Neighbours, Progress, no_progress
 from clustering.count import counted
 from clustering.eigenvectors import cut, leading, similarities
-from clustering.neighbours import EXACT_SAMPLE, neighbour_graph
+from clustering.neighbours import neighbour_graph, sample_graph
 from clustering.voting import joined_by_vote
 from indexer.types import Embeddings
+
+_STREAM = 71
 
 
 @dataclass(frozen=True)
@@ -57,15 +59,11 @@ class Spectral:
             embeddings, self.n_neighbors, seed=seed, progress=progress
         )
         clusters, notes, curves = counted(embeddings, n_clusters, graph, seed, progress)
-        count = len(embeddings)
-        if count <= self.fit_up_to:
+        if len(embeddings) <= self.fit_up_to:
             labels, sure = self._cut(graph, clusters, seed, progress)
         else:
-            drawn = np.random.default_rng([seed, 71]).choice(count, self.fit_up_to, replace=False)
-            drawn.sort()
-            sample = np.asarray(embeddings[drawn])
-            within = neighbour_graph(
-                sample, self.n_neighbors, exact_up_to=EXACT_SAMPLE, seed=seed, progress=progress
+            drawn, _, within = sample_graph(
+                embeddings, self.fit_up_to, self.n_neighbors, _STREAM, seed=seed, progress=progress
             )
             labels, sure = self._cut(within, clusters, seed, progress)
             labels, sure = joined_by_vote(graph, drawn, labels, sure)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import fields
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from indexer.errors import ConfigError
 
@@ -39,3 +42,35 @@ def load(target: str) -> type[Any]:
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"{target} cannot be loaded: {error}") from error
     return loaded
+
+
+def parameters_of(chosen: type[Any], hidden: Collection[str] = ()) -> list[str]:
+    """The parameters of a dataclass: its fields, but for those that hold what it has learned."""
+    return [each.name for each in fields(chosen) if each.init and each.name not in hidden]
+
+
+def made(
+    chosen: type[Any], name: str, options: Mapping[str, object], hidden: Collection[str] = ()
+) -> Any:
+    """A dataclass with parameters; text is read as the number that a parameter is.
+
+    Args:
+        chosen: the dataclass.
+        name: it is registered under.
+        options: its parameters by name.
+        hidden: fields that are no parameters.
+
+    Raises:
+        ConfigError: no such parameter, or a value that it cannot have.
+    """
+    known = parameters_of(chosen, hidden)
+    strange = sorted(set(options) - set(known))
+    if strange:
+        has = ", ".join(known) or "none"
+        raise ConfigError(f"'{name}' has no parameter '{strange[0]}'; it has: {has}")
+    try:
+        return TypeAdapter(chosen).validate_python(dict(options))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ConfigError(f"'{name}', parameter '{where}': {first['msg']}") from error

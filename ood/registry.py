@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
 
 from indexer.errors import ConfigError
-from indexer.plugins import load, targets
+from indexer.plugins import load, made, parameters_of, targets
 from ood.contract import Detector, RegisteredDetector
 from ood.reduce import Reduced, reduction_of
 
@@ -52,23 +50,12 @@ class Recipe:
             ConfigError: no such detector, parameter or reduction, or a value that it cannot have;
                 the message lists those there are.
         """
-        chosen: Any = _class_of(self.name)
-        given = dict(self.options)
-        known = [each.name for each in fields(chosen) if each.init and each.name not in _LEARNED]
-        strange = sorted(set(given) - set(known))
-        if strange:
-            has = ", ".join(known) or "none"
-            raise ConfigError(f"'{self.name}' has no parameter '{strange[0]}'; it has: {has}")
-        if self.reduction and "normalise" in known:
+        chosen, given = _class_of(self.name), dict(self.options)
+        if self.reduction and "normalise" in parameters_of(chosen, _LEARNED):
             # What a reduction gives lies about its own middle: lengths say how far from it.
             given.setdefault("normalise", False)
-        try:
-            made: Detector = TypeAdapter(chosen).validate_python(given)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            raise ConfigError(f"'{self.name}', parameter '{where}': {first['msg']}") from error
-        return Reduced(reduction_of(self.reduction), made) if self.reduction else made
+        detector: Detector = made(chosen, self.name, given, _LEARNED)
+        return Reduced(reduction_of(self.reduction), detector) if self.reduction else detector
 
     def rebuilt(self, state: Mapping[str, np.ndarray]) -> Detector:
         """The fitted detector that a state was taken of.

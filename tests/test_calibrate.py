@@ -20,6 +20,11 @@ def scores(random: np.random.Generator, count: int) -> np.ndarray:
     return random.gamma(2.0, size=count).astype(np.float32)
 
 
+def two_scores(random: np.random.Generator, count: int) -> list[np.ndarray]:
+    """Of two detectors that agree in part."""
+    return list((random.standard_normal((count, 2)) @ np.array([[1, 0.6], [0, 0.8]])).T)
+
+
 def test_a_p_value_is_the_share_that_scores_as_high_the_new_case_counted_in() -> None:
     made = Calibration.of(np.array([1, 2, 3, 4], np.float32))
     np.testing.assert_allclose(made.p_values(np.array([0, 2, 2.5, 9])), [1, 0.8, 0.6, 0.2])
@@ -91,14 +96,10 @@ def test_several_detectors_together_raise_no_more_alarms_than_declared() -> None
     rates, power = [], []
     for seed in range(DRAWS):
         random = np.random.default_rng([4, seed])
-        mixed = np.array([[1, 0.6], [0, 0.8]])
-
-        def two(count: int) -> list[np.ndarray]:
-            return list((random.standard_normal((count, 2)) @ mixed).T)  # noqa: B023 - used at once
-
-        together = Together.of(two(300))
-        rates.append(float((together.p_values(two(1_000)) <= 0.05).mean()))
-        odd = [each + shift for each, shift in zip(two(200), (0.0, 4.0), strict=True)]
+        together = Together.of(two_scores(random, 300))
+        rates.append(float((together.p_values(two_scores(random, 1_000)) <= 0.05).mean()))
+        usual = two_scores(random, 200)
+        odd = [each + shift for each, shift in zip(usual, (0.0, 4.0), strict=True)]
         power.append(float((together.p_values(odd) <= 0.05).mean()))
     assert np.mean(rates) < 0.05 + 4 * np.std(rates) / math.sqrt(DRAWS)
     assert np.mean(rates) > 0.035, "not so careful that nothing is found"

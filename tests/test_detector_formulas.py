@@ -12,6 +12,7 @@ from indexer.errors import ReferenceSetError
 from ood.knn import Knn
 from ood.mahalanobis import Mahalanobis
 from ood.reduce import Pca, pooled
+from ood.registry import Recipe
 from ood.residual import Residual
 
 covariance = pytest.importorskip("sklearn.covariance", reason="needs the extra 'clusters'")
@@ -63,7 +64,7 @@ def test_fewer_rows_than_k_are_told() -> None:
 )
 def test_distances_of_one_class_are_those_of_scikit_learn(name: str, estimator: str) -> None:
     known = getattr(covariance, estimator)().fit(LONG.astype(np.float64))
-    made = Mahalanobis(normalise=False, covariance=name).fit(LONG)  # type: ignore[arg-type]
+    made = Recipe("mahalanobis", {"normalise": False, "covariance": name}).make().fit(LONG)
     np.testing.assert_allclose(made.score(NEW), known.mahalanobis(NEW), rtol=1e-3)
 
 
