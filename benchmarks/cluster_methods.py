@@ -16,20 +16,18 @@ seconds against n, both as logarithms, is printed for each step.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import multiprocessing
 import resource
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from pictures import encoded, read
 from vectors import labelled
 
 from clustering.contract import Neighbours
@@ -37,10 +35,6 @@ from clustering.neighbours import neighbour_graph
 from clustering.projection import fit_map
 from clustering.quality import against
 from clustering.registry import make_method, method_names
-from indexer.encoders.contract import EncoderContext
-from indexer.errors import UnsupportedInputError
-from indexer.registry import make_encoder
-from indexer.types import ImagePixels
 
 DIM, CLUSTERS, KINDS = 768, 30, 6
 HEAD = "| data | step | clusters | ACC | NMI | ARI | noise | s | CPU s | peak MB |"
@@ -112,32 +106,6 @@ class Line:
 
 def generated(n: int) -> tuple[np.ndarray, np.ndarray]:
     return labelled(n, DIM, CLUSTERS, KINDS)
-
-
-def read(path: str) -> tuple[Sequence[np.ndarray], np.ndarray]:
-    """Grey pictures and their labels."""
-    table, _, column = path.partition("#")
-    if not column:
-        with np.load(path, allow_pickle=False) as archive:
-            return archive["images"], archive["labels"]
-    with Path(table).open(newline="") as file:
-        lines = list(csv.DictReader(file))
-    files = [Path(table).parent / line["image"] for line in lines]
-    return [np.asarray(Image.open(file).convert("L")) for file in files], np.array(
-        [line[column] for line in lines]
-    )
-
-
-def pictures(path: str) -> tuple[np.ndarray, np.ndarray]:
-    encoder = make_encoder(EncoderContext("texture"))
-    images, labels = read(path)
-    prepared, kept = [], []
-    for number, image in enumerate(images):
-        # Blank pictures have no embedding.
-        with suppress(UnsupportedInputError):
-            prepared.append(encoder.prepare(ImagePixels(image.astype(np.float32))))
-            kept.append(number)
-    return encoder.embed(prepared), labels[kept]
 
 
 def apart(work: Callable[..., object], *given: object) -> tuple[object, float, float, float]:
@@ -217,7 +185,7 @@ def main() -> None:
     sets = [Data.kept(f"generated {n:,}", args.folder, lambda n=n: generated(n)) for n in args.n]
     for named in args.data:
         name, _, path = named.partition("=")
-        made = Data.kept(f"{name} texture", args.folder, lambda path=path: pictures(path))
+        made = Data.kept(f"{name} texture", args.folder, lambda path=path: encoded(*read(path))[:2])
         sets.append(made)
     there = args.out.read_text().splitlines() if args.out and args.out.exists() else []
     done = {line.key: line for line in (Line(**json.loads(text)) for text in there)}

@@ -16,20 +16,16 @@ from __future__ import annotations
 
 import argparse
 import time
-from contextlib import suppress
 
 import numpy as np
 import torch
+from pictures import encoded, read
 from sklearn.datasets import load_digits
 from vectors import Geometry
 
 from clustering.centres import unit
 from clustering.quality import against
 from clustering.registry import make_method
-from indexer.encoders.contract import EncoderContext
-from indexer.errors import UnsupportedInputError
-from indexer.registry import make_encoder
-from indexer.types import ImagePixels
 
 Spaces = tuple[np.ndarray, np.ndarray]
 METHODS = ("kmeans", "graph", "spectral")
@@ -64,17 +60,12 @@ def generated(zipf: float, n: int = 5000) -> tuple[Spaces, np.ndarray]:
 
 
 def pictures(path: str) -> tuple[Spaces, np.ndarray]:
-    encoder = make_encoder(EncoderContext("texture"))
-    with np.load(path, allow_pickle=False) as archive:
-        images, labels = archive["images"], archive["labels"]
-    prepared, kept = [], []
-    for number, image in enumerate(images):
-        with suppress(UnsupportedInputError):
-            prepared.append(encoder.prepare(ImagePixels(image.astype(np.float32))))
-            kept.append(number)
-    count, high, wide = images[kept].shape
-    small = images[kept].reshape(count, 16, high // 16, 16, wide // 16).mean(axis=(2, 4))
-    return (encoder.embed(prepared), small.reshape(count, -1)), labels[kept]
+    images, labels = read(path)
+    rows, labels, kept = encoded(images, labels)
+    wide = np.asarray(images)[kept]
+    count, high, across = wide.shape
+    small = wide.reshape(count, 16, high // 16, 16, across // 16).mean(axis=(2, 4))
+    return (rows, small.reshape(count, -1)), labels
 
 
 def turtle(spaces: Spaces, n_clusters: int, seed: int, steps: int) -> np.ndarray:
