@@ -39,7 +39,12 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {dict[str, Any]: JSON, list[str]: JSON, datetime: DateTime}  # noqa: RUF012 - (SQLAlchemy's own name)
+    type_annotation_map = {  # noqa: RUF012 - (SQLAlchemy's own name)
+        dict[str, Any]: JSON,
+        list[str]: JSON,
+        list[dict[str, Any]]: JSON,
+        datetime: DateTime,
+    }
 
 
 def _cascade(target: str) -> ForeignKey:
@@ -355,13 +360,49 @@ class Reference(Base):
 
 
 class OodScore(Base):
-    """How unlike a reference an item is; higher is more unlike."""
+    """What a reference last said of an item."""
 
     __tablename__ = "ood_score"
     reference_id: Mapped[int] = mapped_column(_cascade("reference.id"), primary_key=True)
     item_id: Mapped[int] = mapped_column(_cascade("item.id"), primary_key=True, index=True)
     score: Mapped[float]
+    """Of the detector that finds it oddest; higher is more unlike."""
     p_value: Mapped[float | None]
+    """Of all detectors together; None where it cannot be judged."""
+    verdicts: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """Of each detector its score and p-value."""
+    stratum: Mapped[str] = mapped_column(Text, default="")
+    flagged: Mapped[bool | None]
+    findings: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
+    """What checks found: ``code``, ``sentence``, ``value``."""
+    judged_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Monitor(Base):
+    """Where the watch over one group of what arrives stands; see `ood.alarms`."""
+
+    __tablename__ = "monitor"
+    reference_id: Mapped[int] = mapped_column(_cascade("reference.id"), primary_key=True)
+    watched: Mapped[str] = mapped_column(String(200), primary_key=True)
+    """Which detector, and of which site, scanner or protocol."""
+    state: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    updated_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Delivery(Base):
+    """A message for a webhook: written before it is sent, kept until it is taken or given up."""
+
+    __tablename__ = "delivery"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    url: Mapped[str] = mapped_column(Text)
+    body: Mapped[str] = mapped_column(Text)
+    """JSON, byte for byte as it is signed and sent."""
+    state: Mapped[str] = mapped_column(String(16), default="waiting", index=True)
+    """waiting, delivered or dead: a dead letter is kept until someone sends it again."""
+    attempts: Mapped[int] = mapped_column(default=0)
+    next_at: Mapped[datetime] = mapped_column(default=now)
+    error: Mapped[str] = mapped_column(Text, default="")
+    created_at: Mapped[datetime] = mapped_column(default=now)
 
 
 class Job(Base):
