@@ -236,9 +236,11 @@ def _read_frames(
                 tensors=prepared.tensors,
                 thumbnail=prepared.thumbnail,
                 frame=prepared.frame,
+                pixels=prepared.pixels,
                 instance_uids=(draft.sop_instance_uid,),
                 frame_index=index if frames > 1 else None,
-                details={"frames": frames, "sampled": chosen} if frames > 1 else {},
+                details=prepared.details
+                | ({"frames": frames, "sampled": chosen} if frames > 1 else {}),
             )
         )
     if not items:

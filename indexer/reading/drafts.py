@@ -13,7 +13,7 @@ from indexer.dicom.identity import PatientFingerprint
 from indexer.encoders.contract import EncoderContext
 from indexer.reading.routing import Rule
 from indexer.sources.discover import SourceFile
-from indexer.types import Attributes, Flag, Frame, Outcome, Prepared, Reason, Role
+from indexer.types import Attributes, Flag, Frame, Outcome, Pixels, Prepared, Reason, Role
 
 if TYPE_CHECKING:
     from indexer.dicom.geometry import SliceHeader
@@ -35,6 +35,7 @@ class ReadOptions:
         thumbnail: side of the thumbnails in pixels.
         models, device, precision, compile: where weights lie, and where and how networks run.
         rules: which encoders get what; without any each gets what it was made for.
+        keep_pixels: items carry their pixels, too; for few files, in one process.
     """
 
     encoders: tuple[str, ...]
@@ -52,6 +53,7 @@ class ReadOptions:
     precision: str = "auto"
     compile: bool = False
     rules: tuple[Rule, ...] = ()
+    keep_pixels: bool = False
 
     def context(self, encoder: str) -> EncoderContext:
         """What an encoder of this name is made with."""
@@ -110,6 +112,8 @@ class ItemDraft:
     """Which of the slices reach the encoders, where not all do."""
     flags: tuple[Flag, ...] = ()
     details: Mapping[str, object] = field(default_factory=dict)
+    pixels: Pixels | None = None
+    """What the encoders were given, where they are kept."""
 
     @property
     def used_slices(self) -> Sequence[int]:

@@ -173,11 +173,13 @@ def _items(
                 tensors=prepared.tensors,
                 thumbnail=prepared.thumbnail,
                 frame=prepared.frame,
+                pixels=prepared.pixels,
                 instance_uids=(draft.sop_instance_uid,),
                 frame_index=number if image else None,
                 stack="" if image or number is None else f"volume={number}",
                 slices=1 if image else len(pixels.values),
                 flags=(*flags, *prepared.flags),
+                details=prepared.details,
             )
         )
     if not items:

@@ -21,6 +21,10 @@ class PreparedItem:
     thumbnail: bytes
     flags: tuple[Flag, ...]
     frame: Frame
+    pixels: Pixels | None
+    """Where the options keep them."""
+    details: dict[str, object]
+    """Spacing in mm, where it is known."""
 
 
 def prepare_item(pixels: Pixels, options: ReadOptions) -> PreparedItem:
@@ -47,7 +51,12 @@ def prepare_item(pixels: Pixels, options: ReadOptions) -> PreparedItem:
     if not tensors:
         raise FileRejectedError(Reason.ENCODER_FAILED, "; ".join(refusals) or "no encoder chosen")
     return PreparedItem(
-        tensors, thumbnail(pixels, options.thumbnail), tuple(sorted(flags)), _frame_of(pixels)
+        tensors,
+        thumbnail(pixels, options.thumbnail),
+        tuple(sorted(flags)),
+        _frame_of(pixels),
+        pixels if options.keep_pixels else None,
+        _details_of(pixels),
     )
 
 
@@ -57,3 +66,9 @@ def _frame_of(pixels: Pixels) -> Frame:
         return Frame(pixels.values.shape[0], pixels.values.shape[1], pixels.aspect)
     _, rows, columns = pixels.values.shape
     return Frame(rows, columns, pixels.spacing[1] / pixels.spacing[2])
+
+
+def _details_of(pixels: Pixels) -> dict[str, object]:
+    if pixels.spacing is None:
+        return {}
+    return {"spacing_mm": [round(each, 5) for each in pixels.spacing]}

@@ -142,12 +142,16 @@ class SliceAssembler:
                 tensors=prepared.tensors,
                 thumbnail=prepared.thumbnail,
                 frame=prepared.frame,
+                pixels=prepared.pixels,
                 instance_uids=(self._uids[key],),
                 frame_index=self._frame_name(key),
                 flags=_sorted({*self._flags[key], *self._singles[key], *prepared.flags}),
-                details={"frames": len(self._headers), "sampled": sorted(self._singles)}
-                if self._one_object
-                else {},
+                details=prepared.details
+                | (
+                    {"frames": len(self._headers), "sampled": sorted(self._singles)}
+                    if self._one_object
+                    else {}
+                ),
             )
         )
 
@@ -211,6 +215,7 @@ class SliceAssembler:
                 tensors=prepared.tensors,
                 thumbnail=prepared.thumbnail,
                 frame=prepared.frame,
+                pixels=prepared.pixels,
                 instance_uids=uids,
                 stack=stack.label,
                 slices=len(stack.keys),
