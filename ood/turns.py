@@ -55,7 +55,7 @@ TURNS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = MappingProxyType(
         "turned by 90 degrees to the left": _quarters(1),
         "turned by 90 degrees to the right": _quarters(3),
         "turned by 180 degrees": _quarters(2),
-        "inverted grey scale": inverted,
+        "inverted in its grey scale": inverted,
     }
 )
 """What is done to a grey picture ``(h, w)`` of numbers, by name.

@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 
 from api.cli.main import app
 from api.service import ood
-from indexer.config import Settings
+from api.service.judge import Judge
 from indexer.errors import ConfigError, FilterError, QueryError, ReferenceSetError
 from indexer.library import Library
 from ood.registry import Recipe
@@ -76,7 +76,7 @@ def test_a_reference_tells_its_strata_and_how_well_they_tell_other_items(library
 
 def test_items_are_judged_with_score_p_value_stratum_and_nearest_cases(library: Library) -> None:
     fit(library)
-    judge = ood.Judge(library, "chest")
+    judge = Judge(library, "chest")
     hands = list(judge.of_items("body_part=HAND"))
     assert len(hands) == 30 and all(each.flagged for each in hands)
     (item,) = hands[0].items
@@ -88,16 +88,15 @@ def test_items_are_judged_with_score_p_value_stratum_and_nearest_cases(library: 
     assert interval is not None and interval.low < 0.05 < interval.high
     chests = list(judge.of_items("body_part=CHEST"))
     assert np.mean([bool(each.flagged) for each in chests]) < 0.1
-    learned = [each for each in chests if each.notes]
+    learned = [each for each in chests if any("looks more usual" in note for note in each.notes)]
     assert len(learned) == 480 - 200, "as many are held out as the rate needs"
-    assert "looks more usual than it is" in learned[0].notes[0]
 
 
 def test_new_patients_raise_about_as_many_alarms_as_declared(library: Library) -> None:
     fit(library)
     with library.writing():
         add(library, around(CHEST, count=200, patient="new", body_part="CHEST"))
-    answers = list(ood.Judge(library, "chest").of_items("body_part=CHEST"))[480:]
+    answers = list(Judge(library, "chest").of_items("body_part=CHEST"))[480:]
     assert len(answers) == 200
     rate = np.mean([bool(each.flagged) for each in answers])
     interval = answers[0].alarm_interval
@@ -108,7 +107,7 @@ def test_new_patients_raise_about_as_many_alarms_as_declared(library: Library) -
 
 def test_what_there_is_too_little_for_cannot_be_judged(library: Library) -> None:
     fit(library)
-    answers = list(ood.Judge(library, "chest", alarm=0.001).of_items("body_part=HAND"))
+    answers = list(Judge(library, "chest", alarm=0.001).of_items("body_part=HAND"))
     assert {each.flagged for each in answers} == {None}
     assert answers[0].p_value is None and answers[0].alarm_interval is None
     assert "needs 10,000" in answers[0].items[0].why
@@ -129,9 +128,9 @@ def test_files_of_no_library_are_judged_and_what_is_no_picture_is_said(tmp_path:
     (odd / "broken.png").write_bytes(b"no picture")
     with Library.open(library) as opened:
         fit(opened, "lines", filter="", alarm=0.3)
-        judge = ood.Judge(opened, "lines")
-        usual = list(judge.of_files([new], Settings(), each=True))
-        strange = list(judge.of_files([odd], Settings(), each=True))
+        judge = Judge(opened, "lines")
+        usual = list(judge.of_files([new], each=True))
+        strange = list(judge.of_files([odd], each=True))
     scores = [
         [each.items[0].verdicts["knn"].score for each in answers if each.items]
         for answers in (usual, strange)
@@ -147,14 +146,14 @@ def test_a_reference_is_not_changed_and_not_lost_silently(library: Library) -> N
     with pytest.raises(ConfigError, match="which is never changed"):
         fit(library)
     with pytest.raises(QueryError, match="there are: chest"):
-        ood.Judge(library, "hand")
+        Judge(library, "hand")
     path = library.path / "references" / stored.file
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ReferenceSetError, match="gone or damaged"):
-        ood.Judge(library, "chest")
+        Judge(library, "chest")
     path.unlink()
     with pytest.raises(ReferenceSetError, match="gone or damaged"):
-        ood.Judge(library, "chest")
+        Judge(library, "chest")
     ood.remove(library, "chest")
     with pytest.raises(QueryError, match="there is no reference yet"):
         ood.show_reference(library, "chest")
@@ -183,7 +182,7 @@ def test_what_cannot_be_fitted_or_asked_is_refused(library: Library) -> None:
         fit(library, "rate", alarm=5)
     fit(library)
     with pytest.raises(QueryError, match="no item with a vector passes"):
-        list(ood.Judge(library, "chest").of_items("body_part=KNEE"))
+        list(Judge(library, "chest").of_items("body_part=KNEE"))
 
 
 def test_everything_works_from_the_keyboard(library: Library) -> None:

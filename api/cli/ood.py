@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from api.cli.options import JsonOption, LibraryOption
@@ -22,7 +23,7 @@ from api.cli.output import (
 from api.cli.progress import telling
 
 if TYPE_CHECKING:
-    from api.service.ood import StudyAnswer
+    from api.service.judge import StudyAnswer
     from indexer.groups.references import StoredReference
     from ood.registry import Recipe
 
@@ -154,13 +155,25 @@ def score(
     each: Annotated[
         bool, typer.Option("--each", help="Take every file of a folder for itself.")
     ] = False,
+    look: Annotated[
+        bool,
+        typer.Option(
+            "--look/--no-look",
+            help="Look at the pixels of files, and of what is flagged, for the reason.",
+        ),
+    ] = True,
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", help="Exit code 10 also where a check has a finding, flag or no."),
+    ] = False,
     library: LibraryOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what is unlike a reference. Exit code 0: nothing; 10: something was flagged.
+    """Say what is unlike a reference, and why. Exit code 0: nothing; 10: something was flagged.
 
     With --json one line a study, as soon as it is judged. What cannot be judged is said to be so,
-    with the reason, and is not called in distribution.
+    with the reason, and is not called in distribution. Checks of header and pixels are told with
+    every study; they flag nothing by themselves but with --strict.
 
     [bold]Examples[/]
 
@@ -170,7 +183,7 @@ def score(
     """
     flagged = False
     with errors_on_one_line(as_json=as_json):
-        from api.service import ood as service
+        from api.service.judge import Judge
         from indexer.errors import ConfigError
         from indexer.library import Library
 
@@ -179,15 +192,15 @@ def score(
         settings = settings_with(library)
         answers: list[StudyAnswer] = []
         with Library.open(settings.library) as opened:
-            judge = service.Judge(opened, reference, alarm)
+            judge = Judge(opened, reference, alarm, settings=settings, look=look)
             with telling("judging", "what was judged before it was printed") as show_:
                 found = (
                     judge.of_items(where, show_)
                     if where is not None
-                    else judge.of_files(paths or [], settings, each=each)
+                    else judge.of_files(paths or [], each=each)
                 )
                 for answer in found:
-                    flagged = flagged or bool(answer.flagged)
+                    flagged = flagged or bool(answer.flagged or (strict and answer.findings))
                     if as_json:
                         print_json_line(answer)
                     else:
@@ -234,7 +247,7 @@ def _print_reference(stored: StoredReference) -> None:
     for each in stored.report["strata"]:
         against = each["against_other_items"]
         table.add_row(
-            each["stratum"],
+            each["stratum"] + ("" if each["described_by"] == "its vector" else ", by slices"),
             f"{each['fitted']:,}",
             f"{each['held_out']:,}",
             f"{each['patients']:,}",
@@ -252,30 +265,50 @@ def _print_reference(stored: StoredReference) -> None:
             f"no stratum has enough held-out cases for a rate of {stored.alarm:g}; score with "
             f"--alarm {least:.2g} or more"
         )
+    for note in stored.report["notes"]:
+        print_note(note)
     for note in sorted({note for each in stored.report["strata"] for note in each["notes"]}):
         print_note(note)
 
 
 def _print_answers(answers: list[StudyAnswer]) -> None:
-    counts = Counter(
-        "cannot be judged" if each.flagged is None else "flagged" if each.flagged else "as usual"
-        for each in answers
-    )
+    counts = Counter(_word(each) for each in answers)
     told = ", ".join(f"{count:,} {what}" for what, count in counts.most_common())
-    out.print(f"{len(answers):,} studies: {told}")
+    found = sum(bool(each.findings) for each in answers if not each.flagged)
+    more = f"; checks found something in {found:,} that are not flagged" if found else ""
+    out.print(f"{len(answers):,} studies: {told}{more}")
     order = sorted(answers, key=lambda each: (each.flagged is not True, each.p_value or 1.0))
-    odd = [each for each in order if each.flagged is not False]
+    odd = [each for each in order if each.flagged is not False or each.findings]
     if not odd:
         return
-    table = Table("", "p", "study", "why")
+    table = Table("", "p", "study", "judged as", "why")
     for each in odd[:_LINES]:
-        judged = min(each.items, key=lambda item: item.p_value or 2.0, default=None)
         table.add_row(
-            "flagged" if each.flagged else "?",
+            _word(each),
             "" if each.p_value is None else f"{each.p_value:.4f}",
-            each.source or each.study_instance_uid,
-            "; ".join([*each.notes, *([judged.why] if judged else [])]),
+            escape(each.source or each.study_instance_uid),
+            _stratum(each),
+            escape(_why(each)),
         )
     out.print(table)
     if len(odd) > _LINES:
         out.print(f"… and {len(odd) - _LINES:,} more; --json prints all")
+
+
+def _word(answer: StudyAnswer) -> str:
+    if answer.flagged is None:
+        return "cannot be judged"
+    return "flagged" if answer.flagged else "as usual"
+
+
+def _stratum(answer: StudyAnswer) -> str:
+    return ", ".join(sorted({item.stratum for item in answer.items if item.stratum}))
+
+
+def _why(answer: StudyAnswer) -> str:
+    """The reason, what checks found beside it, and what else is to be said."""
+    told = [answer.reason] if answer.reason else []
+    if answer.flagged is None:
+        told += [item.why for item in answer.items[:1]]
+    told += [each.sentence for each in answer.findings if each.sentence not in answer.reason]
+    return "; ".join([*told, *answer.notes])

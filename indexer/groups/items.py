@@ -5,17 +5,45 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy.orm import aliased
 
-from indexer.catalog.tables import Item, Label, Patient, Report, Series, Study
+from indexer.catalog.tables import (
+    Instance,
+    Item,
+    ItemInstance,
+    Label,
+    Patient,
+    Report,
+    Series,
+    Study,
+)
 from indexer.evaluating.labelled import age_band, read_vectors
 from indexer.filters import parse_filter, sql_condition
 from indexer.library import SpaceInfo
 from indexer.types import ItemIds, Role
 
 _BATCH = 20_000
+_PART = 900
+"""Ids in one statement."""
+_BESIDE = aliased(Item)
+_ACQUIRED = (
+    select(
+        Item.role, Item.slices, Item.flags, Item.details, Instance.rows, Instance.columns,
+        select(func.max(_BESIDE.slices))
+        .where(_BESIDE.series_id == Item.series_id)
+        .scalar_subquery()
+        .label("beside"),
+    )
+    .select_from(Item)
+    .outerjoin(ItemInstance, (ItemInstance.item_id == Item.id) & (ItemInstance.position == 0))
+    .outerjoin(Instance, Instance.id == ItemInstance.instance_id)
+    .where(Item.id.in_(bindparam("items", expanding=True)))
+    .order_by(Item.id)
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -50,6 +78,26 @@ class Described:
     study_ids: list[int]
     patients: list[str]
     fields: dict[str, list[str | None]]
+
+
+@dataclass(frozen=True)
+class Acquired:
+    """How an item was taken, as the catalog has it.
+
+    Attributes:
+        rows, columns: of its first instance.
+        spacing_mm: slice, row and column spacing of a volume, row and column spacing of an image;
+            empty where it is not known.
+        beside: slices of the longest volume of its series.
+    """
+
+    role: str
+    slices: int
+    flags: tuple[str, ...]
+    rows: int | None
+    columns: int | None
+    spacing_mm: tuple[float, ...]
+    beside: int
 
 
 def gather(db: Connection, space: SpaceInfo, expression: str = "") -> Gathered:
@@ -125,6 +173,25 @@ def describe(db: Connection, ids: ItemIds, labels: Sequence[str] | None = None) 
         fields["year"][at] = row.study_date[:4] or None
     fields |= _label_fields(db, wanted, numbers, labels)
     return Described(uids, studies, numbers, patients, fields)
+
+
+def acquired(db: Connection, ids: ItemIds) -> list[Acquired]:
+    """How items were taken, in the order of the ids, which ascend."""
+    found: list[Any] = []
+    for start in range(0, len(ids), _PART):
+        found += db.execute(_ACQUIRED, {"items": ids[start : start + _PART].tolist()}).all()
+    return [
+        Acquired(
+            row.role,
+            row.slices,
+            tuple(row.flags),
+            row.rows,
+            row.columns,
+            tuple(row.details.get("spacing_mm", ())),
+            row.beside,
+        )
+        for row in found
+    ]
 
 
 def reports_of(db: Connection, study_ids: Sequence[int]) -> list[str]:

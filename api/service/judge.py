@@ -1,0 +1,449 @@
+"""What a reference says of studies: of a library, or of files that are in none."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from api.service.cases import (
+    SLICES,
+    VECTOR,
+    Case,
+    ReadItems,
+    case_of_file,
+    cases_of_items,
+    read_items,
+)
+from api.service.options import read_options
+from api.service.why import of_header, of_pixels, of_turns, of_votes, reason
+from clustering.contract import Progress, no_progress
+from indexer.catalog.database import reading
+from indexer.config import Settings
+from indexer.embedding import Embedded, embed_each
+from indexer.encoders.contract import Encoder
+from indexer.errors import (
+    EncoderError,
+    FileRejectedError,
+    ItemNotFoundError,
+    QueryError,
+    ReferenceSetError,
+    SourceError,
+)
+from indexer.evidence.originals import read_again
+from indexer.groups.items import Described, describe
+from indexer.groups.references import StoredReference, find_reference, load_reference
+from indexer.library import Library
+from indexer.reading.drafts import ReadOptions
+from indexer.reading.study import QueryStudy, read_study
+from indexer.registry import usable_encoder
+from indexer.sources.discover import Problem, discover
+from indexer.types import ItemIds, Pixels
+from ood.acquisition import Usual
+from ood.calibrate import Interval
+from ood.picture_checks import Finding
+from ood.profile import profile_of
+from ood.reference import Judgement, ReferenceSet, Stratum, Verdict
+from ood.registry import part
+from ood.strata import said
+from ood.tags import FIELDS, VOTERS, Vote, counted
+
+IDS = "ids"
+_BATCH = 1_024
+_OTHERWISE = {
+    VECTOR: "the reference describes nothing by slices: judged by its one vector",
+    SLICES: "the reference has nothing but volumes of slices: judged as one of a single slice",
+}
+_LEARNED = ("the reference was fitted on it: it looks more usual than it is",)
+
+
+@dataclass(frozen=True)
+class Near:
+    """A case of the reference near to one that was judged."""
+
+    item: str
+    study_instance_uid: str
+    distance: float
+
+
+@dataclass(frozen=True)
+class ItemAnswer:
+    """What a reference says of one image or volume.
+
+    Attributes:
+        item: its id; "" of what is in no library.
+        flagged: None where it cannot be judged, which is not the same as in distribution.
+        why: which stratum judged, and why no finer one; or why none can.
+        reason: why it was flagged, in words; "" where it was not.
+        findings: of checks of its header and pixels; also of what was not flagged.
+        stratum: that judged, None where none can.
+        p_value: how often a case of the stratum's own kind is as unlike, all detectors together;
+            None where it cannot be judged.
+        verdicts: score, p-value and threshold of each detector.
+        nearest: cases of the reference.
+    """
+
+    item: str
+    flagged: bool | None
+    why: str
+    reason: str
+    findings: tuple[Finding, ...]
+    stratum: str | None
+    p_value: float | None
+    verdicts: Mapping[str, Verdict]
+    nearest: tuple[Near, ...]
+
+
+@dataclass(frozen=True)
+class StudyAnswer:
+    """What a reference says of a study.
+
+    Attributes:
+        study_instance_uid: of it; "" where nothing could be read.
+        source: the file or folder that was handed in; "" of a library's own.
+        flagged: whether its p-value is at or below the rate; None where no item can be judged.
+        p_value: the least of its items times their number (Bonferroni), 1 at most.
+        alarm: the false-alarm rate.
+        alarm_interval: where the rate of this calibration lies, with 95 % probability.
+        reason: that of the item that decides; "" where it was not flagged.
+        items: of it.
+        notes: what a reader should know.
+    """
+
+    study_instance_uid: str
+    source: str
+    flagged: bool | None
+    p_value: float | None
+    alarm: float
+    alarm_interval: Interval | None
+    reason: str
+    items: tuple[ItemAnswer, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Of all items; what several share once."""
+        return tuple(dict.fromkeys(each for item in self.items for each in item.findings))
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A reference set of a library: its cases are items.
+
+    Attributes:
+        reference: that was fitted.
+        ids: private numbers of its cases.
+        known: what the catalog knows of them now.
+        usual: how the cases of each stratum were taken, by its name in words.
+    """
+
+    reference: ReferenceSet
+    ids: ItemIds
+    known: Described
+    usual: Mapping[str, Usual]
+
+    @cached_property
+    def learned(self) -> frozenset[int]:
+        """Items that a detector was fitted on."""
+        rows = [each.fitted for each in self.reference.strata.values()]
+        return frozenset(self.ids[np.unique(np.concatenate(rows))].tolist())
+
+    @cached_property
+    def held(self) -> Mapping[str, Mapping[str, int]]:
+        """How many of the cases that the coarsest stratum was fitted on have which tag."""
+        rows = self._root.fitted.tolist()
+        return counted({name: [self.known.fields[name][row] for row in rows] for name in FIELDS})
+
+    def vote(self, row: np.ndarray, uid: str) -> Vote:
+        """What the reference has, and what is nearest to a row ``(1, dim)``, itself left out."""
+        root = self._root
+        _, near = root.near.nearest(row, min(VOTERS + 1, len(root.fitted)))
+        rows = [number for number in root.fitted[near[0][near[0] >= 0]].tolist()
+                if not uid or self.known.uids[number] != uid][:VOTERS]  # fmt: skip
+        nearest = {name: [self.known.fields[name][each] for each in rows] for name in FIELDS}
+        return Vote(self.held, nearest)
+
+    @cached_property
+    def _root(self) -> Stratum:
+        """The coarsest: everything, most often."""
+        return self.reference.strata[min(self.reference.strata, key=len)]
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """A case with what was said of it, and by which set of cases."""
+
+    case: Case
+    answer: Judgement
+    by: Fitted
+
+
+class Judge:
+    """A reference that was loaded, ready to judge.
+
+    Args:
+        library: whose.
+        name: of the reference.
+        alarm: the false-alarm rate; None takes the one that it was fitted for.
+        settings: how files are read, and where models lie; None takes those of the environment.
+        look: also look at the pixels of what is flagged, and of files.
+
+    Raises:
+        QueryError: there is none of this name.
+        ReferenceSetError: its file is gone or damaged, or the rate is none.
+    """
+
+    def __init__(
+        self,
+        library: Library,
+        name: str,
+        alarm: float | None = None,
+        *,
+        settings: Settings | None = None,
+        look: bool = True,
+    ) -> None:
+        self.library, self.stored = library, find_reference(library, name)
+        self.alarm = self.stored.alarm if alarm is None else alarm
+        self.space = next(each for each in library.spaces() if each.id == self.stored.space_id)
+        self.fitted = fitted_sets(library, self.stored)
+        self._look = look
+        settings = settings or Settings()
+        self._options: ReadOptions = replace(
+            read_options(library, settings), encoders=(self.space.encoder,), keep_pixels=look
+        )
+
+    @cached_property
+    def _encoder(self) -> Encoder:
+        return usable_encoder(self._options.context(self.space.encoder))
+
+    def of_items(self, expression: str, progress: Progress = no_progress) -> Iterator[StudyAnswer]:
+        """Judge items of the library that pass a filter, study by study.
+
+        Raises:
+            FilterError: the filter cannot be read.
+            QueryError: none passes.
+        """
+        progress("reading vectors", 0, 0)
+        with reading(self.library.engine) as db:
+            items = read_items(db, self.space, expression)
+        if not len(items.gathered.ids):
+            raise QueryError("no item with a vector passes the filter")
+        yield from self.of_read(items, progress)
+
+    def of_read(self, items: ReadItems, progress: Progress = no_progress) -> Iterator[StudyAnswer]:
+        """Judge items that were read, study by study."""
+        of_study: dict[str, list[int]] = defaultdict(list)
+        for row, study in enumerate(items.known.studies):
+            of_study[study].append(row)
+        studies = list(of_study.items())
+        for start in range(0, len(studies), _BATCH):
+            some = studies[start : start + _BATCH]
+            rows = sorted(row for _, own in some for row in own)
+            with reading(self.library.engine) as db:
+                cases = cases_of_items(db, items, rows)
+            judged = dict(zip(rows, self._judged(cases), strict=True))
+            for number, (study, own) in enumerate(some, start):
+                progress("judging", number, len(studies))
+                yield self._of_study(study, [judged[row] for row in own])
+
+    def of_files(self, paths: Iterable[Path], *, each: bool = False) -> Iterator[StudyAnswer]:
+        """Judge files, folders or archives that need not be in any library; nothing is stored.
+
+        Args:
+            paths: each a study.
+            each: take every file of a folder for itself.
+        """
+        for path in _one_by_one(paths) if each else paths:
+            if isinstance(path, Problem):
+                yield self._nothing(path.key, path.detail)
+                continue
+            try:
+                yield self._of_path(path)
+            except (FileRejectedError, QueryError, EncoderError) as error:
+                yield self._nothing(str(path), str(error))
+
+    def _of_study(self, study: str, judged: Sequence[_Judged]) -> StudyAnswer:
+        """The answer to a study of the library."""
+        notes: list[str] = []
+        if any(each.case.number in each.by.learned for each in judged):
+            notes += _LEARNED
+        answers = []
+        for each in judged:
+            pixels = None
+            if each.answer.flagged and self._look:
+                try:
+                    pixels = self._pixels_of(each.case.uid)
+                except (ItemNotFoundError, SourceError) as error:
+                    notes.append(f"the pixels were not checked: {error}")
+            answers.append(self._answer(each, pixels))
+        return self._study(study, "", judged, answers, notes)
+
+    def _of_path(self, path: Path) -> StudyAnswer:
+        """The answer to a study that was handed in.
+
+        Raises:
+            FileRejectedError, QueryError: it cannot be read, or nothing of it can be embedded.
+            EncoderError: the encoder is at fault.
+        """
+        read, name = read_study(path, self._options), self.space.encoder
+        usable = [one for one in read.items if name in one.item.tensors]
+        if not usable:
+            raise QueryError(f"'{name}' was not made for it")
+        found = embed_each(self._encoder, [one.item.tensors[name] for one in usable])
+        beside = _longest(read)
+        cases, pixels = [], []
+        for one, made in zip(usable, found, strict=True):
+            if isinstance(made, Embedded):
+                cases.append(case_of_file(one, made, beside[one.draft.series_instance_uid]))
+                pixels.append(one.item.pixels)
+        if not cases:
+            raise QueryError(f"it cannot be embedded: {found[0]}")
+        judged = self._judged(cases)
+        answers = [self._answer(*each) for each in zip(judged, pixels, strict=True)]
+        return self._study(cases[0].study, str(path), judged, answers, read.notes)
+
+    def _judged(self, cases: Sequence[Case]) -> list[_Judged]:
+        """What the set that is described as they are says of cases; else the other one."""
+        chosen: dict[str, list[int]] = defaultdict(list)
+        for row, case in enumerate(cases):
+            own = case.described_by
+            chosen[own if own in self.fitted else next(iter(self.fitted))].append(row)
+        judged: dict[int, _Judged] = {}
+        for how, rows in chosen.items():
+            by = self.fitted[how]
+            some = [cases[row] for row in rows]
+            answers = by.reference.judge(
+                np.stack([_row_of(case, how) for case in some]),
+                [case.key for case in some],
+                alarm=self.alarm,
+            )
+            for row, case, answer in zip(rows, some, answers, strict=True):
+                if case.described_by != how:
+                    answer = replace(answer, why=f"{answer.why}; {_OTHERWISE[how]}")  # noqa: PLW2901
+                judged[row] = _Judged(case, answer, by)
+        return [judged[row] for row in range(len(cases))]
+
+    def _answer(self, judged: _Judged, pixels: Pixels | None) -> ItemAnswer:
+        case, answer, known = judged.case, judged.answer, judged.by.known
+        findings = self._findings(judged, pixels)
+        # What was removed from the library since is not named.
+        nearest = [
+            Near(known.uids[row], known.studies[row], round(distance, 5))
+            for row, distance in answer.nearest
+            if known.uids[row]
+        ]
+        return ItemAnswer(
+            case.uid,
+            answer.flagged,
+            answer.why,
+            reason(answer, findings) if answer.flagged else "",
+            tuple(findings),
+            said(answer.stratum) if answer.stratum is not None else None,
+            answer.p_value if answer.stratum is not None else None,
+            answer.verdicts,
+            tuple(nearest),
+        )
+
+    def _findings(self, judged: _Judged, pixels: Pixels | None) -> list[Finding]:
+        """What explains most comes first."""
+        case, answer, by = judged.case, judged.answer, judged.by
+        found = [] if pixels is None else of_pixels(pixels)
+        if answer.flagged and answer.stratum is not None:
+            stratum = by.reference.strata[answer.stratum]
+            if pixels is not None and case.profile is None:
+                found += of_turns(pixels, stratum, answer, self._encoder)
+            how = next(name for name, each in self.fitted.items() if each is by)
+            found += of_votes(case, by.vote(_row_of(case, how)[None], case.uid))
+        usual = None if answer.stratum is None else by.usual.get(said(answer.stratum))
+        return found + of_header(case, usual)
+
+    def _study(
+        self,
+        study: str,
+        source: str,
+        judged: Sequence[_Judged],
+        answers: Sequence[ItemAnswer],
+        notes: Sequence[str],
+    ) -> StudyAnswer:
+        known = [
+            (each.answer.p_value, each.answer.interval, answer.reason)
+            for each, answer in zip(judged, answers, strict=True)
+            if each.answer.stratum is not None
+        ]
+        least, interval, why = min(known, key=lambda each: each[0], default=(None, None, ""))
+        if least is not None:
+            least = min(1.0, least * len(known))
+        flagged = None if least is None else least <= self.alarm
+        return StudyAnswer(
+            study,
+            source,
+            flagged,
+            least,
+            self.alarm,
+            interval,
+            why if flagged else "",
+            tuple(answers),
+            tuple(notes),
+        )
+
+    def _pixels_of(self, uid: str) -> Pixels | None:
+        """Pixels of an item, from the files that it was made of.
+
+        Raises:
+            ItemNotFoundError: it was removed since.
+        SourceError: a file of it is gone, or is not what it was.
+        """
+        return read_again(self.library, uid, self.space.encoder, self._options).pixels
+
+    def _nothing(self, source: str, why: str) -> StudyAnswer:
+        note = f"cannot judge: {why}"
+        return StudyAnswer("", source, None, None, self.alarm, None, "", (), (note,))
+
+
+def fitted_sets(library: Library, stored: StoredReference) -> dict[str, Fitted]:
+    """The sets of a reference by what describes their cases: vectors of items, or slices.
+
+    Raises:
+        ReferenceSetError: its file is gone or damaged.
+    """
+    arrays = load_reference(library, stored)
+    usual: dict[str, dict[str, Usual]] = {VECTOR: {}, SLICES: {}}
+    for each in stored.report["strata"]:
+        usual[each["described_by"]][each["stratum"]] = Usual.from_told(each["usual"])
+    made = {}
+    for how in (VECTOR, SLICES):
+        own = part(how, arrays)
+        if own:
+            ids = own.pop(IDS)
+            with reading(library.engine) as db:
+                known = describe(db, ids, labels=())
+            made[how] = Fitted(ReferenceSet.from_state(own), ids, known, usual[how])
+    if not made:
+        raise ReferenceSetError(f"the reference '{stored.name}' has no cases: fit it again")
+    return made
+
+
+def _row_of(case: Case, how: str) -> np.ndarray:
+    """What describes a case, among cases that are described so."""
+    if how == VECTOR:
+        return case.vector
+    return profile_of(case.vector[None]) if case.profile is None else case.profile
+
+
+def _longest(read: QueryStudy) -> dict[str, int]:
+    """Slices of the longest volume of each series."""
+    longest: dict[str, int] = defaultdict(lambda: 1)
+    for one in read.items:
+        name = one.draft.series_instance_uid
+        longest[name] = max(longest[name], one.item.slices)
+    return longest
+
+
+def _one_by_one(paths: Iterable[Path]) -> Iterator[Path | Problem]:
+    """Every file under some paths."""
+    for found in discover(list(paths)):
+        yield found if isinstance(found, Problem) else Path(found.path)
