@@ -129,7 +129,7 @@ def test_rotation_is_by_the_stated_angles() -> None:
 def test_inversion_is_whole_at_every_severity(severity: int) -> None:
     picture = smooth(5)
     found = corrupted(picture, "inversion", severity, seed=0)
-    np.testing.assert_allclose(found, TURNS["inverted grey scale"](picture), atol=0.01)
+    np.testing.assert_allclose(found, TURNS["inverted in its grey scale"](picture), atol=0.01)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_turns_do_what_they_are_called() -> None:
         "turned by 90 degrees to the left": [[2, 4], [1, 3]],
         "turned by 90 degrees to the right": [[3, 1], [4, 2]],
         "turned by 180 degrees": [[4, 3], [2, 1]],
-        "inverted grey scale": [[4, 3], [2, 1]],
+        "inverted in its grey scale": [[4, 3], [2, 1]],
     }
     assert {name: turn(picture).tolist() for name, turn in TURNS.items()} == wanted
 
