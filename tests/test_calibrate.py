@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from indexer.errors import ReferenceSetError, VectorError
-from ood.calibrate import Calibration, Together, needed
+from ood.calibrate import Calibration, Together, needed, simes
 
 DRAWS = 400
 
@@ -123,3 +123,29 @@ def test_what_cannot_be_calibrated_on_is_refused() -> None:
         needed(1.0)
     with pytest.raises(ReferenceSetError, match="same cases"):
         Together.of([np.zeros(3), np.zeros(4)])
+
+
+@given(st.lists(st.floats(0.001, 1), min_size=1, max_size=30))
+def test_a_study_is_never_less_odd_than_bonferroni_says_nor_odder_than_its_oddest_image(
+    p_values: list[float],
+) -> None:
+    least = min(p_values)
+    assert least - 1e-12 <= simes(p_values) <= min(1, least * len(p_values)) + 1e-12
+    assert simes([least] * 7) == pytest.approx(least)
+
+
+@pytest.mark.parametrize("alike", [0.0, 0.5, 0.95])
+def test_studies_of_usual_images_raise_no_more_alarms_than_declared(alike: float) -> None:
+    random = np.random.default_rng(4)
+    alarms = []
+    for _ in range(DRAWS):
+        made = Calibration.of(random.standard_normal(400).astype(np.float32))
+        own, shared = random.standard_normal(8), random.standard_normal()
+        images = np.sqrt(1 - alike) * own + np.sqrt(alike) * shared
+        alarms.append(simes(made.p_values(images.astype(np.float32)).tolist()) <= 0.05)
+    assert stats.binomtest(sum(alarms), DRAWS, 0.05, alternative="greater").pvalue > 0.01
+
+
+def test_no_p_values_are_no_study() -> None:
+    with pytest.raises(ReferenceSetError, match="no p-values"):
+        simes([])

@@ -44,7 +44,7 @@ from indexer.registry import usable_encoder
 from indexer.sources.discover import Problem, discover
 from indexer.types import ItemIds, Pixels
 from ood.acquisition import Usual
-from ood.calibrate import Interval
+from ood.calibrate import Interval, simes
 from ood.picture_checks import Finding
 from ood.profile import profile_of
 from ood.reference import Judgement, ReferenceSet, Stratum, Verdict
@@ -106,7 +106,8 @@ class StudyAnswer:
         study_instance_uid: of it; "" where nothing could be read.
         source: the file or folder that was handed in; "" of a library's own.
         flagged: whether its p-value is at or below the rate; None where no item can be judged.
-        p_value: the least of its items times their number (Bonferroni), 1 at most.
+            One of several items that is flagged does not by itself flag the study.
+        p_value: of its items together, see `ood.calibrate.simes`.
         alarm: the false-alarm rate.
         alarm_interval: where the rate of this calibration lies, with 95 % probability.
         reason: that of the item that decides; "" where it was not flagged.
@@ -374,15 +375,14 @@ class Judge:
             for each, answer in zip(judged, answers, strict=True)
             if each.answer.stratum is not None
         ]
-        least, interval, why = min(known, key=lambda each: each[0], default=(None, None, ""))
-        if least is not None:
-            least = min(1.0, least * len(known))
-        flagged = None if least is None else least <= self.alarm
+        _, interval, why = min(known, key=lambda each: each[0], default=(None, None, ""))
+        p_value = simes([each for each, _, _ in known]) if known else None
+        flagged = None if p_value is None else p_value <= self.alarm
         return StudyAnswer(
             study,
             source,
             flagged,
-            least,
+            p_value,
             self.alarm,
             interval,
             why if flagged else "",
