@@ -185,6 +185,18 @@ def test_what_cannot_be_fitted_or_asked_is_refused(library: Library) -> None:
         list(Judge(library, "chest").of_items("body_part=KNEE"))
 
 
+def test_who_removes_a_study_is_told_of_the_references_that_hold_its_vector(
+    library: Library,
+) -> None:
+    fit(library)
+    words = ["remove", "2.25.3", "--yes", "-L", str(library.path)]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    assert "'chest' was made of 1 items that were removed since" in " ".join(done.stderr.split())
+    answers = Judge(library, "chest").of_items("body_part=HAND")
+    assert all(near.study_instance_uid != "2.25.3" for a in answers for near in a.items[0].nearest)
+
+
 def test_everything_works_from_the_keyboard(library: Library) -> None:
     told = ("fit", "--name", "chest", "--where", "body_part=CHEST", "--alarm", 0.05)
     done = command(library, *told, "--detector", "knn", "--detector", "pca:2/mahalanobis")

@@ -11,7 +11,15 @@ import typer
 from rich.table import Table
 
 from api.cli.options import JsonOption, LibraryOption
-from api.cli.output import USAGE, err, errors_on_one_line, out, print_json, settings_with
+from api.cli.output import (
+    USAGE,
+    err,
+    errors_on_one_line,
+    out,
+    print_json,
+    print_note,
+    settings_with,
+)
 
 
 def init(
@@ -120,6 +128,7 @@ def remove(
     """
     with errors_on_one_line(as_json=as_json):
         from api.service import library as service
+        from api.service.ood import with_removed_cases
         from api.service.options import index_options
         from indexer.library import Library
 
@@ -130,6 +139,7 @@ def remove(
             removed = service.remove(
                 opened, level, uid, actor=_user(), index=index_options(settings)
             )
+            kept = with_removed_cases(opened)
     if as_json:
         print_json(removed)
     else:
@@ -137,6 +147,8 @@ def remove(
             f"removed {removed.studies} studies, {removed.series} series, "
             f"{removed.instances} instances, {removed.items} items with their vectors"
         )
+    for note in kept:
+        print_note(note)
 
 
 def _user() -> str:

@@ -36,7 +36,7 @@ from indexer.errors import (
 )
 from indexer.evidence.originals import read_again
 from indexer.groups.items import Described, describe
-from indexer.groups.references import StoredReference, find_reference, load_reference
+from indexer.groups.references import IDS, StoredReference, find_reference, load_reference
 from indexer.library import Library
 from indexer.reading.drafts import ReadOptions
 from indexer.reading.study import QueryStudy, read_study
@@ -52,7 +52,6 @@ from ood.registry import part
 from ood.strata import said
 from ood.tags import FIELDS, VOTERS, Vote, counted
 
-IDS = "ids"
 _BATCH = 1_024
 _OTHERWISE = {
     VECTOR: "the reference describes nothing by slices: judged by its one vector",

@@ -19,19 +19,20 @@ from api.service.cases import (
     read_items,
 )
 from api.service.cluster import chosen_space
-from api.service.judge import IDS
 from clustering.contract import Progress, no_progress
 from indexer.catalog.database import reading
 from indexer.errors import ReferenceSetError
 from indexer.evaluating.labelled import read_vectors
 from indexer.groups.items import Described, acquired, describe, gather_ids
 from indexer.groups.references import (
+    IDS,
     ReferenceDraft,
     StoredReference,
     check_reference_name,
     find_reference,
     list_references,
     remove_reference,
+    removed_cases,
     save_reference,
 )
 from indexer.library import Library
@@ -117,6 +118,26 @@ def show_reference(library: Library, name: str) -> StoredReference:
         QueryError: there is none of this name.
     """
     return find_reference(library, name)
+
+
+def with_removed_cases(library: Library) -> list[str]:
+    """References in whose files vectors of removed items still are, in words.
+
+    Those of which the file is damaged are among them, for what it held is not known.
+    """
+    told = []
+    for stored in list_references(library):
+        try:
+            gone = removed_cases(library, stored)
+        except ReferenceSetError as error:
+            told.append(str(error))
+            continue
+        if gone:
+            told.append(
+                f"the reference '{stored.name}' was made of {gone:,} items that were removed "
+                "since, and its file still holds their vectors: fit it again and remove this one"
+            )
+    return told
 
 
 def remove(library: Library, name: str) -> StoredReference:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,10 +19,12 @@ import numpy as np
 from sqlalchemy import delete, insert, select
 
 from indexer.catalog.database import reading, transaction
-from indexer.catalog.tables import Reference
+from indexer.catalog.tables import Item, Reference
 from indexer.errors import ConfigError, QueryError, ReferenceSetError, StorageFullError
 from indexer.library import Library, SpaceInfo
 
+IDS = "ids"
+"""Name of the array of item numbers in each part of a file."""
 _LONGEST = 128
 
 
@@ -157,6 +160,22 @@ def load_reference(library: Library, stored: StoredReference) -> dict[str, np.nd
         raise ReferenceSetError(_broken(stored))
     with np.load(path, allow_pickle=False) as arrays:
         return {name: arrays[name] for name in arrays.files}
+
+
+def removed_cases(library: Library, stored: StoredReference) -> int:
+    """How many of its cases are in the library no more; their vectors are still in its file.
+
+    Raises:
+        ReferenceSetError: the file is gone, or no file of arrays.
+    """
+    try:
+        with np.load(_folder(library) / stored.file, allow_pickle=False) as arrays:
+            parts = [arrays[name] for name in arrays.files if name.endswith(f"/{IDS}")]
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise ReferenceSetError(_broken(stored)) from error
+    with reading(library.engine) as db:
+        there = np.array(db.execute(select(Item.id)).scalars().all(), np.int64)
+    return int(sum((~np.isin(ids, there)).sum() for ids in parts))
 
 
 def remove_reference(library: Library, name: str) -> StoredReference:
