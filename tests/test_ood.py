@@ -192,7 +192,7 @@ def test_who_removes_a_study_is_told_of_the_references_that_hold_its_vector(
     words = ["remove", "2.25.3", "--yes", "-L", str(library.path)]
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
-    assert "'chest' was made of 1 items that were removed since" in " ".join(done.stderr.split())
+    assert "'chest' was made of 1 items that were removed since" in " ".join(done.stdout.split())
     answers = Judge(library, "chest").of_items("body_part=HAND")
     assert all(near.study_instance_uid != "2.25.3" for a in answers for near in a.items[0].nearest)
 

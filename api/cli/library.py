@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -141,12 +142,12 @@ def remove(
             )
             kept = with_removed_cases(opened)
     if as_json:
-        print_json(removed)
-    else:
-        out.print(
-            f"removed {removed.studies} studies, {removed.series} series, "
-            f"{removed.instances} instances, {removed.items} items with their vectors"
-        )
+        print_json(asdict(removed) | {"notes": kept})
+        return
+    out.print(
+        f"removed {removed.studies} studies, {removed.series} series, "
+        f"{removed.instances} instances, {removed.items} items with their vectors"
+    )
     for note in kept:
         print_note(note)
 
