@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from zlib import crc32
@@ -12,12 +13,16 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 from placed_library import Placed, add, on_circle, place
+from sqlalchemy import update
 from typer.testing import CliRunner
 
 from api.cli.main import app
 from api.service import ingest, ood
 from api.service.judge import Judge, StudyAnswer
+from indexer.catalog.database import transaction
+from indexer.catalog.tables import Space
 from indexer.config import Settings
+from indexer.errors import ReferenceSetError
 from indexer.library import Library
 from indexer.phantoms.draw_2d import radiograph, ultrasound
 
@@ -196,6 +201,18 @@ def test_the_table_tells_why_and_findings_can_count_as_flags(
     assert "burned_in_text" in codes
     strict = CliRunner().invoke(app, [*words, "--strict"])
     assert strict.exit_code == 10 and "look like text" in " ".join(strict.stdout.split())
+
+
+def test_a_reference_of_another_space_judges_no_files(library: Library, tmp_path: Path) -> None:
+    copied = Path(shutil.copytree(library.path, tmp_path / "library"))
+    with Library.open(copied) as other:
+        with transaction(other.engine) as db:
+            db.execute(update(Space).values(weights="builtin-1"))
+        with pytest.raises(ReferenceSetError, match="fitted in another space"):
+            judged(other, tmp_path, chest(1))
+        answers = list(Judge(other, "usual").of_items("modality=CR"))
+    flagged = [answer for answer in answers if answer.flagged]
+    assert any("turned copies were not looked at" in note for a in flagged for note in a.notes)
 
 
 # -- volumes described by their slices -----------------------------------------------------------

@@ -218,7 +218,23 @@ class Judge:
 
     @cached_property
     def _encoder(self) -> Encoder:
-        return usable_encoder(self._options.context(self.space.encoder))
+        """The one that filled the reference's space.
+
+        Raises:
+            EncoderError: it cannot be used here.
+            ReferenceSetError: it has other weights by now, or prepares otherwise.
+        """
+        found = usable_encoder(self._options.context(self.space.encoder))
+        if (found.spec.weights, found.spec.preprocessing) != (
+            self.space.weights,
+            self.space.preprocessing,
+        ):
+            raise ReferenceSetError(
+                f"the reference '{self.stored.name}' was fitted in another space: the weights or "
+                f"the preparation of '{self.space.encoder}' are not those of then; index with "
+                "what is installed now, and fit a reference of it"
+            )
+        return found
 
     def of_items(self, expression: str, progress: Progress = no_progress) -> Iterator[StudyAnswer]:
         """Judge items of the library that pass a filter, study by study.
@@ -279,8 +295,12 @@ class Judge:
                     pixels = self._pixels_of(each.case.uid)
                 except (ItemNotFoundError, SourceError) as error:
                     notes.append(f"the pixels were not checked: {error}")
-            answers.append(self._answer(each, pixels))
-        return self._study(study, "", judged, answers, notes)
+            try:
+                answers.append(self._answer(each, pixels))
+            except (EncoderError, ReferenceSetError) as error:
+                notes.append(f"turned copies were not looked at: {error}")
+                answers.append(self._answer(each, pixels, turn=False))
+        return self._study(study, "", judged, answers, tuple(dict.fromkeys(notes)))
 
     def _of_path(self, path: Path) -> StudyAnswer:
         """The answer to a study that was handed in.
@@ -327,9 +347,9 @@ class Judge:
                 judged[row] = _Judged(case, answer, by)
         return [judged[row] for row in range(len(cases))]
 
-    def _answer(self, judged: _Judged, pixels: Pixels | None) -> ItemAnswer:
+    def _answer(self, judged: _Judged, pixels: Pixels | None, *, turn: bool = True) -> ItemAnswer:
         case, answer, known = judged.case, judged.answer, judged.by.known
-        findings = self._findings(judged, pixels)
+        findings = self._findings(judged, pixels, turn=turn)
         # What was removed from the library since is not named.
         nearest = [
             Near(known.uids[row], known.studies[row], round(distance, 5))
@@ -348,13 +368,13 @@ class Judge:
             tuple(nearest),
         )
 
-    def _findings(self, judged: _Judged, pixels: Pixels | None) -> list[Finding]:
+    def _findings(self, judged: _Judged, pixels: Pixels | None, *, turn: bool) -> list[Finding]:
         """What explains most comes first."""
         case, answer, by = judged.case, judged.answer, judged.by
         found = [] if pixels is None else of_pixels(pixels)
         if answer.flagged and answer.stratum is not None:
             stratum = by.reference.strata[answer.stratum]
-            if pixels is not None and case.profile is None:
+            if turn and pixels is not None and case.profile is None:
                 found += of_turns(pixels, stratum, answer, self._encoder)
             how = next(name for name, each in self.fitted.items() if each is by)
             found += of_votes(case, by.vote(_row_of(case, how)[None], case.uid))
