@@ -31,6 +31,7 @@ class Step:
         low, high: 95 % interval of it; both sides of the comparison count.
         level: the moving average after this window; as before where nothing came.
         limit: a level further from 0 is an alarm.
+        error: standard deviation of what the error of the reference's mean adds to the level.
         alarm: whether it is.
     """
 
@@ -40,6 +41,7 @@ class Step:
     high: float | None
     level: float
     limit: float
+    error: float
     alarm: bool
 
 
@@ -71,18 +73,19 @@ def sustained(
         limit = ewma.limit + worst * reach.level
         alarm = bool(len(window)) and abs(level.level) > limit
         mean, low, high = _mean(before, window)
-        steps.append(Step(len(window), mean, low, high, level.level, limit, alarm))
+        steps.append(Step(len(window), mean, low, high, level.level, limit, reach.level, alarm))
     return tuple(steps)
 
 
 def began(steps: Sequence[Step], first: int) -> int:
     """The window in which what raised an alarm in window ``first`` is likely to have begun.
 
-    It is the one after the last in which the average was not on the alarm's side of 0: K. Nishina,
-    Quality and Reliability Engineering International 8 (1992) 537.
+    It is the one after the last in which the average was not on the alarm's side of 0 (K. Nishina,
+    Quality and Reliability Engineering International 8 (1992) 537), or no further on it than the
+    error of the reference's mean is likely to have carried it.
     """
     side = math.copysign(1.0, steps[first].level)
-    other = [at for at in range(first) if steps[at].level * side <= 0]
+    other = [at for at in range(first) if steps[at].level * side <= steps[at].error]
     start = other[-1] + 1 if other else 0
     return next(at for at in range(start, first + 1) if steps[at].cases)
 

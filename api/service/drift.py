@@ -124,11 +124,11 @@ def _headline(windows: Sequence[Window], watches: Sequence[WatchAnswer]) -> tupl
     """Whether anything changed, and the answer in a sentence."""
     patients = sum(step.cases for step in watches[0].steps)
     seen = f"{len(windows):,} windows" if len(windows) != 1 else "the only window"
-    found = sorted((each for each in watches if each.first is not None), key=_first)
+    found = sorted((each for each in watches if each.first is not None), key=_soonest)
     if not found:
         few = ", which alone seldom shows one" if len(windows) == 1 else ""
         return False, f"No sustained change in {seen}{few} ({patients:,} images, one of a patient)."
-    since = min(each.since for each in found if each.since is not None)
+    since = next(each.since for each in found if each.since is not None)
     levels = [each.steps[_first(each)].level for each in found]
     unlike = "less usual" if min(levels) > 0 else "more usual" if max(levels) < 0 else "different"
     groups = list(dict.fromkeys(each.group for each in found if each.group))
@@ -140,6 +140,12 @@ def _headline(windows: Sequence[Window], watches: Sequence[WatchAnswer]) -> tupl
         f"Sustained change{where} since about {start}{over}: images look {unlike} "
         f"than those of the reference ({names}; first alarm in {windows[_first(found[0])].name})."
     )
+
+
+def _soonest(watch: WatchAnswer) -> tuple[int, float]:
+    """The order of alarms: the first, and of those the one furthest beyond its limit."""
+    step = watch.steps[_first(watch)]
+    return _first(watch), -abs(step.level) / step.limit
 
 
 def _first(watch: WatchAnswer) -> int:

@@ -15,7 +15,7 @@ _COLOURS = (
     (120, 220, 214), (208, 170, 130), (190, 196, 204),
 )  # fmt: skip
 _WIDTH, _EDGE, _GAP = 1480, 40, 22
-_HIGH, _ROW, _AXIS = 190, 300, 46
+_HIGH, _ROW, _AXIS = 190, 290, 46
 _SCALE = 2
 
 Values = Sequence[float | None]
@@ -158,10 +158,10 @@ def _draw(draw: ImageDraw.ImageDraw, plot: Plot, frame: _Frame) -> None:
         strong = value == 0 and not plot.percent
         _stroke(draw, [(frame.left, frame.y(value)), (frame.right, frame.y(value))],
                 _FAINT if strong else _GRID, 1)  # fmt: skip
-    for at in plot.alarms:
-        half = max(3.0, (frame.right - frame.left) / max(frame.count - 1, 1) / 2)
-        ends = (max(frame.x(at) - half, frame.left), min(frame.x(at) + half, frame.right))
-        draw.rectangle(_scaled((ends[0], frame.top, ends[1], frame.bottom)), (*WARN, 34))
+    half = (frame.right - frame.left) / max(frame.count - 1, 1) / 2
+    for first, last in _runs(plot.alarms):
+        left, right = max(frame.x(first) - half, frame.left), min(frame.x(last) + half, frame.right)
+        draw.rectangle(_scaled((left, frame.top, right, frame.bottom)), (*WARN, 34))
     if plot.mark is not None:
         _stroke(
             draw, [(frame.left, frame.y(plot.mark)), (frame.right, frame.y(plot.mark))], WARN, 1
@@ -172,6 +172,17 @@ def _draw(draw: ImageDraw.ImageDraw, plot: Plot, frame: _Frame) -> None:
         _path(draw, line.values, frame, _COLOURS[number % len(_COLOURS)], 1.5)
     _band(draw, plot.whole, frame)
     _path(draw, plot.whole.values, frame, ACCENT, 2.5, dots=True)
+
+
+def _runs(numbers: Sequence[int]) -> list[tuple[int, int]]:
+    """First and last of numbers that follow each other."""
+    found: list[tuple[int, int]] = []
+    for number in numbers:
+        if found and number == found[-1][1] + 1:
+            found[-1] = (found[-1][0], number)
+        else:
+            found.append((number, number))
+    return found
 
 
 def _band(draw: ImageDraw.ImageDraw, line: Line, frame: _Frame) -> None:
@@ -243,16 +254,15 @@ def _words(
         label = f"{value:.0%}" if plot.percent else f"{value:+g}" if value else "0"
         draw.text((frame.left - 7, frame.y(value)), label, _FAINT, font(13), anchor="rm")
     wide = max((draw.textlength(each, font=font(13)) for each in windows), default=1.0) + 18
-    shown = max(1, min(len(windows), int((frame.right - frame.left) // wide)))
-    chosen = {round(k * (len(windows) - 1) / max(shown - 1, 1)) for k in range(shown)}
-    for at in sorted(chosen):
+    shown = max(1, int((frame.right - frame.left) // wide))
+    for at in range(0, len(windows), -(-len(windows) // shown)):
         half = draw.textlength(windows[at], font=font(13)) / 2
         x = min(max(frame.x(at), frame.left + half - 8), frame.right - half + 8)
         draw.text((x, frame.bottom + 18), windows[at], _FAINT, font(13), anchor="mm")
 
 
 def _legend(draw: ImageDraw.ImageDraw, y: float, groups: Sequence[str]) -> None:
-    marks = [("all, with 95 % intervals", ACCENT), ("limits, or what is expected", WARN)]
+    marks = [("all, with 95 % intervals", ACCENT), ("limits of all, or what is expected", WARN)]
     marks += [(name, _COLOURS[at % len(_COLOURS)]) for at, name in enumerate(groups)]
     x, room = float(_EDGE), (_WIDTH - 2 * _EDGE) // max(len(marks), 1) - 50
     for name, colour in marks:
@@ -260,3 +270,6 @@ def _legend(draw: ImageDraw.ImageDraw, y: float, groups: Sequence[str]) -> None:
         draw.line((x, y + 9, x + 20, y + 9), colour, 3)
         draw.text((x + 28, y), label, INK, font(14))
         x += 52 + draw.textlength(label, font=font(14))
+    said = "shaded: alarm, of all or of a group"
+    if x + draw.textlength(said, font=font(14)) < _WIDTH - _EDGE:
+        draw.text((_WIDTH - _EDGE, y), said, SOFT, font(14), anchor="ra")
