@@ -43,6 +43,8 @@ class Placed:
     slices: Sequence[Sequence[float]] = ()
     modality: str = ""
     body_part: str = ""
+    date: str = ""
+    model: str = ""
 
 
 def on_circle(degrees: float) -> tuple[float, float]:
@@ -80,6 +82,7 @@ def _put(db: Connection, space: int, patient: int, number: int, one: Placed) -> 
         sex=one.sex,
         age_years=one.age,
         split=one.split,
+        study_date=one.date,
     )
     series = _add(
         db,
@@ -87,6 +90,7 @@ def _put(db: Connection, space: int, patient: int, number: int, one: Placed) -> 
         series_instance_uid=f"2.25.{number}.1",
         study_id=study,
         manufacturer=one.manufacturer,
+        model=one.model,
         modality=one.modality,
         body_part=one.body_part,
     )

@@ -10,6 +10,7 @@ from api.cli.bridge import app as bridge
 from api.cli.cluster import app as cluster
 from api.cli.curate import app as curate
 from api.cli.demo import demo
+from api.cli.drift import drift
 from api.cli.evaluate import app as evaluate
 from api.cli.export import export
 from api.cli.index import index, rejected
@@ -78,6 +79,7 @@ app.add_typer(cluster)
 app.add_typer(curate)
 app.add_typer(maps)
 app.add_typer(labels)
+ood.command()(drift)
 app.add_typer(ood)
 
 

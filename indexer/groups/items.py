@@ -205,6 +205,15 @@ def reports_of(db: Connection, study_ids: Sequence[int]) -> list[str]:
     return [" ".join(texts.get(study, ())) for study in study_ids]
 
 
+def dates_of(db: Connection, study_ids: Sequence[int]) -> list[str]:
+    """The date of each study, ``YYYY-MM-DD``, "" where it is not known."""
+    wanted = set(study_ids)
+    query = select(Study.id, Study.study_date).where(Study.study_date != "")
+    rows = db.execute(query.execution_options(yield_per=_BATCH))
+    dates = {row.id: row.study_date for row in rows if row.id in wanted}
+    return [dates.get(study, "") for study in study_ids]
+
+
 def _label_fields(
     db: Connection, wanted: dict[int, int], study_ids: list[int], labels: Sequence[str] | None
 ) -> dict[str, list[str | None]]:

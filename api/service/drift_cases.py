@@ -1,0 +1,255 @@
+"""The two sides of a drift report: held-out cases of a reference, and what arrived since."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from sqlalchemy import Connection
+
+from clustering.contract import Progress
+from indexer.catalog.database import reading
+from indexer.errors import QueryError, ReferenceSetError
+from indexer.evaluating.labelled import read_vectors
+from indexer.groups.items import Described, dates_of, describe, gather
+from indexer.groups.references import StoredReference, find_reference, load_reference
+from indexer.groups.runs import assigned, clusters_of, find_run
+from indexer.library import Library, SpaceInfo
+from indexer.types import Embeddings, ItemIds
+from ood.drift import Sample
+from ood.reference import ReferenceSet
+from ood.standing import Standing, standing
+from ood.strata import LEVELS, Key, key_of
+
+TOGETHER = "all detectors"
+"""Name of the p-values of all detectors together."""
+FEWEST = 20
+"""Fewer patients held out are no reference to compare with."""
+GROUPINGS = ("manufacturer", "model", "description")
+_LABEL = "label:"
+_COLUMNS = ("modality", "body_part", "view", "manufacturer", "model", "sex", "age")
+
+
+@dataclass(frozen=True)
+class Side:
+    """Items with all that is compared of them, one row each.
+
+    Attributes:
+        sample: normal scores of each detector, p-values, columns, embeddings.
+        owners: whose each is; of unknown patients each study counts as one.
+        studies, dates: of each its study, and the date of that, "" where it is not known.
+        groups: the group of each, None where it is not known.
+        order: places in which one image of each patient is chosen, int64 ``(n,)``.
+    """
+
+    sample: Sample
+    owners: Sequence[str]
+    studies: Sequence[str]
+    dates: Sequence[str]
+    groups: Sequence[str | None]
+    order: np.ndarray
+
+    def one_each(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Of these rows one of each patient, int64 ``(m,)``, rising.
+
+        Which one depends on its id and the seed alone: images of a patient are alike, and tests
+        take cases to be independent.
+        """
+        chosen: dict[str, int] = {}
+        for row in sorted((int(row) for row in rows), key=lambda each: int(self.order[each])):
+            chosen.setdefault(self.owners[row], row)
+        return np.array(sorted(chosen.values()), np.int64)
+
+
+class Sides:
+    """A reference that was loaded, ready to be compared with what arrived.
+
+    Args:
+        library: whose.
+        name: of the reference.
+        by: `GROUPINGS`, ``label:NAME``, or "" for no groups.
+        run: a clustering of the same space; each item counts to the cluster whose mean is nearest,
+            whether it was there when that was made or not. "" for none.
+        alarm: the false-alarm rate; None takes the one that the reference was fitted for.
+        seed: of the choice of one image of each patient.
+
+    Raises:
+        QueryError: there is no such reference, grouping or clustering.
+        ReferenceSetError: the reference's file is gone or damaged.
+    """
+
+    def __init__(
+        self, library: Library, name: str, *, by: str, run: str, alarm: float | None, seed: int
+    ) -> None:
+        if by and by not in GROUPINGS and not by.startswith(_LABEL):
+            raise QueryError(
+                f"'{by}' is no grouping: take {', '.join(GROUPINGS)} or label:NAME, as label:site"
+            )
+        self.stored: StoredReference = find_reference(library, name)
+        self.alarm = self.stored.alarm if alarm is None else alarm
+        arrays = load_reference(library, self.stored)
+        self._ids: ItemIds = arrays.pop("ids")
+        self._reference = ReferenceSet.from_state(arrays)
+        self.detectors = tuple(each.label for each in self._reference.recipes)
+        self.space = next(each for each in library.spaces() if each.id == self.stored.space_id)
+        self._by, self._seed = by, seed
+        self._run = _Clusters.of(library, run, self.space) if run else None
+        with reading(library.engine) as db:
+            self._known = describe(db, self._ids, labels=self._labels())
+        rows = np.concatenate([each.fitted for each in self._reference.strata.values()])
+        owners = _owners(self._known)
+        # What was removed since is described by nothing, and is nobody's.
+        self._learned_of = {owners[row] for row in np.unique(rows) if self._known.uids[row]}
+
+    def held_out(self, db: Connection, progress: Progress) -> Side:
+        """Cases that the stratum judging their kind was calibrated on, and not fitted on.
+
+        Raises:
+            ReferenceSetError: too few of them are left in the library.
+        """
+        vectors, present = read_vectors(db, self.space, self._ids)
+        numbers = np.flatnonzero(present)
+        keys, owners = _keys(self._known), _owners(self._known)
+        stood = standing(
+            self._reference,
+            vectors[numbers],
+            [keys[at] for at in numbers],
+            alarm=self.alarm,
+            numbers=numbers,
+            progress=lambda done, total: progress("scoring held-out cases", done, total),
+        )
+        patients = len({owners[at] for at in numbers[stood.rows]})
+        if patients < FEWEST:
+            raise ReferenceSetError(
+                f"the reference '{self.stored.name}' has {patients:,} held-out patients that a "
+                f"rate of {self.alarm:g} can be judged with, {FEWEST} are needed: fit one of more "
+                "studies, or take a higher --alarm"
+            )
+        return self._side(db, self._known, numbers, vectors[numbers], stood)
+
+    def arrived(
+        self, db: Connection, expression: str, progress: Progress
+    ) -> tuple[Side, tuple[str, ...]]:
+        """Items that pass a filter, and what has to be said of those that are left out.
+
+        Left out is what is part of the reference, and other images
+        of patients that detectors were fitted on: they look more usual than those of new patients.
+
+        Raises:
+            FilterError: the filter cannot be read.
+            QueryError: none is left.
+        """
+        gathered = gather(db, self.space, expression)
+        if not len(gathered.ids):
+            raise QueryError("no item with a vector passes the filter")
+        known = describe(db, gathered.ids, labels=self._labels())
+        part = np.isin(gathered.ids, self._ids)
+        familiar = ~part & np.array([owner in self._learned_of for owner in _owners(known)], bool)
+        kept = np.flatnonzero(~part & ~familiar)
+        left_out = [
+            (int(part.sum()), "are part of the reference"),
+            (int(familiar.sum()), "are of patients that it was fitted on"),
+            (gathered.missing, f"have no vector of '{self.space.encoder}' yet"),
+        ]
+        if not len(kept):
+            raise QueryError(
+                f"all {len(part):,} items that pass the filter are part of the reference "
+                f"'{self.stored.name}' or of patients that it was fitted on: name what arrived "
+                'later, as --where "study_date>=2026-10-01"'
+            )
+        keys = _keys(known)
+        stood = standing(
+            self._reference,
+            gathered.vectors[kept],
+            [keys[at] for at in kept],
+            alarm=self.alarm,
+            progress=lambda done, total: progress("scoring what arrived", done, total),
+        )
+        if not len(stood.rows):
+            _, why = self._reference.stratum_for(keys[kept[0]], self.alarm)
+            raise QueryError(f"nothing that passes the filter can be judged: {why}")
+        left_out.append((len(kept) - len(stood.rows), "cannot be judged by any stratum"))
+        notes = tuple(f"left out: {count:,} items {why}" for count, why in left_out if count)
+        return self._side(db, known, kept, gathered.vectors[kept], stood), notes
+
+    def _side(
+        self,
+        db: Connection,
+        known: Described,
+        numbers: np.ndarray,
+        vectors: Embeddings,
+        stood: Standing,
+    ) -> Side:
+        """The rows of `known` that were judged; ``vectors`` are those of ``numbers``."""
+        rows = numbers[stood.rows].tolist()
+        embeddings = vectors[stood.rows]
+        columns = {name: [known.fields[name][row] for row in rows] for name in _COLUMNS}
+        if self._run is not None:
+            columns["cluster"] = self._run.nearest(embeddings)
+        groups = known.fields.get(self._by, [None] * len(known.uids))
+        owners = _owners(known)
+        return Side(
+            Sample(stood.normal, {**stood.p_values, TOGETHER: stood.together}, columns, embeddings),
+            [owners[row] for row in rows],
+            [known.studies[row] for row in rows],
+            dates_of(db, [known.study_ids[row] for row in rows]),
+            [groups[row] for row in rows],
+            _places([known.uids[row] for row in rows], self._seed),
+        )
+
+    def _labels(self) -> tuple[str, ...]:
+        return (self._by.removeprefix(_LABEL),) if self._by.startswith(_LABEL) else ()
+
+
+@dataclass(frozen=True)
+class _Clusters:
+    """Means of the clusters of a run, float32 ``(k, dim)`` unit rows, and their names."""
+
+    means: np.ndarray
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, library: Library, name: str, space: SpaceInfo) -> _Clusters:
+        run = find_run(library, name)
+        if run.space_id != space.id:
+            raise QueryError(
+                f"the clustering '{name}' is of '{run.encoder}', the reference of "
+                f"'{space.encoder}': take one of the same space"
+            )
+        with reading(library.engine) as db:
+            members = assigned(db, run)
+            vectors, present = read_vectors(db, space, members.ids)
+            named = {each.cluster: f"{each.cluster} {each.called}" for each in clusters_of(db, run)}
+        labels = np.where(present, members.labels, -1)
+        numbers = [number for number in sorted(named) if number >= 0 and (labels == number).any()]
+        if not numbers:
+            raise QueryError(f"the clustering '{name}' has no clusters to count in")
+        means = np.stack(
+            [vectors[labels == each].mean(axis=0, dtype=np.float32) for each in numbers]
+        )
+        means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
+        return cls(means, tuple(named[number] for number in numbers))
+
+    def nearest(self, embeddings: Embeddings) -> list[str | None]:
+        at = (np.asarray(embeddings, np.float32) @ self.means.T).argmax(axis=1)
+        return [self.names[each] for each in at]
+
+
+def _keys(known: Described) -> list[Key]:
+    columns = [known.fields[level] for level in LEVELS]
+    return [key_of(values) for values in zip(*columns, strict=True)]
+
+
+def _owners(known: Described) -> list[str]:
+    pairs = zip(known.patients, known.studies, strict=True)
+    return [patient or f"study {study}" for patient, study in pairs]
+
+
+def _places(uids: Sequence[str], seed: int) -> np.ndarray:
+    """The places of items in an order that does not go with anything."""
+    digests = [hashlib.sha256(f"{seed}:{uid}".encode()).digest() for uid in uids]
+    places = np.empty(len(uids), np.int64)
+    places[sorted(range(len(uids)), key=lambda at: (digests[at], at))] = np.arange(len(uids))
+    return places
