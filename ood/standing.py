@@ -41,6 +41,27 @@ class Standing:
     p_values: Mapping[str, np.ndarray]
     together: np.ndarray
 
+    @classmethod
+    def joined(cls, parts: Sequence[Standing], rows: Sequence[np.ndarray]) -> Standing:
+        """Cases that several references judged, by the same detectors.
+
+        Args:
+            parts: one or more.
+            rows: of each part, which of all cases its rows are.
+        """
+        places = np.concatenate(rows)
+        order = np.argsort(places, kind="stable")
+
+        def ordered(values: Sequence[np.ndarray]) -> np.ndarray:
+            return np.concatenate(values)[order]
+
+        return cls(
+            places[order],
+            {name: ordered([each.normal[name] for each in parts]) for name in parts[0].normal},
+            {name: ordered([each.p_values[name] for each in parts]) for name in parts[0].p_values},
+            ordered([each.together for each in parts]),
+        )
+
 
 def normal_scores(
     calibration: Calibration, scores: Scores, *, calibrates: bool = False

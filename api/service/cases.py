@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,10 +51,18 @@ class Case:
     vector: Embedding
     profile: Embedding | None
 
-    @property
-    def described_by(self) -> str:
-        """What describes it best."""
-        return VECTOR if self.profile is None else SLICES
+
+def judged_by(sets: Collection[str], profile: Embedding | None) -> str:
+    """Which of a reference's sets judges a case: that described as it is, else the other one."""
+    own = VECTOR if profile is None else SLICES
+    return own if own in sets else next(iter(sets))
+
+
+def row_in(how: str, vector: Embedding, profile: Embedding | None) -> Embedding:
+    """What describes a case among those of a set."""
+    if how == VECTOR:
+        return vector
+    return profile_of(vector[None]) if profile is None else profile
 
 
 @dataclass(frozen=True)

@@ -9,17 +9,18 @@ from dataclasses import dataclass
 import numpy as np
 from sqlalchemy import Connection
 
+from api.service.cases import SLICES, VECTOR, judged_by, profiles_of, row_in
+from api.service.judge import fitted_sets
 from clustering.contract import Progress
 from indexer.catalog.database import reading
 from indexer.errors import QueryError, ReferenceSetError
 from indexer.evaluating.labelled import read_vectors
 from indexer.groups.items import Described, dates_of, describe, gather
-from indexer.groups.references import StoredReference, find_reference, load_reference
+from indexer.groups.references import StoredReference, find_reference
 from indexer.groups.runs import assigned, clusters_of, find_run
 from indexer.library import Library, SpaceInfo
 from indexer.types import Embeddings, ItemIds
 from ood.drift import Sample
-from ood.reference import ReferenceSet
 from ood.standing import Standing, standing
 from ood.strata import LEVELS, Key, key_of
 
@@ -63,6 +64,15 @@ class Side:
         return np.array(sorted(chosen.values()), np.int64)
 
 
+@dataclass(frozen=True)
+class _Rows:
+    """Items by their ids, which ascend, with their vectors and what kind of image each is."""
+
+    ids: ItemIds
+    vectors: Embeddings
+    keys: Sequence[Key]
+
+
 class Sides:
     """A reference that was loaded, ready to be compared with what arrived.
 
@@ -89,19 +99,24 @@ class Sides:
             )
         self.stored: StoredReference = find_reference(library, name)
         self.alarm = self.stored.alarm if alarm is None else alarm
-        arrays = load_reference(library, self.stored)
-        self._ids: ItemIds = arrays.pop("ids")
-        self._reference = ReferenceSet.from_state(arrays)
-        self.detectors = tuple(each.label for each in self._reference.recipes)
+        self._fitted = fitted_sets(library, self.stored)
+        self._ids: ItemIds = np.sort(np.concatenate([each.ids for each in self._fitted.values()]))
+        some = next(iter(self._fitted.values()))
+        self.detectors = tuple(each.label for each in some.reference.recipes)
         self.space = next(each for each in library.spaces() if each.id == self.stored.space_id)
         self._by, self._seed = by, seed
         self._run = _Clusters.of(library, run, self.space) if run else None
         with reading(library.engine) as db:
             self._known = describe(db, self._ids, labels=self._labels())
-        rows = np.concatenate([each.fitted for each in self._reference.strata.values()])
-        owners = _owners(self._known)
+        learned = frozenset[int]().union(*(each.learned for each in self._fitted.values()))
         # What was removed since is described by nothing, and is nobody's.
-        self._learned_of = {owners[row] for row in np.unique(rows) if self._known.uids[row]}
+        self._learned_of = {
+            owner
+            for owner, item, uid in zip(
+                _owners(self._known), self._ids.tolist(), self._known.uids, strict=True
+            )
+            if uid and item in learned
+        }
 
     def held_out(self, db: Connection, progress: Progress) -> Side:
         """Cases that the stratum judging their kind was calibrated on, and not fitted on.
@@ -111,15 +126,11 @@ class Sides:
         """
         vectors, present = read_vectors(db, self.space, self._ids)
         numbers = np.flatnonzero(present)
-        keys, owners = _keys(self._known), _owners(self._known)
-        stood = standing(
-            self._reference,
-            vectors[numbers],
-            [keys[at] for at in numbers],
-            alarm=self.alarm,
-            numbers=numbers,
-            progress=lambda done, total: progress("scoring held-out cases", done, total),
+        owners = _owners(self._known)
+        held_out = _Rows(
+            self._ids[numbers], vectors[numbers], [_key(self._known, at) for at in numbers.tolist()]
         )
+        stood = self._stood(db, held_out, progress, "scoring held-out cases", calibrates=True)
         patients = len({owners[at] for at in numbers[stood.rows]})
         if patients < FEWEST:
             raise ReferenceSetError(
@@ -159,20 +170,48 @@ class Sides:
                 f"'{self.stored.name}' or of patients that it was fitted on: name what arrived "
                 'later, as --where "study_date>=2026-10-01"'
             )
-        keys = _keys(known)
-        stood = standing(
-            self._reference,
-            gathered.vectors[kept],
-            [keys[at] for at in kept],
-            alarm=self.alarm,
-            progress=lambda done, total: progress("scoring what arrived", done, total),
+        rows = _Rows(
+            gathered.ids[kept], gathered.vectors[kept], [_key(known, at) for at in kept.tolist()]
         )
+        stood = self._stood(db, rows, progress, "scoring what arrived", calibrates=False)
         if not len(stood.rows):
-            _, why = self._reference.stratum_for(keys[kept[0]], self.alarm)
+            some = next(iter(self._fitted.values()))
+            _, why = some.reference.stratum_for(rows.keys[0], self.alarm)
             raise QueryError(f"nothing that passes the filter can be judged: {why}")
         left_out.append((len(kept) - len(stood.rows), "cannot be judged by any stratum"))
         notes = tuple(f"left out: {count:,} items {why}" for count, why in left_out if count)
         return self._side(db, known, kept, gathered.vectors[kept], stood), notes
+
+    def _stood(
+        self, db: Connection, rows: _Rows, progress: Progress, what: str, *, calibrates: bool
+    ) -> Standing:
+        """Where cases stand in the set of the reference that judges each."""
+        profiles = dict(profiles_of(db, self.space, rows.ids)) if SLICES in self._fitted else {}
+        of_set: dict[str, list[int]] = {name: [] for name in self._fitted}
+        for at, item in enumerate(rows.ids.tolist()):
+            of_set[judged_by(self._fitted, profiles.get(item))].append(at)
+        found, places = [], []
+        for name, own in of_set.items():
+            if not own:
+                continue
+            fitted, ids = self._fitted[name], rows.ids[own]
+            described = rows.vectors[own] if name == VECTOR else np.stack(
+                [
+                    row_in(name, rows.vectors[at], profiles.get(item))
+                    for at, item in zip(own, ids.tolist(), strict=True)
+                ]
+            )  # fmt: skip
+            stood = standing(
+                fitted.reference,
+                described,
+                [rows.keys[at] for at in own],
+                alarm=self.alarm,
+                numbers=np.searchsorted(fitted.ids, ids) if calibrates else None,
+                progress=lambda done, total: progress(what, done, total),
+            )
+            found.append(stood)
+            places.append(np.array(own, np.int64)[stood.rows])
+        return Standing.joined(found, places)
 
     def _side(
         self,
@@ -237,9 +276,8 @@ class _Clusters:
         return [self.names[each] for each in at]
 
 
-def _keys(known: Described) -> list[Key]:
-    columns = [known.fields[level] for level in LEVELS]
-    return [key_of(values) for values in zip(*columns, strict=True)]
+def _key(known: Described, row: int) -> Key:
+    return key_of([known.fields[level][row] for level in LEVELS])
 
 
 def _owners(known: Described) -> list[str]:

@@ -17,7 +17,9 @@ from api.service.cases import (
     ReadItems,
     case_of_file,
     cases_of_items,
+    judged_by,
     read_items,
+    row_in,
 )
 from api.service.options import read_options
 from api.service.why import of_header, of_pixels, of_turns, of_votes, reason
@@ -46,7 +48,6 @@ from indexer.types import ItemIds, Pixels
 from ood.acquisition import Usual
 from ood.calibrate import Interval, simes
 from ood.picture_checks import Finding
-from ood.profile import profile_of
 from ood.reference import Judgement, ReferenceSet, Stratum, Verdict
 from ood.registry import part
 from ood.strata import said
@@ -330,19 +331,18 @@ class Judge:
         """What the set that is described as they are says of cases; else the other one."""
         chosen: dict[str, list[int]] = defaultdict(list)
         for row, case in enumerate(cases):
-            own = case.described_by
-            chosen[own if own in self.fitted else next(iter(self.fitted))].append(row)
+            chosen[judged_by(self.fitted, case.profile)].append(row)
         judged: dict[int, _Judged] = {}
         for how, rows in chosen.items():
             by = self.fitted[how]
             some = [cases[row] for row in rows]
             answers = by.reference.judge(
-                np.stack([_row_of(case, how) for case in some]),
+                np.stack([row_in(how, case.vector, case.profile) for case in some]),
                 [case.key for case in some],
                 alarm=self.alarm,
             )
             for row, case, answer in zip(rows, some, answers, strict=True):
-                if case.described_by != how:
+                if judged_by((VECTOR, SLICES), case.profile) != how:
                     answer = replace(answer, why=f"{answer.why}; {_OTHERWISE[how]}")  # noqa: PLW2901
                 judged[row] = _Judged(case, answer, by)
         return [judged[row] for row in range(len(cases))]
@@ -377,7 +377,8 @@ class Judge:
             if turn and pixels is not None and case.profile is None:
                 found += of_turns(pixels, stratum, answer, self._encoder)
             how = next(name for name, each in self.fitted.items() if each is by)
-            found += of_votes(case, by.vote(_row_of(case, how)[None], case.uid))
+            row = row_in(how, case.vector, case.profile)
+            found += of_votes(case, by.vote(row[None], case.uid))
         usual = None if answer.stratum is None else by.usual.get(said(answer.stratum))
         return found + of_header(case, usual)
 
@@ -444,13 +445,6 @@ def fitted_sets(library: Library, stored: StoredReference) -> dict[str, Fitted]:
     if not made:
         raise ReferenceSetError(f"the reference '{stored.name}' has no cases: fit it again")
     return made
-
-
-def _row_of(case: Case, how: str) -> np.ndarray:
-    """What describes a case, among cases that are described so."""
-    if how == VECTOR:
-        return case.vector
-    return profile_of(case.vector[None]) if case.profile is None else case.profile
 
 
 def _longest(read: QueryStudy) -> dict[str, int]:
