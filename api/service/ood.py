@@ -229,6 +229,26 @@ class Judge:
                 learned = any(int(gathered.ids[row]) in self._fitted for row in own)
                 yield self._study(study, "", items, _LEARNED if learned else ())
 
+    @property
+    def made_of(self) -> ItemIds:
+        """Items that the reference was fitted or calibrated on."""
+        return self._ids
+
+    def of_ids(self, ids: ItemIds) -> list[StudyAnswer]:
+        """Judge items of the library by their numbers, study by study.
+
+        Args:
+            ids: ascending; those without a vector in the reference's space are left out.
+        """
+        with reading(self.library.engine) as db:
+            vectors, present = read_vectors(db, self.space, ids)
+            known = describe(db, ids[present], labels=())
+        judged = self._reference.judge(vectors[present], _keys(known), alarm=self.alarm)
+        of_study: dict[str, list[tuple[str, Judgement]]] = defaultdict(list)
+        for study, uid, answer in zip(known.studies, known.uids, judged, strict=True):
+            of_study[study].append((uid, answer))
+        return [self._study(study, "", items, ()) for study, items in of_study.items()]
+
     def of_files(
         self, paths: Iterable[Path], settings: Settings, *, each: bool = False
     ) -> Iterator[StudyAnswer]:
