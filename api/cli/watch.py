@@ -269,5 +269,5 @@ def _line(message: Message) -> str:
     oddest = data["items"][0]
     return (
         f"flagged  p {data['p_value']:.4f}  {data['study_instance_uid']}  {oddest['stratum']}, "
-        f"{data['judged_items']:,} items"
+        f"items judged: {data['judged_items']:,}"
     )
