@@ -63,13 +63,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with Library.open(path) as library:
         asked = ood.FitRequest("chest", alarm=0.05)
         ood.fit_reference(library, asked)
+        assert one_pass(library) == []
     return path
 
 
 @pytest.fixture
 def library(folder: Path, tmp_path: Path) -> Iterator[Library]:
     with Library.open(Path(shutil.copytree(folder, tmp_path / "library"))) as opened:
-        list(watch(opened, WatchRequest("chest", once=True)))
         yield opened
 
 
@@ -143,15 +143,18 @@ def test_each_item_is_judged_once_and_what_was_there_before_only_if_asked(
     assert len(scores(library)) == len(receiver.taken) == 3
 
 
-def test_a_first_watch_begins_with_what_comes_after_it(folder: Path, tmp_path: Path) -> None:
-    with Library.open(Path(shutil.copytree(folder, tmp_path / "library"))) as library:
-        arrive(library, *around(ODD, 2, "before", 1))
-        assert one_pass(library) == []
-        arrive(library, *around(ODD, 1, "after", 2))
-        (flag,) = messages(one_pass(library))
-        assert flag.data["study_instance_uid"] == "2.25.442"
-        assert len(messages(one_pass(library, backlog=True))) == 2
-        assert [each.flagged for each in scores(library)] == [True] * 3
+def test_a_first_watch_begins_with_what_comes_after_it(library: Library) -> None:
+    ood.fit_reference(library, ood.FitRequest("new", alarm=0.05))
+    arrive(library, *around(ODD, 2, "before", 1))
+
+    def flagged(**said: bool) -> list[str]:
+        found = messages(list(watch(library, WatchRequest("new", once=True, **said))))
+        return [each.data["study_instance_uid"] for each in found]
+
+    assert flagged() == []
+    arrive(library, *around(ODD, 1, "after", 2))
+    assert flagged() == ["2.25.442"]
+    assert flagged(backlog=True) == ["2.25.440", "2.25.441"]
 
 
 def test_what_cannot_be_judged_is_kept_with_the_reason_and_not_asked_again(
@@ -328,31 +331,25 @@ def test_ctrl_c_ends_the_command_with_130(library: Library, receiver: Receiver) 
 def test_drift_is_told_once_for_its_group_until_it_is_reset(
     library: Library, receiver: Receiver
 ) -> None:
-    for seed in range(4):
-        arrive(library, *around(CHEST + 12, 10, f"new{seed}", seed, "Widgets"))
+    def more(seed: int) -> list[dict[str, Any]]:
+        arrive(library, *around(CHEST + 20, 10, f"new{seed}", seed, "Widgets"))
         arrive(library, *around(CHEST, 10, f"old{seed}", 50 + seed))
-        one_pass(library, posting(receiver), window=10, by="manufacturer")
-    drifts = [each["data"] for each in receiver.taken if each["event"] == "drift"]
-    assert [each["group"] for each in drifts] == ["manufacturer=WIDGETS"]
-    assert abs(drifts[0]["moving_average"]) > drifts[0]["limit"]
-    assert drifts[0]["reasons"][0].startswith("a sustained change")
-    standings = json.loads(
-        command(library, "monitors", "list", "--reference", "chest", "--json").stdout
-    )
-    states = {each["group"]: each for each in standings["monitors"]}
-    assert [states[f"manufacturer={name}"]["alarm"] for name in ("ACME", "WIDGETS")] == [
-        False,
-        True,
-    ]
-    assert states["manufacturer=WIDGETS"]["windows"] == 4
-    done = command(
-        library, "monitors", "reset", "--reference", "chest", "--group", "manufacturer=WIDGETS"
-    )
+        one_pass(library, posting(receiver, at_once=100), window=10, by="manufacturer")
+        return [each["data"] for each in receiver.taken if each["event"] == "drift"]
+
+    (drift,) = more(0)
+    assert (drift["group"], drift["studies"]) == ("manufacturer=WIDGETS", 10)
+    assert abs(drift["moving_average"]) > drift["limit"]
+    assert drift["reasons"][0].startswith("a sustained change")
+    assert len(more(1)) == 1, "it is known"
+    group = "manufacturer=WIDGETS"
+    told = command(library, "monitors", "list", "--reference", "chest", "--json")
+    states = {each["group"]: each for each in json.loads(told.stdout)["monitors"]}
+    assert not states["manufacturer=ACME"]["alarm"] and states[group]["alarm"]
+    assert states[group]["windows"] == 2
+    done = command(library, "monitors", "reset", "--reference", "chest", "--group", group)
     assert done.exit_code == 0, done.output
-    for seed in range(4, 8):
-        arrive(library, *around(CHEST + 12, 10, f"new{seed}", seed, "Widgets"))
-        one_pass(library, posting(receiver), window=10, by="manufacturer")
-    assert [each["event"] for each in receiver.taken].count("drift") == 2
+    assert len(more(2)) == 2
     with pytest.raises(QueryError, match="no group 'all' is watched"):
         arrival_windows.reset(library, "chest", "all")
 
