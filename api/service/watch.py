@@ -208,13 +208,13 @@ class _Watcher:
             # An item may have been removed, or made anew, since it was read.
             kept = {uid: each for uid, each in by_uid.items() if each.id in there}
             messages = [
-                Message("flag", self._flag(each, kept))
+                Message(event="flag", data=self._flag(each, kept))
                 for each in answers
                 if each.flagged and any(one.item in kept for one in each.items)
             ]
             figures = [made for each in answers if (made := self._figures(each, kept)) is not None]
             alarms = take_figures(db, self._reference, figures, self._request.window)
-            messages += [Message("drift", self._about() | each) for each in alarms]
+            messages += [Message(event="drift", data=self._about() | each) for each in alarms]
             for message in messages:
                 add_deliveries(db, self._request.posting.urls, message.body)
         return messages

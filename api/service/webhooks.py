@@ -44,7 +44,7 @@ _JITTER = 0.2
 _GONE = 410
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Message:
     """What happened, once; to how many webhooks it is sent, its ``id`` is the same.
 
@@ -54,11 +54,11 @@ class Message:
         data: what JSON knows, without NaN and infinities.
     """
 
-    event: str
-    data: Mapping[str, Any]
-    id: str = field(default_factory=lambda: f"msg_{uuid4().hex}")
-    created_at: str = field(default_factory=lambda: now().isoformat(timespec="seconds"))
     version: int = VERSION
+    id: str = field(default_factory=lambda: f"msg_{uuid4().hex}")
+    event: str
+    created_at: str = field(default_factory=lambda: now().isoformat(timespec="seconds"))
+    data: Mapping[str, Any]
 
     @property
     def body(self) -> str:
