@@ -31,6 +31,7 @@ class Settings(BaseSettings):
         index_recall: recall@10 against exact search that an approximate index has to reach.
         mirror: URL of a server laid out like the hub that weights come from.
         qdrant_api_key: for libraries whose vectors a Qdrant server holds; it stands nowhere else.
+        webhook_secret: signs what is posted to webhooks; ``whsec_`` and base64.
     """
 
     model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True)
@@ -48,6 +49,7 @@ class Settings(BaseSettings):
     index_recall: float = Field(default=0.98, gt=0, le=1)
     mirror: str = ""
     qdrant_api_key: SecretStr = SecretStr("")
+    webhook_secret: SecretStr = SecretStr("")
 
     @property
     def worker_count(self) -> int:

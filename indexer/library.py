@@ -214,8 +214,34 @@ class Library:
             LibraryLockedError: another process is writing; the message has its process id.
             StorageFullError: the folder cannot be written.
         """
+        with self._alone(_LOCK, f"{self.path} is being written"):
+            with _writable(self.path):
+                shutil.rmtree(self.scratch_folder, ignore_errors=True)
+                self.scratch_folder.mkdir(exist_ok=True)
+            try:
+                yield
+            finally:
+                shutil.rmtree(self.scratch_folder, ignore_errors=True)
+
+    @contextmanager
+    def busy_with(self, task: str, doing: str) -> Iterator[None]:
+        """Be the only process at a task that keeps no writer out.
+
+        Args:
+            task: letters, digits and dashes.
+            doing: what is being done, for the message.
+
+        Raises:
+            LibraryLockedError: another process is at it; the message has its process id.
+            StorageFullError: the folder cannot be written.
+        """
+        with self._alone(f"{task}.lock", doing):
+            yield
+
+    @contextmanager
+    def _alone(self, file: str, doing: str) -> Iterator[None]:
         with _writable(self.path):
-            lock = (self.path / _LOCK).open("a+")
+            lock = (self.path / file).open("a+")
         with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -223,19 +249,15 @@ class Library:
                 lock.seek(0)
                 owner = lock.read().strip() or "unknown"
                 raise LibraryLockedError(
-                    f"{self.path} is being written by process {owner}; wait until it has finished, "
-                    "or stop it"
+                    f"{doing} by process {owner}; wait until it has finished, or stop it"
                 ) from error
             with _writable(self.path):
                 lock.truncate(0)
                 lock.write(str(os.getpid()))
                 lock.flush()
-                shutil.rmtree(self.scratch_folder, ignore_errors=True)
-                self.scratch_folder.mkdir(exist_ok=True)
             try:
                 yield
             finally:
-                shutil.rmtree(self.scratch_folder, ignore_errors=True)
                 with suppress(OSError):
                     lock.truncate(0)
 

@@ -197,6 +197,47 @@ def standardised_mean(reference: np.ndarray, window: np.ndarray) -> float:
     return float((now.mean() - before.mean()) * math.sqrt(len(now)) / before.std(ddof=1))
 
 
+def normal_score(p_value: float, patients: int) -> float:
+    """A conformal p-value as a figure that is standard normal for usual cases, higher if more odd.
+
+    Of n calibration patients there are p-values on n + 1 steps up to 1. The middle of the step is
+    taken: the figure is finite, and its mean over usual cases is 0.
+
+    Args:
+        p_value: as `ood.calibrate` gives it.
+        patients: that it was calibrated on.
+
+    Raises:
+        QueryError: it is no such p-value.
+    """
+    middle = p_value - 0.5 / (patients + 1)
+    if not 0 < middle < 1:
+        raise QueryError(f"{p_value} is no p-value of {patients} calibration patients")
+    return float(norm.isf(middle))
+
+
+def window_figure(scores: np.ndarray, patients: np.ndarray, weight: float) -> float:
+    """The mean of a window of normal scores as `Ewma` of this weight takes it.
+
+    With m scores and n calibration patients, the mean of a window varies by ``1 / m``, and all
+    windows share the error of the calibration, ``1 / n``. In a settled average of weight w the
+    first shrinks to ``w / (2 - w) / m``, the second does not shrink. The mean is divided so that
+    the average varies in all as one of standard normal figures does: a change that is no larger
+    than what the calibration leaves open is no alarm.
+
+    Args:
+        scores: ``(m,)``, see `normal_score`; independent of each other.
+        patients: ``(m,)``, how many each was calibrated on.
+        weight: of the newest figure.
+
+    Raises:
+        QueryError: an empty window, or one with values that are not finite.
+    """
+    now = window_scores(scores)
+    shared = (2 - weight) / weight * float(np.mean(1 / np.asarray(patients)))
+    return float(now.mean() / math.sqrt(1 / len(now) + shared))
+
+
 def _finite(value: float) -> float:
     if not math.isfinite(value):
         raise QueryError(f"the figure of a window is a finite number, not {value}")

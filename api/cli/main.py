@@ -25,6 +25,7 @@ from api.cli.regions import regions
 from api.cli.reindex import reindex
 from api.cli.reports import reports
 from api.cli.search import search, show
+from api.cli.watch import deliveries, monitors, watch
 from indexer import __version__
 
 app = typer.Typer(
@@ -80,6 +81,9 @@ app.add_typer(curate)
 app.add_typer(maps)
 app.add_typer(labels)
 ood.command()(drift)
+ood.command()(watch)
+ood.add_typer(deliveries)
+ood.add_typer(monitors)
 app.add_typer(ood)
 
 

@@ -36,8 +36,9 @@ from indexer.errors import (
     ReferenceSetError,
     SourceError,
 )
+from indexer.evaluating.labelled import read_vectors
 from indexer.evidence.originals import read_again
-from indexer.groups.items import Described, describe
+from indexer.groups.items import Described, Gathered, describe
 from indexer.groups.references import IDS, StoredReference, find_reference, load_reference
 from indexer.library import Library
 from indexer.reading.drafts import ReadOptions
@@ -81,6 +82,7 @@ class ItemAnswer:
         reason: why it was flagged, in words; "" where it was not.
         findings: of checks of its header and pixels; also of what was not flagged.
         stratum: that judged, None where none can.
+        described_by: what was judged: its one vector, or its slices.
         p_value: how often a case of the stratum's own kind is as unlike, all detectors together;
             None where it cannot be judged.
         verdicts: score, p-value and threshold of each detector.
@@ -93,6 +95,7 @@ class ItemAnswer:
     reason: str
     findings: tuple[Finding, ...]
     stratum: str | None
+    described_by: str
     p_value: float | None
     verdicts: Mapping[str, Verdict]
     nearest: tuple[Near, ...]
@@ -176,10 +179,11 @@ class Fitted:
 
 @dataclass(frozen=True)
 class _Judged:
-    """A case with what was said of it, and by which set of cases."""
+    """A case with what was said of it, as what it was judged, and by which set of cases."""
 
     case: Case
     answer: Judgement
+    how: str
     by: Fitted
 
 
@@ -250,6 +254,23 @@ class Judge:
         if not len(items.gathered.ids):
             raise QueryError("no item with a vector passes the filter")
         yield from self.of_read(items, progress)
+
+    @property
+    def made_of(self) -> ItemIds:
+        """Items that the reference was fitted or calibrated on, ascending."""
+        return np.sort(np.concatenate([each.ids for each in self.fitted.values()]))
+
+    def of_ids(self, ids: ItemIds) -> list[StudyAnswer]:
+        """Judge items of the library by their numbers, study by study.
+
+        Args:
+            ids: ascending; those without a vector in the reference's space are left out.
+        """
+        with reading(self.library.engine) as db:
+            vectors, present = read_vectors(db, self.space, ids)
+            found = Gathered(ids[present], vectors[present], int((~present).sum()))
+            items = ReadItems(self.space, found, describe(db, found.ids, labels=()))
+        return list(self.of_read(items))
 
     def of_read(self, items: ReadItems, progress: Progress = no_progress) -> Iterator[StudyAnswer]:
         """Judge items that were read, study by study."""
@@ -344,7 +365,7 @@ class Judge:
             for row, case, answer in zip(rows, some, answers, strict=True):
                 if judged_by((VECTOR, SLICES), case.profile) != how:
                     answer = replace(answer, why=f"{answer.why}; {_OTHERWISE[how]}")  # noqa: PLW2901
-                judged[row] = _Judged(case, answer, by)
+                judged[row] = _Judged(case, answer, how, by)
         return [judged[row] for row in range(len(cases))]
 
     def _answer(self, judged: _Judged, pixels: Pixels | None, *, turn: bool = True) -> ItemAnswer:
@@ -363,6 +384,7 @@ class Judge:
             reason(answer, findings) if answer.flagged else "",
             tuple(findings),
             said(answer.stratum) if answer.stratum is not None else None,
+            judged.how,
             answer.p_value if answer.stratum is not None else None,
             answer.verdicts,
             tuple(nearest),
@@ -376,8 +398,7 @@ class Judge:
             stratum = by.reference.strata[answer.stratum]
             if turn and pixels is not None and case.profile is None:
                 found += of_turns(pixels, stratum, answer, self._encoder)
-            how = next(name for name, each in self.fitted.items() if each is by)
-            row = row_in(how, case.vector, case.profile)
+            row = row_in(judged.how, case.vector, case.profile)
             found += of_votes(case, by.vote(row[None], case.uid))
         usual = None if answer.stratum is None else by.usual.get(said(answer.stratum))
         return found + of_header(case, usual)

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, sel
 
 from indexer.catalog.tables import (
     Audit,
+    Delivery,
     Instance,
     Item,
     ItemInstance,
@@ -63,6 +64,7 @@ def remove_matching(
     subjects = [uid] if level != "patient" else _patients(db, series)
     counted = _count(db, Instance, series), _count(db, Item, series)
     _forget_files(db, series)
+    _forget_messages(db, series)
     for part in _parts(series):
         db.execute(delete(Series).where(Series.id.in_(part)))
     studies = _drop_empty(db, Study, Series.study_id)
@@ -100,6 +102,14 @@ def _forget_files(db: Connection, series: Sequence[int]) -> None:
                 or_(LedgerRow.sop_instance_uid.in_(uids), LedgerRow.source.in_(sources))
             )
         )
+
+
+def _forget_messages(db: Connection, series: Sequence[int]) -> None:
+    """Messages that name one of the series, sent or not."""
+    for part in _parts(series):
+        uids = select(Series.series_instance_uid).where(Series.id.in_(part))
+        for uid in _column(db, uids):
+            db.execute(delete(Delivery).where(Delivery.body.contains(f'"{uid}"', autoescape=True)))
 
 
 def _drop_empty(db: Connection, parent: Any, reference: Any) -> int:

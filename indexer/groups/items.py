@@ -157,6 +157,8 @@ def describe(db: Connection, ids: ItemIds, labels: Sequence[str] | None = None) 
         .join(Patient)
         .order_by(Item.id)
     )  # fmt: skip
+    if count:  # of a few new items, not the whole catalog is read
+        query = query.where(Item.id.between(int(ids[0]), int(ids[-1])))
     for row in db.execute(query.execution_options(yield_per=_BATCH)):
         at = wanted.get(row.id)
         if at is None:
