@@ -134,10 +134,11 @@ def _headline(windows: Sequence[Window], watches: Sequence[WatchAnswer]) -> tupl
     groups = list(dict.fromkeys(each.group for each in found if each.group))
     where = f" in {', '.join(groups)}" if groups else ""
     names = ", ".join(dict.fromkeys(each.detector for each in found))
-    start = windows[since].first or windows[since].name
+    began = windows[since].first or windows[since].name
+    start = f"since about {began}" if since else f"from the first window on ({began})"
     over = "" if any(each.lasting for each in found) else ", over by the last window"
     return True, (
-        f"Sustained change{where} since about {start}{over}: images look {unlike} "
+        f"Sustained change{where} {start}{over}: images look {unlike} "
         f"than those of the reference ({names}; first alarm in {windows[_first(found[0])].name})."
     )
 

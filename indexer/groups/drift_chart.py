@@ -17,6 +17,8 @@ _COLOURS = (
 _WIDTH, _EDGE, _GAP = 1480, 40, 22
 _HIGH, _ROW, _AXIS = 190, 290, 46
 _SCALE = 2
+_FEW = 60
+"""Windows that have room for dots and ends of intervals."""
 
 Values = Sequence[float | None]
 Colour = tuple[int, int, int]
@@ -186,11 +188,13 @@ def _runs(numbers: Sequence[int]) -> list[tuple[int, int]]:
 
 
 def _band(draw: ImageDraw.ImageDraw, line: Line, frame: _Frame) -> None:
+    """Intervals, with ends where there is room for them."""
+    few = frame.count <= _FEW
     for at, (low, high) in enumerate(zip(line.low, line.high, strict=True)):
         if low is not None and high is not None:
             x, ends = frame.x(at), (frame.y(low), frame.y(high))
-            _stroke(draw, [(x, ends[0]), (x, ends[1])], (*ACCENT, 120), 1.5)
-            for end in ends:
+            _stroke(draw, [(x, ends[0]), (x, ends[1])], (*ACCENT, 120 if few else 50), 1.5)
+            for end in ends if few else ():
                 _stroke(draw, [(x - 3, end), (x + 3, end)], (*ACCENT, 120), 1.5)
 
 
@@ -211,8 +215,9 @@ def _path(
         after = values[at + 1] if at + 1 < len(values) else None
         alone = after is None and (at == 0 or values[at - 1] is None)
         if after is not None:
-            _stroke(draw, [here, (frame.x(at + 1), frame.y(after))], colour, width)
-        if alone or (dots and frame.count <= 60):
+            wide = width if frame.count <= _FEW else min(width, 1.5)
+            _stroke(draw, [here, (frame.x(at + 1), frame.y(after))], colour, wide)
+        if alone or (dots and frame.count <= _FEW):
             x, y = here
             draw.ellipse(_scaled((x - 3, y - 3, x + 3, y + 3)), colour)
 
