@@ -199,13 +199,18 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
-            _publish(folder / name, content)
+            publish(folder / name, content)
     except OSError as error:
         raise StorageFullError(f"{folder} cannot be written: {error.strerror}") from error
     return [folder / name for name in files]
 
 
-def _publish(path: Path, content: bytes) -> None:
+def publish(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with temporary.open("wb") as handle:
