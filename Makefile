@@ -23,7 +23,7 @@ ifeq ($(TESTS),tests)
 	PYTHONPATH=$(EXTRAS) $(BIN)/python -m pytest tests/extras -n auto $(ARGS) || test $$? -eq 5
 endif
 
-test-extras: $(VENV)/.installed-dev $(EXTRAS)/.installed  ## those that need open_clip and timm
+test-extras: $(VENV)/.installed-dev $(EXTRAS)/.installed  ## those that need packages beside the environment
 	PYTHONPATH=$(EXTRAS) $(BIN)/python -m pytest tests/extras $(ARGS)
 
 check: lint types imports  ## all that is not a test

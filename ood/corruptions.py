@@ -20,6 +20,8 @@ from ood.pixels import ends, grey
 from ood.turns import inverted
 
 SEVERITIES = range(1, 6)
+UNGRADED = frozenset({"inversion"})
+"""Kinds that are the same at each severity."""
 
 _NOISE = (0.02, 0.06, 0.15, 0.35, 0.8)
 _BLUR = (0.003, 0.008, 0.016, 0.03, 0.06)

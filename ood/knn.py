@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar, Self
 
 import numpy as np
@@ -108,6 +109,13 @@ class Knn(Learned):
         away, places = self._nearest(embeddings, k)
         return away, np.where(places < 0, -1, self.array("order")[places])
 
+    @cached_property
+    def _lengths(self) -> np.ndarray:
+        """Squared lengths ``(n,)`` of the reference: to take them anew costs more than products."""
+        reference = self.array("reference")
+        lengths: np.ndarray = np.einsum("ij,ij->i", reference, reference)
+        return lengths
+
     def _nearest(self, embeddings: Embeddings, k: int) -> tuple[Scores, np.ndarray]:
         """Distances, and places in the array ``reference``."""
         rows = wide(embeddings, normalise=self.normalise)
@@ -120,7 +128,8 @@ class Knn(Learned):
                 best.offer(np.arange(len(rows)), rows, reference, start, start + BLOCK)
         elif len(rows) == 1:
             looked_at = np.sort(_nearest_centres(rows, centres, int(self.array("probes")))[0])
-            best.offer_parts(rows[0], reference, [slice(*begins[n : n + 2]) for n in looked_at])
+            parts = [slice(*begins[n : n + 2].tolist()) for n in looked_at]
+            best.offer_parts(rows[0], reference, self._lengths, parts)
         else:
             looked_at = _nearest_centres(rows, centres, int(self.array("probes")))
             for number in np.unique(looked_at):
@@ -161,11 +170,12 @@ class _Best:
         self.squared[at] = np.take_along_axis(both, order, 1)
         self.places[at] = np.take_along_axis(places, order, 1)
 
-    def offer_parts(self, row: np.ndarray, reference: Embeddings, parts: list[slice]) -> None:
+    def offer_parts(
+        self, row: np.ndarray, reference: Embeddings, lengths: np.ndarray, parts: list[slice]
+    ) -> None:
         """Compare one row, the first and only one, with parts of the reference, sorted once."""
-        squared = np.concatenate(
-            [_squared(row[None], reference[part])[0] for part in parts], dtype=np.float32
-        )
+        # But for the row's own length, which changes no order.
+        squared = np.concatenate([lengths[part] - 2 * (reference[part] @ row) for part in parts])
         places = np.concatenate([np.arange(part.start, part.stop) for part in parts])
         k = min(self.squared.shape[1], len(places))
         near = np.argpartition(squared, k - 1)[:k]

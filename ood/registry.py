@@ -36,6 +36,12 @@ class Recipe:
     options: Mapping[str, object] = field(default_factory=dict)
     reduction: str = ""
 
+    @classmethod
+    def named(cls, text: str) -> Recipe:
+        """The recipe that ``knn`` or ``pca:64/knn`` means."""
+        front, _, name = text.rpartition("/")
+        return cls(name, reduction=front)
+
     @property
     def label(self) -> str:
         """What tells it from others."""

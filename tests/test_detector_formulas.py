@@ -49,6 +49,8 @@ def test_lists_hold_nearly_all_that_is_near_and_never_score_too_low() -> None:
     expected, found = exact.score(new), lists.score(new)
     assert (found >= expected - 1e-6).all()
     assert (found <= expected + 1e-6).mean() > 0.9
+    alone = np.concatenate([lists.score(row[None]) for row in new[:50]])
+    np.testing.assert_allclose(alone, found[:50], rtol=1e-5)
 
 
 def test_fewer_rows_than_k_are_told() -> None:

@@ -1,4 +1,4 @@
-"""open_clip and timm are in a folder beside the environment; without it these tests are skipped."""
+"""open_clip, timm and pytorch-ood are in a folder beside the environment; without it, skipped."""
 
 from __future__ import annotations
 
