@@ -12,6 +12,7 @@ from api.cli.curate import app as curate
 from api.cli.demo import demo
 from api.cli.evaluate import app as evaluate
 from api.cli.export import export
+from api.cli.heat import heat, patches
 from api.cli.index import index, rejected
 from api.cli.labels import app as labels
 from api.cli.labels import tag
@@ -71,6 +72,8 @@ commands = (
 )
 for command in commands:
     app.command()(command)
+for command in (patches, heat):
+    ood.command()(command)
 app.add_typer(models)
 app.add_typer(evaluate)
 app.add_typer(bridge)
