@@ -179,5 +179,5 @@ def test_a_state_with_a_part_missing_is_refused(missing: str) -> None:
     memory = PatchMemory.fit(grids(5))
     usual = Oddness.of([[memory.scores(grid)] for grid in grids(4, seed=1)])
     state = HeatReference({(): HeatStratum(np.arange(5), memory, usual)}).state()
-    with pytest.raises(ReferenceSetError, match="fit .* again"):
+    with pytest.raises(ReferenceSetError, match=r"fit .* again"):
         HeatReference.from_state({name: each for name, each in state.items() if name != missing})
