@@ -97,7 +97,8 @@ def _strength(oddness: Heat, levels: Sequence[tuple[float, float]]) -> np.ndarra
     """
     values = [value for _, value in levels[_BEGINS:]]
     steps = np.linspace(0, 1, len(values))
-    return np.interp(np.nan_to_num(oddness, nan=-np.inf), values, steps)
+    strength: np.ndarray = np.interp(np.nan_to_num(oddness, nan=-np.inf), values, steps)
+    return strength
 
 
 def _lines(heat: HeatMap) -> list[tuple[str, tuple[int, int, int]]]:
