@@ -135,4 +135,4 @@ def _usual(stacks: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _told(scores: np.ndarray, middle: np.ndarray, spread: np.ndarray) -> np.ndarray:
-    return (scores - middle) / spread
+    return np.asarray((scores - middle) / spread)
