@@ -72,8 +72,8 @@ commands = (
 )
 for command in commands:
     app.command()(command)
-for command in (patches, heat):
-    ood.command()(command)
+ood.command()(patches)
+ood.command()(heat)
 app.add_typer(models)
 app.add_typer(evaluate)
 app.add_typer(bridge)
