@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 GROUND, TILE = (16, 19, 24), (0, 0, 0)
@@ -17,12 +18,25 @@ def paste_tile(sheet: Image.Image, place: tuple[int, int], side: int, webp: byte
     tile = Image.new("RGB", (side, side), TILE)
     if webp:
         with Image.open(io.BytesIO(webp)) as picture:
-            shown = picture.convert("RGB")
-        scale = side / max(shown.size)
-        size = (max(1, round(shown.width * scale)), max(1, round(shown.height * scale)))
-        shown = shown.resize(size, Image.Resampling.LANCZOS)
-        tile.paste(shown, ((side - shown.width) // 2, (side - shown.height) // 2))
+            paste_picture(tile, (0, 0), side, picture.convert("RGB"))
     sheet.paste(tile, place)
+
+
+def paste_picture(
+    sheet: Image.Image, place: tuple[int, int], side: int, picture: Image.Image
+) -> None:
+    """A picture as large as fits into a square, in the middle of it."""
+    scale = side / max(picture.size)
+    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+    shown = picture.resize(size, Image.Resampling.LANCZOS)
+    at = (place[0] + (side - shown.width) // 2, place[1] + (side - shown.height) // 2)
+    sheet.paste(shown, at)
+
+
+def ramp(colours: np.ndarray, strength: np.ndarray) -> np.ndarray:
+    """Float ``(..., 3)``: the colour of each strength, 0 the first of some and 1 the last."""
+    stops = np.linspace(0, 1, len(colours))
+    return np.stack([np.interp(strength, stops, colours[:, c]) for c in range(3)], axis=-1)
 
 
 def joined(parts: Sequence[object]) -> str:

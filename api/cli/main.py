@@ -13,6 +13,7 @@ from api.cli.demo import demo
 from api.cli.drift import drift
 from api.cli.evaluate import app as evaluate
 from api.cli.export import export
+from api.cli.heat import heat, patches
 from api.cli.index import index, rejected
 from api.cli.labels import app as labels
 from api.cli.labels import tag
@@ -73,6 +74,8 @@ commands = (
 )
 for command in commands:
     app.command()(command)
+ood.command()(patches)
+ood.command()(heat)
 app.add_typer(models)
 app.add_typer(evaluate)
 app.add_typer(bridge)

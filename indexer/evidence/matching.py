@@ -98,6 +98,31 @@ def picture_of_slice(encoder: PatchEncoder, item: ItemDraft, number: int | None)
     return int(np.argmin(np.abs(np.array(sampled) - number)))
 
 
+def laid_over(
+    encoder: PatchEncoder, item: ItemDraft, place: int, prepared: Prepared, values: Map
+) -> tuple[RgbImage, Map]:
+    """What is shown of an item, and values of its places laid over that.
+
+    Args:
+        encoder: that prepared it.
+        item: that was read, its thumbnail of `SIDE` pixels.
+        place: which of the pictures prepared of it.
+        prepared: that picture.
+        values: ``(rows, columns)``, of each place of it.
+
+    Returns:
+        An image as it is, of a volume the slice as the encoder sees it; and for each pixel of it
+        the value, between places interpolated, NaN where the encoder does not look.
+    """
+    placement = encoder.placement(item.frame)
+    if slice_number(encoder, item, place) is not None:
+        seen = _as_rgb(prepared[0])
+        return seen, _over(seen, values, Placement(placement.size), placement.size)
+    with Image.open(io.BytesIO(item.thumbnail)) as picture:
+        shown = np.asarray(picture.convert("RGB"))
+    return shown, _over(shown, values, placement, (item.frame.rows, item.frame.columns))
+
+
 def _best_pair(
     encoder: Encoder, ours: Mapping[int, Prepared], theirs: Mapping[int, Prepared]
 ) -> tuple[int, int]:
@@ -116,16 +141,8 @@ def _units(encoder: Encoder, pictures: Sequence[Prepared]) -> Embeddings:
 def _side(
     encoder: PatchEncoder, item: ItemDraft, place: int, prepared: Prepared, likeness: Map
 ) -> Side:
-    number = slice_number(encoder, item, place)
-    placement = encoder.placement(item.frame)
-    if number is not None:
-        seen = _as_rgb(prepared[0])
-        identity = Placement(placement.size)
-        return Side(seen, _over(seen, likeness, identity, placement.size), number, item.slices)
-    with Image.open(io.BytesIO(item.thumbnail)) as picture:
-        shown = np.asarray(picture.convert("RGB"))
-    size = (item.frame.rows, item.frame.columns)
-    return Side(shown, _over(shown, likeness, placement, size), None, item.slices)
+    picture, laid = laid_over(encoder, item, place, prepared, likeness)
+    return Side(picture, laid, slice_number(encoder, item, place), item.slices)
 
 
 def _over(shown: RgbImage, likeness: Map, placement: Placement, frame: tuple[int, int]) -> Likeness:

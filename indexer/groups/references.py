@@ -1,7 +1,8 @@
 """Reference sets of a library: a row of the catalog, and a file with what was learned.
 
-The file is whole before the row names it, and its digest stands in the row; a file that no row
-names is left from a run that was killed, and goes with the next that is stored.
+A file is whole before the row names it, and its digest stands in the row; a file that no row names
+is left from a run that was killed, and goes with the next that is stored. Patches, by which it is
+said where a picture is unlike the reference, have a file of their own, and may come later.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 from uuid import uuid4
 
 import numpy as np
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, insert, select, update
 
 from indexer.catalog.database import reading, transaction
 from indexer.catalog.tables import Item, Reference
@@ -38,6 +39,7 @@ class StoredReference:
         alarm: the false-alarm rate that patients were held out for.
         items: how many it was made of.
         report: of each stratum, and of what has none.
+        patches: file, digest and report of its patches; None where none were fitted.
     """
 
     id: int = field(repr=False)
@@ -53,6 +55,7 @@ class StoredReference:
     created_at: str
     file: str = field(repr=False)
     sha256: str = field(repr=False)
+    patches: Mapping[str, Any] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -116,18 +119,8 @@ def save_reference(library: Library, space: SpaceInfo, draft: ReferenceDraft) ->
         StorageFullError: the disk is full.
     """
     check_reference_name(library, draft.name)
-    folder = _folder(library)
-    _tidy(library, folder)
-    path = folder / f"{uuid4().hex}.npz"
-    try:
-        folder.mkdir(exist_ok=True)
-        with path.open("wb") as file:
-            np.savez(file, allow_pickle=False, **dict(draft.arrays))
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        path.unlink(missing_ok=True)
-        raise StorageFullError(f"the reference cannot be written: {error.strerror}") from error
+    _tidy(library)
+    path = _write(library, "", draft.arrays)
     definition = {
         "filter": draft.filter,
         "alarm": draft.alarm,
@@ -151,15 +144,48 @@ def load_reference(library: Library, stored: StoredReference) -> dict[str, np.nd
     Raises:
         ReferenceSetError: the file is gone, or not as it was written.
     """
-    path = _folder(library) / stored.file
-    try:
-        sound = _digest(path) == stored.sha256
-    except OSError as error:
-        raise ReferenceSetError(_broken(stored)) from error
-    if not sound:
-        raise ReferenceSetError(_broken(stored))
-    with np.load(path, allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}
+    return _read(library, stored.file, stored.sha256, _broken(stored))
+
+
+def save_patches(
+    library: Library,
+    stored: StoredReference,
+    arrays: Mapping[str, np.ndarray],
+    report: Mapping[str, Any],
+) -> StoredReference:
+    """Store patches of a reference, in place of those it has; only a writer should.
+
+    Raises:
+        QueryError: the reference is not there any more.
+        StorageFullError: the disk is full.
+    """
+    _tidy(library)
+    path = _write(library, "-patches", arrays)
+    patches = {"file": path.name, "sha256": _digest(path), "report": dict(report)}
+    with transaction(library.engine) as db:
+        one = Reference.id == stored.id
+        told = db.execute(select(Reference.definition).where(one)).scalar()
+        if told is not None:
+            db.execute(update(Reference).where(one).values(definition=told | {"patches": patches}))
+    _tidy(library)
+    return find_reference(library, stored.name)
+
+
+def load_patches(library: Library, stored: StoredReference) -> dict[str, np.ndarray]:
+    """The arrays of a reference's patches.
+
+    Raises:
+        QueryError: none were fitted.
+        ReferenceSetError: the file is gone, or not as it was written.
+    """
+    mend = f"syntopy ood patches {stored.name}"
+    if stored.patches is None:
+        raise QueryError(f"the reference '{stored.name}' has no patches yet: {mend} fits them")
+    broken = (
+        f"the file of the patches of '{stored.name}' is gone or damaged: fit them again with: "
+        f"{mend}"
+    )
+    return _read(library, stored.patches["file"], stored.patches["sha256"], broken)
 
 
 def removed_cases(library: Library, stored: StoredReference) -> int:
@@ -187,7 +213,8 @@ def remove_reference(library: Library, name: str) -> StoredReference:
     stored = find_reference(library, name)
     with transaction(library.engine) as db:
         db.execute(delete(Reference).where(Reference.id == stored.id))
-    (_folder(library) / stored.file).unlink(missing_ok=True)
+    for file in _files(stored):
+        (_folder(library) / file).unlink(missing_ok=True)
     return stored
 
 
@@ -195,23 +222,52 @@ def _folder(library: Library) -> Path:
     return library.path / "references"
 
 
-def _tidy(library: Library, folder: Path) -> None:
-    named = {each.file for each in list_references(library)}
-    for path in folder.glob("*.npz"):
+def _files(stored: StoredReference) -> list[str]:
+    return [stored.file, *([stored.patches["file"]] if stored.patches else [])]
+
+
+def _tidy(library: Library) -> None:
+    named = {name for each in list_references(library) for name in _files(each)}
+    for path in _folder(library).glob("*.npz"):
         if path.name not in named:
             path.unlink(missing_ok=True)
+
+
+def _write(library: Library, ending: str, arrays: Mapping[str, np.ndarray]) -> Path:
+    """A new file with these arrays, whole on the disk."""
+    path = _folder(library) / f"{uuid4().hex}{ending}.npz"
+    try:
+        path.parent.mkdir(exist_ok=True)
+        with path.open("wb") as file:
+            np.savez(file, allow_pickle=False, **dict(arrays))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise StorageFullError(f"the reference cannot be written: {error.strerror}") from error
+    return path
+
+
+def _read(library: Library, name: str, sha256: str, broken: str) -> dict[str, np.ndarray]:
+    path = _folder(library) / name
+    try:
+        sound = _digest(path) == sha256
+    except OSError as error:
+        raise ReferenceSetError(broken) from error
+    if not sound:
+        raise ReferenceSetError(broken)
+    with np.load(path, allow_pickle=False) as arrays:
+        return {each: arrays[each] for each in arrays.files}
+
+
+def _broken(stored: StoredReference) -> str:
+    mend = f"remove it with: syntopy ood remove {stored.name}, and fit it again"
+    return f"the file of the reference '{stored.name}' is gone or damaged: {mend}"
 
 
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _broken(stored: StoredReference) -> str:
-    return (
-        f"the file of the reference '{stored.name}' is gone or damaged: remove it with: syntopy "
-        f"ood remove {stored.name}, and fit it again"
-    )
 
 
 def _stored(row: Any, encoders: Mapping[int, str]) -> StoredReference:
@@ -230,4 +286,5 @@ def _stored(row: Any, encoders: Mapping[int, str]) -> StoredReference:
         created_at=row.created_at.isoformat(timespec="seconds"),
         file=told["file"],
         sha256=told["sha256"],
+        patches=told.get("patches"),
     )
