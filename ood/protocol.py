@@ -57,19 +57,19 @@ def parted(patients: Sequence[str], outside: np.ndarray | None = None, *, seed: 
     tests = _held_out(patients, inside, _TESTS * len(inside), seed)
     others = inside[~tests]
     calibrates = _held_out(patients, others, _CALIBRATES * len(inside), seed)
-    known = {patients[row] for row in others}
+    known = {patients[row] for row in others.tolist()}
     strangers = [row for row in np.flatnonzero(away).tolist() if patients[row] not in known]
     return Parts(
         others[~calibrates], others[calibrates], inside[tests], np.array(strangers, np.int64)
     )
 
 
-def too_few(fitted: int, calibrated: int, inside: int, outside: int) -> str:
-    """Why so many cases measure nothing, "" where they do."""
+def too_few(parts: Parts, outside: int) -> str:
+    """Why these parts and so many cases outside measure nothing, "" where they do."""
     for count, least, what in (
-        (fitted, FEWEST_FITTED, "to fit on"),
-        (calibrated, FEWEST, "to calibrate on"),
-        (inside, FEWEST, "of other patients inside"),
+        (len(parts.fits), FEWEST_FITTED, "to fit on"),
+        (len(parts.calibrates), FEWEST, "to calibrate on"),
+        (len(parts.inside), FEWEST, "of other patients inside"),
         (outside, FEWEST, "of other patients outside"),
     ):
         if count < least:
@@ -115,7 +115,7 @@ class Trial:
             ReferenceSetError: too few rows inside.
             VectorError: rows that are no embeddings.
         """
-        why = too_few(len(parts.fits), len(parts.calibrates), len(parts.inside), FEWEST)
+        why = too_few(parts, FEWEST)
         if why:
             raise ReferenceSetError(f"detectors cannot be tried: {why}")
         made = {each.label: each.make() for each in recipes}

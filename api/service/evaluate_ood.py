@@ -194,7 +194,7 @@ def _near(setting: _Setting, label: str) -> Iterator[TriedShift | str]:
     for number, value in enumerate(values):
         setting.progress(f"holding out values of {label}", number, len(values))
         parts = parted(owners, np.array([value in own for own in carried]), seed=request.seed)
-        refused[value] = _too_few(parts, len(parts.outside))
+        refused[value] = too_few(parts, len(parts.outside))
         if not refused[value]:
             trial = Trial.of(request.recipes, vectors, owners, parts, seed=request.seed)
             outside = _Outside("near", f"{label} {value}", vectors[parts.outside])
@@ -216,7 +216,7 @@ def _against_the_rest(setting: _Setting) -> Iterator[TriedShift | str]:
         one or f"study {study}" for one, study in zip(known.patients, known.studies, strict=True)
     ]
     parts = parted(owners, seed=request.seed)
-    why = _too_few(parts, FEWEST)
+    why = too_few(parts, FEWEST)
     if why:
         yield f"nothing was set against the items that pass: {why}"
         return
@@ -226,7 +226,7 @@ def _against_the_rest(setting: _Setting) -> Iterator[TriedShift | str]:
         if isinstance(outside, str):
             yield outside
         elif len(outside.rows) < FEWEST:
-            yield f"{outside.kind} was not measured: {_too_few(parts, len(outside.rows))}"
+            yield f"{outside.kind} was not measured: {too_few(parts, len(outside.rows))}"
         else:
             yield _tried(trial, parts, outside, request.seed)
 
@@ -281,10 +281,6 @@ def _tried(trial: Trial, parts: Parts, outside: _Outside, seed: int) -> TriedShi
     found = trial.against(outside.rows, seed=seed)
     counts = len(parts.fits), len(parts.calibrates)
     return TriedShift(outside.shift, outside.kind, *counts, found, best_of(found))
-
-
-def _too_few(parts: Parts, outside: int) -> str:
-    return too_few(len(parts.fits), len(parts.calibrates), len(parts.inside), outside)
 
 
 def _said(label: str, refused: Mapping[str, str]) -> Iterator[str]:
