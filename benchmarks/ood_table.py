@@ -6,7 +6,7 @@
 The folder holds mednist, cxr, ood, mri_tumor and dicom. Near: each class of mednist, each finding
 and view of cxr held out in turn. Far: off-modality pictures, slices, photographs and DICOM files
 against cxr. Mistakes: cxr turned and inverted. Corruptions: of the tests of cxr and mednist, every
-kind, 100 pictures. Radiographs are brought to 256 pixels before they are spoilt.
+kind, 100 pictures.
 All with the built-in encoder, parted by `ood.protocol.parted`. ``baseline`` is 1 less the mean
 cosine to the five nearest of those that detectors are fitted on.
 
@@ -28,9 +28,11 @@ import numpy as np
 from pictures import encoded, read
 from PIL import Image
 
+from api.service.cases import qualities_in, with_qualities
 from api.service.corrupted import VARIANTS, corrupted_pixels
 from indexer.errors import FileRejectedError, QueryError
 from indexer.reading.drafts import ReadOptions
+from indexer.reading.quality import QUALITIES, qualities_of
 from indexer.reading.study import read_study
 from indexer.registry import make_encoder
 from indexer.sources.discover import Problem, discover
@@ -41,7 +43,7 @@ from ood.registry import Recipe
 from ood.turns import TURNS
 
 BASELINE, NEAREST = "baseline", 5
-COPIES, SIDE, SEED = 100, 256, 0
+COPIES, SEED = 100, 0
 CXR, MEDNIST = "cxr/labels.csv#finding", "mednist/mednist64.npz"
 OFF, MRI = "ood/labels.csv#kind", "mri_tumor/labels.csv#label"
 Pictures = Sequence[np.ndarray]
@@ -87,7 +89,7 @@ class Kept:
 
     def pictures(self, name: str, of: str) -> tuple[np.ndarray, np.ndarray]:
         """Vectors of the pictures of a table or an archive, and their labels."""
-        rows, labels = self.piece(name, lambda: halves(*encoded(*read(str(self.data / of)))[:2]))
+        rows, labels = self.piece(name, lambda: described(*read(str(self.data / of))))
         return rows, labels
 
     def copies(self, name: str, pictures: Callable[[], Pictures], change: Change) -> np.ndarray:
@@ -95,36 +97,37 @@ class Kept:
 
         def make() -> tuple[np.ndarray, ...]:
             changed = [change(one, number) for number, one in enumerate(pictures())]
-            return halves(*encoded(changed, np.zeros(len(changed)))[:2])
+            return described(changed, np.zeros(len(changed)))
 
         return self.piece(name, make)[0]
 
 
-def halves(rows: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Unit rows as a library keeps them."""
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float16), labels
+def described(pictures: Pictures, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Unit rows as a library keeps them, and the qualities of the pictures behind."""
+    rows, own, kept = encoded(pictures, labels)
+    seen = [ImagePixels(np.asarray(pictures[number], np.float32)) for number in kept]
+    return halves(rows, [qualities_of(each) for each in seen]), own
+
+
+def halves(rows: np.ndarray, qualities: Sequence[Sequence[float]]) -> np.ndarray:
+    units = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float16)
+    return with_qualities(units, qualities, len(QUALITIES))
 
 
 def dicom_rows(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """Vectors and modalities of DICOM files, each for itself, as they are read to be judged."""
     options = ReadOptions(encoders=("texture",), key=bytes(32))
     encoder = make_encoder(options.context("texture"))
-    prepared, modalities = [], []
+    prepared, qualities, modalities = [], [], []
     for found in discover([folder]):
         if isinstance(found, Problem):
             continue
         with suppress(FileRejectedError, QueryError):
             for one in read_study(Path(found.path), options).items[:1]:
                 prepared.append(one.item.tensors["texture"])
+                qualities.append(qualities_in(one.item.details))
                 modalities.append(one.draft.attributes.modality or "none")
-    return halves(encoder.embed(prepared), np.array(modalities))
-
-
-def small(picture: np.ndarray) -> np.ndarray:
-    """No side longer than `SIDE`."""
-    image = Image.fromarray(picture)
-    image.thumbnail((SIDE, SIDE))
-    return np.asarray(image, np.float32)
+    return halves(encoder.embed(prepared), qualities), np.array(modalities)
 
 
 def column(table: Path, name: str) -> np.ndarray:
@@ -213,9 +216,8 @@ def shifts(kept: Kept, severities: Sequence[int]) -> Iterator[Shift]:
     def radiographs() -> Pictures:
         chosen = some(cxr.parts.inside)
         files = column(table, "image")
-        return [
-            small(np.asarray(Image.open(table.parent / files[at]).convert("L"))) for at in chosen
-        ]
+        opened = [Image.open(table.parent / files[at]).convert("L") for at in chosen]
+        return [np.asarray(each, np.float32) for each in opened]
 
     def thumbnails() -> Pictures:
         return read(str(kept.data / MEDNIST))[0][some(med.parts.inside)]
@@ -245,9 +247,11 @@ def by_cosine(rows: np.ndarray, fitted: np.ndarray) -> np.ndarray:
 def tried(shift: Shift, recipes: Sequence[Recipe]) -> dict[str, Separation]:
     """Every detector, all together, and the baseline."""
     outside = shift.outside()
-    trial = Trial.of(recipes, shift.rows, shift.patients, shift.parts, seed=SEED)
-    fitted, inside = (shift.rows[part] for part in (shift.parts.fits, shift.parts.inside))
-    plain = separation(by_cosine(inside, fitted), by_cosine(outside, fitted), seed=SEED)
+    count = len(QUALITIES)
+    trial = Trial.of(recipes, shift.rows, shift.patients, shift.parts, qualities=count, seed=SEED)
+    vectors = shift.rows[:, :-count]
+    fitted, inside = (vectors[part] for part in (shift.parts.fits, shift.parts.inside))
+    plain = separation(by_cosine(inside, fitted), by_cosine(outside[:, :-count], fitted), seed=SEED)
     return trial.against(outside, seed=SEED) | {BASELINE: plain}
 
 
@@ -267,7 +271,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
-    detectors = ["knn", "mahalanobis", "residual"]
+    detectors = ["knn", "mahalanobis", "residual", "quality"]
     parser.add_argument("--detectors", nargs="*", default=detectors, help="as pca:64/knn")
     parser.add_argument("--how", nargs="*", help="near, far, mistake, corruption; default: all")
     parser.add_argument("--severities", type=int, nargs="*", default=[1, 3, 5])

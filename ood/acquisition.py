@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ _WIDER = 1.1
 _VOLUME = 10
 """Slices."""
 _AXES = ("slices", "rows", "columns")
+RANGE, GRAIN, DETAIL = 0, 3, 4
 _SIDES = MappingProxyType({"L": ("left", "links"), "R": ("right", "rechts")})
 
 _ROLES: Mapping[Role, tuple[str, str]] = MappingProxyType(
@@ -50,6 +52,8 @@ class Facts:
         rows, columns: of pixels.
         spacing_mm: of slices, rows and columns of a volume; of rows and columns of an image.
         slices: how many; 1 of an image.
+        qualities: logarithms of the grey range and of grain and detail stand at the places of
+            `RANGE`, `GRAIN` and `DETAIL` (`indexer.reading.quality`).
         flags: what reading it told.
     """
 
@@ -61,6 +65,7 @@ class Facts:
     columns: int | None = None
     spacing_mm: tuple[float, ...] = ()
     slices: int = 1
+    qualities: tuple[float, ...] = ()
     flags: frozenset[Flag] = frozenset()
 
     @property
@@ -115,6 +120,11 @@ class Usual:
         return cls(ranges, tuple(told["scanners"]))
 
 
+def _quality(facts: Facts, place: int) -> float | None:
+    """One of them, as it was before the logarithm."""
+    return math.exp(facts.qualities[place]) if facts.qualities else None
+
+
 _QUANTITIES: Mapping[str, Callable[[Facts], float | None]] = MappingProxyType(
     {
         "rows": lambda each: each.rows,
@@ -123,6 +133,9 @@ _QUANTITIES: Mapping[str, Callable[[Facts], float | None]] = MappingProxyType(
         "column spacing": lambda each: each.spacing_mm[-1] if each.spacing_mm else None,
         "slice spacing": lambda each: each.step,
         "extent": lambda each: each.extent,
+        "grey range": lambda each: _quality(each, RANGE),
+        "grain": lambda each: _quality(each, GRAIN),
+        "detail": lambda each: _quality(each, DETAIL),
     }
 )
 
@@ -152,31 +165,40 @@ def alone(facts: Facts, beside: int = 1) -> list[Finding]:
 
 
 def against(facts: Facts, usual: Usual) -> list[Finding]:
-    """What no case of the stratum has: matrix, spacing, a shorter extent, another scanner.
+    """What no case of the stratum has: matrix, spacing, exposure, a shorter extent, a scanner.
 
     A quantity is unusual if it lies outside the range of the cases, widened by a tenth at both
     ends: of n cases that tell it at most two in n + 1 new ones do, if they are like them.
-    ``value`` is the quantity: pixels, or mm.
+    ``value`` is the quantity: pixels, mm, grey values, or without a unit.
     """
     found = []
-    for name, code, said in (
-        ("rows", "unusual_matrix", "{:.0f} rows"),
-        ("columns", "unusual_matrix", "{:.0f} columns"),
-        ("row spacing", "unusual_spacing", "rows are {:.3g} mm apart"),
-        ("column spacing", "unusual_spacing", "columns are {:.3g} mm apart"),
-        ("slice spacing", "unusual_spacing", "slices are {:.3g} mm apart"),
-        ("extent", "partial_volume", "it reaches over {:.0f} mm"),
-    ):
+    for name, below, above, said in _UNUSUAL:
         value, limits = _QUANTITIES[name](facts), usual.ranges.get(name)
         if value is None or limits is None:
             continue
-        if value < limits.low / _WIDER or (name != "extent" and value > limits.high * _WIDER):
-            among = f"of {limits.cases:,} reference cases: {limits.low:.4g} to {limits.high:.4g}"
+        code = below if value < limits.low / _WIDER else ""
+        code = above if value > limits.high * _WIDER else code
+        if code:
+            among = f"of {limits.cases:,} reference cases: {limits.low:.3g} to {limits.high:.3g}"
             found.append(Finding(code, f"{said.format(value)}; {among}", float(value)))
     if facts.scanner and usual.scanners and facts.scanner not in usual.scanners:
         told = f"{facts.scanner} is none of the {len(usual.scanners)} scanners of the reference"
         found.append(Finding("unknown_scanner", told, float(len(usual.scanners))))
     return found
+
+
+_UNUSUAL = (
+    ("grey range", "low_contrast", "high_contrast", "grey values reach over {:.3g}"),
+    ("detail", "unsharp", "noisy", "its detail is {:.3g} of the grey range"),
+    ("grain", "unsharp", "noisy", "its grain is {:.3g} of the grey range"),
+    ("rows", "unusual_matrix", "unusual_matrix", "{:.0f} rows"),
+    ("columns", "unusual_matrix", "unusual_matrix", "{:.0f} columns"),
+    ("row spacing", "unusual_spacing", "unusual_spacing", "rows are {:.3g} mm apart"),
+    ("column spacing", "unusual_spacing", "unusual_spacing", "columns are {:.3g} mm apart"),
+    ("slice spacing", "unusual_spacing", "unusual_spacing", "slices are {:.3g} mm apart"),
+    ("extent", "partial_volume", "", "it reaches over {:.0f} mm"),
+)
+"""Of each quantity the code below its range and above it, "" for none, and words."""
 
 
 def _other_side(facts: Facts) -> str:

@@ -99,6 +99,7 @@ class Trial:
         patients: Sequence[str],
         parts: Parts,
         *,
+        qualities: int = 0,
         seed: int = 0,
     ) -> Trial:
         """Fit on one part, calibrate on another, score the third.
@@ -108,6 +109,8 @@ class Trial:
             embeddings: ``(n, dim)``.
             patients: whose each row is.
             parts: of the rows; ``outside`` is not looked at.
+            qualities: how many columns at the end of each row are qualities of the picture;
+                detectors of qualities are left out where there are none.
             seed: of all that is random.
 
         Raises:
@@ -118,7 +121,8 @@ class Trial:
         why = too_few(parts, FEWEST)
         if why:
             raise ReferenceSetError(f"detectors cannot be tried: {why}")
-        made = {each.label: each.make() for each in recipes}
+        usable = [each for each in recipes if qualities or not each.of_qualities]
+        made = {each.label: each.make(qualities) for each in usable}
         rows = np.asarray(embeddings[parts.fits])
         fitted = {name: each.fit(rows, seed=seed) for name, each in made.items()}
         held = np.asarray(embeddings[parts.calibrates])

@@ -17,12 +17,13 @@ import numpy as np
 from indexer.errors import ReferenceSetError
 from indexer.types import Embeddings
 from ood.calibrate import Calibration, Interval, Together, needed
+from ood.columns import Columns
 from ood.contract import Detector
 from ood.knn import Knn
 from ood.registry import Recipe, part, whole
 from ood.strata import Key, beginnings, held_out, said
 
-DEFAULT = (Recipe("knn"), Recipe("mahalanobis"), Recipe("residual"))
+DEFAULT = (Recipe("knn"), Recipe("mahalanobis"), Recipe("residual"), Recipe("quality"))
 _FEWEST = 20
 """Fewer cases to fit on, or patients to calibrate on, are no stratum of their own."""
 _SHOWN = 5
@@ -48,7 +49,7 @@ class Stratum:
     fitted: np.ndarray
     detectors: Mapping[str, Detector]
     together: Together
-    near: Knn
+    near: Knn | Columns
 
     @property
     def held_out(self) -> int:
@@ -59,6 +60,15 @@ class Stratum:
     def patients(self) -> int:
         """Calibration patients."""
         return self.together.parts[0].patients
+
+    @property
+    def by_embedding(self) -> tuple[str, Detector, Calibration] | None:
+        """The first detector that looks at embeddings; None where none does."""
+        for pair, calibration in zip(self.detectors.items(), self.together.parts, strict=True):
+            name, detector = pair
+            if not isinstance(detector, Columns) or detector.start is None:
+                return name, detector, calibration
+        return None
 
     def state(self) -> dict[str, np.ndarray]:
         """Everything but the key, as plain arrays by name."""
@@ -78,7 +88,7 @@ class Stratum:
 
     @classmethod
     def from_state(
-        cls, key: Key, recipes: Sequence[Recipe], state: Mapping[str, np.ndarray]
+        cls, key: Key, recipes: Sequence[Recipe], state: Mapping[str, np.ndarray], qualities: int
     ) -> Stratum:
         """What `state` was taken of.
 
@@ -87,7 +97,7 @@ class Stratum:
             ConfigError: a detector is not there any more.
         """
         detectors = {
-            recipe.label: recipe.rebuilt(part(f"detector {number}", state))
+            recipe.label: recipe.rebuilt(part(f"detector {number}", state), qualities)
             for number, recipe in enumerate(recipes)
         }
         try:
@@ -98,7 +108,9 @@ class Stratum:
             fitted = state["fitted"]
         except (KeyError, TypeError) as error:
             raise ReferenceSetError("a part of the reference is missing: fit it again") from error
-        near = _knn_of(detectors) or Knn.from_state(part("near", state))
+        near = _knn_of(detectors)
+        if near is None:
+            near = _finding(Recipe("knn").rebuilt(part("near", state), qualities))
         together = Together(tuple(calibrations[:-1]), calibrations[-1])
         return cls(key, fitted, detectors, together, near)
 
@@ -168,11 +180,14 @@ class ReferenceSet:
         recipes: of the detectors.
         strata: those that were fitted. One that has the same cases as the one above it is the same.
         refused: kinds of image that have none of their own.
+        qualities: how many columns at the end of each row are qualities of the picture; see
+            `ood.columns`.
     """
 
     recipes: tuple[Recipe, ...]
     strata: Mapping[Key, Stratum]
     refused: tuple[Refusal, ...] = ()
+    qualities: int = 0
 
     @classmethod
     def fit(
@@ -183,6 +198,7 @@ class ReferenceSet:
         *,
         alarm: float = 0.01,
         recipes: Sequence[Recipe] = DEFAULT,
+        qualities: int = 0,
         seed: int = 0,
         progress: Callable[[str, int, int], None] = _nobody,
     ) -> ReferenceSet:
@@ -193,7 +209,8 @@ class ReferenceSet:
             keys: what kind of image each case is.
             patients: whose it is; those that are held out calibrate every stratum they are in.
             alarm: the false-alarm rate to hold out patients for.
-            recipes: of the detectors.
+            recipes: of the detectors; those of qualities are left out where rows have none.
+            qualities: how many columns at the end of each row are qualities of the picture.
             seed: of what is random.
             progress: told what is being done, how much of it is done, and of how much; what it
                 raises stops the fit.
@@ -203,7 +220,10 @@ class ReferenceSet:
             ReferenceSetError: no stratum has enough, or the rate is none.
             VectorError: rows that are no embeddings.
         """
-        detectors = {each.label: each.make() for each in recipes}
+        recipes = [each for each in recipes if qualities or not each.of_qualities]
+        if not recipes:
+            raise ReferenceSetError("there are no qualities of pictures, and no other detector")
+        detectors = {each.label: each.make(qualities) for each in recipes}
         strata: dict[Key, Stratum] = {}
         refused = []
         every = _rows_of(keys)
@@ -220,14 +240,14 @@ class ReferenceSet:
                 refused.append(Refusal(key, len(rows), len(set(owners)), why))
                 continue
             cases = _Cases(embeddings, np.asarray(rows), owners, calibrates)
-            strata[key] = _fitted(key, cases, detectors, seed)
+            strata[key] = _fitted(key, cases, detectors, qualities, seed)
         if not strata:
             raise ReferenceSetError(
                 f"{len(keys):,} cases are too few for a reference: {refused[0].why}"
                 if refused
                 else "there are no cases to make a reference of"
             )
-        return cls(tuple(recipes), strata, tuple(refused))
+        return cls(tuple(recipes), strata, tuple(refused), qualities)
 
     def state(self) -> dict[str, np.ndarray]:
         """Everything, as plain arrays by name."""
@@ -237,6 +257,7 @@ class ReferenceSet:
             "strata": [[*key] for key in self.strata],
             "same_as": [[*self._first(key)] for key in self.strata],
             "refused": [asdict(each) for each in self.refused],
+            "qualities": self.qualities,
         }
         parts = {str(number): each.state() for number, each in enumerate(own.values())}
         return {"told": np.array(json.dumps(told))} | whole(parts)
@@ -253,6 +274,7 @@ class ReferenceSet:
             raise ReferenceSetError("this is no state of a reference: fit it again")
         told = json.loads(str(state["told"]))
         recipes = tuple(Recipe(**each) for each in told["recipes"])
+        qualities = told["qualities"]
         strata: dict[Key, Stratum] = {}
         number = 0
         for names, other in zip(told["strata"], told["same_as"], strict=True):
@@ -260,10 +282,10 @@ class ReferenceSet:
             if same != key:
                 strata[key] = replace(strata[same], key=key)
                 continue
-            strata[key] = Stratum.from_state(key, recipes, part(str(number), state))
+            strata[key] = Stratum.from_state(key, recipes, part(str(number), state), qualities)
             number += 1
         refused = [Refusal(**{**each, "key": tuple(each["key"])}) for each in told["refused"]]
-        return cls(recipes, strata, tuple(refused))
+        return cls(recipes, strata, tuple(refused), qualities)
 
     def _first(self, key: Key) -> Key:
         """The coarsest stratum that has the same cases."""
@@ -352,20 +374,33 @@ class _Cases:
     calibrates: np.ndarray
 
 
-def _fitted(key: Key, cases: _Cases, detectors: Mapping[str, Detector], seed: int) -> Stratum:
+def _fitted(
+    key: Key, cases: _Cases, detectors: Mapping[str, Detector], qualities: int, seed: int
+) -> Stratum:
     inside = cases.rows[~cases.calibrates]
     reference = np.asarray(cases.embeddings[inside])
     held = np.asarray(cases.embeddings[cases.rows[cases.calibrates]])
     made = {name: each.fit(reference, seed=seed) for name, each in detectors.items()}
     scores = [each.score(held) for each in made.values()]
     whose = [owner for owner, yes in zip(cases.owners, cases.calibrates, strict=True) if yes]
-    near = _knn_of(made) or Knn().fit(reference, seed=seed)
+    near = _knn_of(made)
+    if near is None:
+        near = _finding(Recipe("knn").make(qualities).fit(reference, seed=seed))
     return Stratum(key, inside, made, Together.of(scores, whose), near)
 
 
-def _knn_of(detectors: Mapping[str, Detector]) -> Knn | None:
+def _knn_of(detectors: Mapping[str, Detector]) -> Knn | Columns | None:
     """The detector that finds the nearest cases, too, if there is one."""
-    return next((each for each in detectors.values() if isinstance(each, Knn)), None)
+    for each in detectors.values():
+        if isinstance(each, Knn) or (isinstance(each, Columns) and isinstance(each.detector, Knn)):
+            return each
+    return None
+
+
+def _finding(detector: Detector) -> Knn | Columns:
+    """A detector that is known to find nearest cases."""
+    assert isinstance(detector, Knn | Columns)  # noqa: S101 - made by the recipe of one
+    return detector
 
 
 def _judged(stratum: Stratum, embeddings: Embeddings, why: str, alarm: float) -> list[Judgement]:
@@ -383,6 +418,7 @@ def _judged(stratum: Stratum, embeddings: Embeddings, why: str, alarm: float) ->
             for name, score, p, threshold in zip(
                 stratum.detectors, scores, own, thresholds, strict=True
             )
+            if np.isfinite(score[row])
         }
         found = near[row] >= 0
         nearest = zip(

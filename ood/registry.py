@@ -9,6 +9,7 @@ import numpy as np
 
 from indexer.errors import ConfigError
 from indexer.plugins import load, made, parameters_of, targets
+from ood.columns import Columns
 from ood.contract import Detector, RegisteredDetector
 from ood.reduce import Reduced, reduction_of
 
@@ -17,6 +18,7 @@ DETECTORS: dict[str, str] = {
     "knn": "ood.knn:Knn",
     "mahalanobis": "ood.mahalanobis:Mahalanobis",
     "residual": "ood.residual:Residual",
+    "quality": "ood.quality:Quality",
 }
 _LEARNED = {"arrays", "notes"}
 
@@ -49,8 +51,20 @@ class Recipe:
         given = ",".join(f"{key}={value}" for key, value in sorted(self.options.items()))
         return f"{front}{self.name}" + (f"({given})" if given else "")
 
-    def make(self) -> Detector:
+    @property
+    def of_qualities(self) -> bool:
+        """Whether it looks at qualities of pictures rather than at embeddings.
+
+        Raises:
+            ConfigError: no such detector.
+        """
+        return bool(getattr(_class_of(self.name), "QUALITIES", False))
+
+    def make(self, qualities: int = 0) -> Detector:
         """The detector, unfitted.
+
+        Args:
+            qualities: how many columns at the end of each row are qualities of the picture.
 
         Raises:
             ConfigError: no such detector, parameter or reduction, or a value that it cannot have;
@@ -61,19 +75,33 @@ class Recipe:
             # What a reduction gives lies about its own middle: lengths say how far from it.
             given.setdefault("normalise", False)
         detector: Detector = made(chosen, self.name, given, _LEARNED)
-        return Reduced(reduction_of(self.reduction), detector) if self.reduction else detector
+        whole = Reduced(reduction_of(self.reduction), detector) if self.reduction else detector
+        return self._looking(whole, qualities)
 
-    def rebuilt(self, state: Mapping[str, np.ndarray]) -> Detector:
+    def rebuilt(self, state: Mapping[str, np.ndarray], qualities: int = 0) -> Detector:
         """The fitted detector that a state was taken of.
+
+        Args:
+            state: of it.
+            qualities: as for `make`.
 
         Raises:
             ConfigError: no such detector or reduction.
             ReferenceSetError: an array is missing.
         """
         if not self.reduction:
-            return _class_of(self.name).from_state(state)
+            return self._looking(_class_of(self.name).from_state(state), qualities)
         front = type(reduction_of(self.reduction)).from_state(part("reduction", state))
-        return Reduced(front, _class_of(self.name).from_state(part("detector", state)))
+        detector = _class_of(self.name).from_state(part("detector", state))
+        return self._looking(Reduced(front, detector), qualities)
+
+    def _looking(self, detector: Detector, qualities: int) -> Detector:
+        """At its part of the rows."""
+        if not qualities:
+            return detector
+        if self.of_qualities:
+            return Columns(detector, -qualities, None)
+        return Columns(detector, None, -qualities)
 
 
 def detector_names() -> list[str]:

@@ -158,6 +158,10 @@ def _figures(stratum: Stratum, embeddings: Embeddings, *, calibrates: bool) -> n
     """Normal scores of each detector, then their p-values, then those together; a row each."""
     scores = [each.score(embeddings) for each in stratum.detectors.values()]
     pairs = list(zip(stratum.together.parts, scores, strict=True))
-    normal = [normal_scores(part, each, calibrates=calibrates) for part, each in pairs]
+    normal = [
+        # What a detector does not know of a case says nothing of a change.
+        np.where(np.isfinite(each), normal_scores(part, each, calibrates=calibrates), 0.0)
+        for part, each in pairs
+    ]
     p_values = [part.p_values(each) for part, each in pairs]
     return np.stack([*normal, *p_values, stratum.together.p_values(scores)])

@@ -13,7 +13,7 @@ from indexer.groups.items import Acquired, Described, Gathered, acquired, descri
 from indexer.library import SpaceInfo
 from indexer.reading.study import QueryItem
 from indexer.searching.slices import slices_of
-from indexer.types import Embedding, Flag, ItemIds, Role
+from indexer.types import Embedding, Embeddings, Flag, ItemIds, Role
 from ood.acquisition import Facts
 from ood.profile import profile_of
 from ood.strata import LEVELS, Key, key_of
@@ -39,6 +39,7 @@ class Case:
         beside: slices of the longest volume in its series.
         vector: unit vector ``(dim,)``.
         profile: `ood.profile.profile_of` its slices, None where it has none.
+        qualities: of its picture; empty where they are not known.
     """
 
     uid: str
@@ -50,6 +51,7 @@ class Case:
     beside: int
     vector: Embedding
     profile: Embedding | None
+    qualities: tuple[float, ...]
 
 
 def judged_by(sets: Collection[str], profile: Embedding | None) -> str:
@@ -65,13 +67,43 @@ def row_in(how: str, vector: Embedding, profile: Embedding | None) -> Embedding:
     return profile_of(vector[None]) if profile is None else profile
 
 
+def with_qualities(
+    rows: Embeddings, qualities: Sequence[Sequence[float]], columns: int
+) -> Embeddings:
+    """Rows with the qualities of their pictures behind them, as `ood.columns` takes them.
+
+    Args:
+        rows: ``(n, dim)``; the dtype stays.
+        qualities: of each; NaN where there are none.
+        columns: how many; 0 leaves the rows as they are.
+    """
+    if not columns:
+        return rows
+    unknown = [float("nan")] * columns
+    behind = [each if len(each) == columns else unknown for each in qualities]
+    return np.concatenate([rows, np.array(behind, rows.dtype).reshape(-1, columns)], axis=1)
+
+
+def qualities_in(details: Mapping[str, object]) -> tuple[float, ...]:
+    """Those of an item that was read."""
+    said = details.get("qualities")
+    return tuple(map(float, said)) if isinstance(said, list) else ()
+
+
 @dataclass(frozen=True)
 class ReadItems:
-    """Items of a library with their vectors in a space, and what is known of each."""
+    """Items of a library with their vectors in a space, what is known of each, how it was taken."""
 
     space: SpaceInfo
     gathered: Gathered
     known: Described
+    taken: Sequence[Acquired]
+
+    @classmethod
+    def of(cls, db: Connection, space: SpaceInfo, gathered: Gathered) -> ReadItems:
+        """Items whose vectors were read."""
+        known = describe(db, gathered.ids, labels=())
+        return cls(space, gathered, known, acquired(db, gathered.ids))
 
 
 def profiles_of(db: Connection, space: SpaceInfo, ids: ItemIds) -> Iterator[tuple[int, Embedding]]:
@@ -90,16 +122,13 @@ def read_items(db: Connection, space: SpaceInfo, expression: str = "") -> ReadIt
         FilterError: the filter cannot be read.
         LibraryCorruptError: a vector is damaged.
     """
-    gathered = gather(db, space, expression)
-    return ReadItems(space, gathered, describe(db, gathered.ids, labels=()))
+    return ReadItems.of(db, space, gather(db, space, expression))
 
 
 def cases_of_items(db: Connection, items: ReadItems, rows: Sequence[int]) -> list[Case]:
     """Some items of a library, by their rows, which ascend."""
     ids, vectors, known = items.gathered.ids, items.gathered.vectors, items.known
-    own = ids[list(rows)]
-    profiles = dict(profiles_of(db, items.space, own))
-    taken = acquired(db, own)
+    profiles = dict(profiles_of(db, items.space, ids[list(rows)]))
     return [
         Case(
             uid=known.uids[row],
@@ -111,8 +140,9 @@ def cases_of_items(db: Connection, items: ReadItems, rows: Sequence[int]) -> lis
             beside=how.beside,
             vector=np.asarray(vectors[row], np.float32),
             profile=profiles.get(int(ids[row])),
+            qualities=how.qualities,
         )
-        for row, how in zip(rows, taken, strict=True)
+        for row, how in ((row, items.taken[row]) for row in rows)
     ]
 
 
@@ -140,12 +170,14 @@ def case_of_file(one: QueryItem, found: Embedded, beside: int) -> Case:
             rows=one.item.frame.rows,
             columns=one.item.frame.columns,
             slices=one.item.slices,
+            qualities=qualities_in(one.item.details),
             flags=frozenset((*one.draft.flags, *one.item.flags)),
             spacing_mm=_spacing_of(one),
         ),
         beside=beside,
         vector=found.unit,
         profile=None if slices is None or len(slices) < _LEAST_SLICES else profile_of(slices),
+        qualities=qualities_in(one.item.details),
     )
 
 
@@ -160,6 +192,7 @@ def facts_of_item(known: Described, row: int, how: Acquired) -> Facts:
         rows=how.rows,
         columns=how.columns,
         slices=how.slices,
+        qualities=how.qualities,
         flags=frozenset(Flag(each) for each in how.flags),
         spacing_mm=how.spacing_mm,
     )

@@ -17,6 +17,7 @@ from indexer.encoders.contract import Encoder, PatchEncoder, SliceEncoder
 from indexer.errors import ItemNotFoundError, SourceError, UnsupportedInputError
 from indexer.evidence.originals import read_again
 from indexer.library import Library, SpaceInfo
+from indexer.reading.quality import qualities_of
 from indexer.registry import usable_encoder
 from indexer.types import Embeddings, GreyImage, ImagePixels, Pixels, Prepared
 from ood.corruptions import CORRUPTIONS, SEVERITIES, UNGRADED, corrupted
@@ -37,10 +38,12 @@ class Spoilt:
     Attributes:
         rows: by variant, unit rows ``(n, dim)``, float16 as the catalog keeps vectors: the
             detectors are not to see how they were rounded.
+        qualities: by variant, of the same copies.
         lost: why items or copies gave no vector, and how many.
     """
 
     rows: Mapping[Variant, Embeddings]
+    qualities: Mapping[Variant, Sequence[tuple[float, ...]]]
     lost: Mapping[str, int]
 
 
@@ -66,6 +69,7 @@ def spoilt_items(
     options = replace(read_options(library, settings), keep_pixels=True)
     encoder = usable_encoder(options.context(space.encoder))
     rows: dict[Variant, list[np.ndarray]] = defaultdict(list)
+    qualities: dict[Variant, list[tuple[float, ...]]] = defaultdict(list)
     lost = Counter[str]()
     for done, uid in enumerate(uids):
         progress("corrupting items", done, len(uids))
@@ -77,16 +81,17 @@ def spoilt_items(
         if pixels is None or _is_colour(pixels):
             lost["items in colour, which are not corrupted"] += 1
             continue
-        made = dict(_copies(encoder, pixels, seed=zlib.crc32(uid.encode())))
+        made = list(_copies(encoder, pixels, seed=zlib.crc32(uid.encode())))
         lost["corrupted copies that the encoder could not take"] += len(VARIANTS) - len(made)
-        found = embed_each(encoder, list(made.values()))
-        for variant, vector in zip(made, found, strict=True):
+        found = embed_each(encoder, [each.prepared for each in made])
+        for copy, vector in zip(made, found, strict=True):
             if isinstance(vector, Embedded):
-                rows[variant].append(vector.unit.astype(np.float16))
+                rows[copy.variant].append(vector.unit.astype(np.float16))
+                qualities[copy.variant].append(copy.qualities)
             else:
                 lost["corrupted copies that could not be embedded"] += 1
     stacked = {variant: np.stack(rows[variant]) for variant in VARIANTS if rows[variant]}
-    return Spoilt(stacked, +lost)
+    return Spoilt(stacked, qualities, +lost)
 
 
 def corrupted_pixels(
@@ -120,14 +125,22 @@ def _corrupted(picture: np.ndarray, variant: Variant, seed: int) -> GreyImage:
     return np.rint(made) if (picture == np.rint(picture)).all() else made
 
 
-def _copies(encoder: Encoder, pixels: Pixels, *, seed: int) -> Iterator[tuple[Variant, Prepared]]:
+@dataclass(frozen=True)
+class _Copy:
+    variant: Variant
+    prepared: Prepared
+    qualities: tuple[float, ...]
+
+
+def _copies(encoder: Encoder, pixels: Pixels, *, seed: int) -> Iterator[_Copy]:
     """Each variant that the encoder takes, prepared."""
     places = None
     if not isinstance(pixels, ImagePixels) and isinstance(encoder, SliceEncoder | PatchEncoder):
         places = encoder.sampled_slices(len(pixels.values))
     for variant in VARIANTS:
         try:
-            yield variant, encoder.prepare(corrupted_pixels(pixels, variant, places, seed=seed))
+            copy = corrupted_pixels(pixels, variant, places, seed=seed)
+            yield _Copy(variant, encoder.prepare(copy), qualities_of(copy))
         except UnsupportedInputError:
             continue
 

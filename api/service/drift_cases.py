@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 from sqlalchemy import Connection
 
-from api.service.cases import SLICES, VECTOR, judged_by, profiles_of, row_in
+from api.service.cases import SLICES, VECTOR, judged_by, profiles_of, row_in, with_qualities
 from api.service.judge import fitted_sets
 from clustering.contract import Progress
 from indexer.catalog.database import reading
 from indexer.errors import QueryError, ReferenceSetError
 from indexer.evaluating.labelled import read_vectors
-from indexer.groups.items import Described, dates_of, describe, gather
+from indexer.groups.items import Described, acquired, dates_of, describe, gather
 from indexer.groups.references import StoredReference, find_reference
 from indexer.groups.runs import assigned, clusters_of, find_run
 from indexer.library import Library, SpaceInfo
@@ -201,9 +201,11 @@ class Sides:
                     for at, item in zip(own, ids.tolist(), strict=True)
                 ]
             )  # fmt: skip
+            columns = fitted.reference.qualities
+            qualities = [each.qualities for each in acquired(db, ids)] if columns else []
             stood = standing(
                 fitted.reference,
-                described,
+                with_qualities(described, qualities, columns),
                 [rows.keys[at] for at in own],
                 alarm=self.alarm,
                 numbers=np.searchsorted(fitted.ids, ids) if calibrates else None,

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from sqlalchemy import Connection
 
+from api.service.cases import with_qualities
 from api.service.cluster import chosen_space
 from api.service.corrupted import spoilt_items
 from api.service.evaluation_files import as_json, publish
@@ -19,9 +21,10 @@ from indexer.catalog.database import reading
 from indexer.config import Settings
 from indexer.errors import QueryError, StorageFullError
 from indexer.evaluating.labelled import read_items, read_vectors
-from indexer.groups.items import Described, describe, gather, gather_ids
+from indexer.groups.items import Described, acquired, describe, gather, gather_ids
 from indexer.library import Library, SpaceInfo
-from indexer.types import Embeddings
+from indexer.reading.quality import QUALITIES
+from indexer.types import Embeddings, ItemIds
 from ood.measures import Separation
 from ood.protocol import FEWEST, Parts, Trial, best_of, parted, too_few
 from ood.reference import DEFAULT
@@ -185,9 +188,10 @@ def _near(setting: _Setting, label: str) -> Iterator[TriedShift | str]:
         items = read_items(db, label, expression=request.filter)
         vectors, present = read_vectors(db, setting.space, items.ids)
         studies = describe(db, items.ids, labels=()).studies
+        described, columns = _described(db, items.ids[present], vectors[present])
     owners = [one or f"study {study}" for one, study in zip(items.patients, studies, strict=True)]
     rows = np.flatnonzero(present).tolist()
-    vectors, owners = vectors[present], [owners[row] for row in rows]
+    owners = [owners[row] for row in rows]
     carried = [items.labels[row] for row in rows]
     values = sorted({value for own in carried for value in own})
     refused = {}
@@ -196,8 +200,15 @@ def _near(setting: _Setting, label: str) -> Iterator[TriedShift | str]:
         parts = parted(owners, np.array([value in own for own in carried]), seed=request.seed)
         refused[value] = too_few(parts, len(parts.outside))
         if not refused[value]:
-            trial = Trial.of(request.recipes, vectors, owners, parts, seed=request.seed)
-            outside = _Outside("near", f"{label} {value}", vectors[parts.outside])
+            trial = Trial.of(
+                request.recipes,
+                described,
+                owners,
+                parts,
+                qualities=columns,
+                seed=request.seed,
+            )
+            outside = _Outside("near", f"{label} {value}", described[parts.outside])
             yield _tried(trial, parts, outside, request.seed)
     yield from _said(label, {value: why for value, why in refused.items() if why})
 
@@ -210,6 +221,9 @@ def _against_the_rest(setting: _Setting) -> Iterator[TriedShift | str]:
     with reading(setting.library.engine) as db:
         gathered = gather(db, setting.space, request.filter)
         known = describe(db, gathered.ids, labels=())
+        described, columns = _described(db, gathered.ids, gathered.vectors)
+    if not columns:
+        yield "'quality' was not tried: some items were indexed before there was any"
     if gathered.missing:
         yield f"{gathered.missing:,} items have no vector of '{setting.space.encoder}' yet"
     owners = [
@@ -221,8 +235,10 @@ def _against_the_rest(setting: _Setting) -> Iterator[TriedShift | str]:
         yield f"nothing was set against the items that pass: {why}"
         return
     setting.progress("fitting", 0, 0)
-    trial = Trial.of(request.recipes, gathered.vectors, owners, parts, seed=request.seed)
-    for outside in _all_outside(setting, known, parts):
+    trial = Trial.of(
+        request.recipes, described, owners, parts, qualities=columns, seed=request.seed
+    )
+    for outside in _all_outside(setting, known, parts, columns):
         if isinstance(outside, str):
             yield outside
         elif len(outside.rows) < FEWEST:
@@ -231,38 +247,52 @@ def _against_the_rest(setting: _Setting) -> Iterator[TriedShift | str]:
             yield _tried(trial, parts, outside, request.seed)
 
 
-def _all_outside(setting: _Setting, known: Described, parts: Parts) -> Iterator[_Outside | str]:
+def _described(db: Connection, ids: ItemIds, vectors: Embeddings) -> tuple[Embeddings, int]:
+    """Rows with the qualities of their pictures behind them, and how many these are: all or 0."""
+    qualities = [each.qualities for each in acquired(db, ids)]
+    columns = len(QUALITIES) if all(qualities) else 0
+    return with_qualities(vectors, qualities, columns), columns
+
+
+def _all_outside(
+    setting: _Setting, known: Described, parts: Parts, columns: int
+) -> Iterator[_Outside | str]:
     if setting.request.filter.strip():
         learned = np.concatenate([parts.fits, parts.calibrates])
-        yield from _other_items(setting, {known.patients[row] for row in learned})
+        yield from _other_items(setting, {known.patients[row] for row in learned}, columns)
     for path in setting.request.outside:
-        rows, lost = outside_rows(
+        found = outside_rows(
             setting.library, setting.space, path, setting.settings, setting.progress
         )
+        rows = with_qualities(found.rows, found.qualities, columns)
         yield _Outside("far", f"files of {path.name}", rows)
-        if lost:
-            yield f"{lost:,} files of {path.name} cannot be judged"
+        if found.lost:
+            yield f"{found.lost:,} files of {path.name} cannot be judged"
     if setting.request.corruptions:
-        yield from _corruptions(setting, known, parts)
+        yield from _corruptions(setting, known, parts, columns)
 
 
-def _other_items(setting: _Setting, learned: set[str]) -> Iterator[_Outside]:
+def _other_items(setting: _Setting, learned: set[str], columns: int) -> Iterator[_Outside]:
     """Items that do not pass, by modality and body part, of patients not learned from."""
     setting.progress("reading other items", 0, 0)
     with reading(setting.library.engine) as db:
         ids = np.setdiff1d(gather_ids(db), gather_ids(db, setting.request.filter))
         vectors, present = read_vectors(db, setting.space, ids)
         known = describe(db, ids, labels=())
+        qualities = [each.qualities for each in acquired(db, ids)] if columns else []
+    described = with_qualities(vectors, qualities, columns)
     groups: dict[str, list[int]] = defaultdict(list)
     for row in np.flatnonzero(present).tolist():
         if not known.patients[row] or known.patients[row] not in learned:
             told = [known.fields[name][row] for name in ("modality", "body_part")]
             groups[" · ".join(filter(None, told)) or "of no known modality"].append(row)
     for kind, rows in sorted(groups.items()):
-        yield _Outside("far", f"other items: {kind}", vectors[rows])
+        yield _Outside("far", f"other items: {kind}", described[rows])
 
 
-def _corruptions(setting: _Setting, known: Described, parts: Parts) -> Iterator[_Outside | str]:
+def _corruptions(
+    setting: _Setting, known: Described, parts: Parts, columns: int
+) -> Iterator[_Outside | str]:
     """Some of the tests inside, corrupted in every way."""
     random = np.random.default_rng([setting.request.seed, 84])
     count = min(setting.request.corruptions, len(parts.inside))
@@ -273,8 +303,9 @@ def _corruptions(setting: _Setting, known: Described, parts: Parts) -> Iterator[
         yield f"left out: {lost:,} {why}"
     if not spoilt.rows:
         yield "nothing was corrupted: no item could be read again from its files"
-    for (kind, severity), rows in spoilt.rows.items():
-        yield _Outside("corruption", f"{kind} {severity}", rows)
+    for variant, vectors in spoilt.rows.items():
+        rows = with_qualities(vectors, spoilt.qualities[variant], columns)
+        yield _Outside("corruption", "{} {}".format(*variant), rows)
 
 
 def _tried(trial: Trial, parts: Parts, outside: _Outside, seed: int) -> TriedShift:

@@ -20,6 +20,7 @@ from api.service.cases import (
     judged_by,
     read_items,
     row_in,
+    with_qualities,
 )
 from api.service.options import read_options
 from api.service.why import of_header, of_pixels, of_turns, of_votes, reason
@@ -45,7 +46,7 @@ from indexer.reading.drafts import ReadOptions
 from indexer.reading.study import QueryStudy, read_study
 from indexer.registry import usable_encoder
 from indexer.sources.discover import Problem, discover
-from indexer.types import ItemIds, Pixels
+from indexer.types import Embeddings, ItemIds, Pixels
 from ood.acquisition import Usual
 from ood.calibrate import Interval, simes
 from ood.picture_checks import Finding
@@ -269,7 +270,7 @@ class Judge:
         with reading(self.library.engine) as db:
             vectors, present = read_vectors(db, self.space, ids)
             found = Gathered(ids[present], vectors[present], int((~present).sum()))
-            items = ReadItems(self.space, found, describe(db, found.ids, labels=()))
+            items = ReadItems.of(db, self.space, found)
         return list(self.of_read(items))
 
     def of_read(self, items: ReadItems, progress: Progress = no_progress) -> Iterator[StudyAnswer]:
@@ -358,7 +359,7 @@ class Judge:
             by = self.fitted[how]
             some = [cases[row] for row in rows]
             answers = by.reference.judge(
-                np.stack([row_in(how, case.vector, case.profile) for case in some]),
+                _rows_of(some, how, by),
                 [case.key for case in some],
                 alarm=self.alarm,
             )
@@ -397,9 +398,8 @@ class Judge:
         if answer.flagged and answer.stratum is not None:
             stratum = by.reference.strata[answer.stratum]
             if turn and pixels is not None and case.profile is None:
-                found += of_turns(pixels, stratum, answer, self._encoder)
-            row = row_in(judged.how, case.vector, case.profile)
-            found += of_votes(case, by.vote(row[None], case.uid))
+                found += of_turns(pixels, stratum, answer, self._encoder, by.reference.qualities)
+            found += of_votes(case, by.vote(_rows_of([case], judged.how, by), case.uid))
         usual = None if answer.stratum is None else by.usual.get(said(answer.stratum))
         return found + of_header(case, usual)
 
@@ -466,6 +466,12 @@ def fitted_sets(library: Library, stored: StoredReference) -> dict[str, Fitted]:
     if not made:
         raise ReferenceSetError(f"the reference '{stored.name}' has no cases: fit it again")
     return made
+
+
+def _rows_of(cases: Sequence[Case], how: str, by: Fitted) -> Embeddings:
+    """What describes cases among those of a set, and the qualities of their pictures."""
+    rows = np.stack([row_in(how, case.vector, case.profile) for case in cases])
+    return with_qualities(rows, [case.qualities for case in cases], by.reference.qualities)
 
 
 def _longest(read: QueryStudy) -> dict[str, int]:

@@ -17,6 +17,7 @@ from api.service.cases import (
     facts_of_item,
     profiles_of,
     read_items,
+    with_qualities,
 )
 from api.service.cluster import chosen_space
 from clustering.contract import Progress, no_progress
@@ -36,6 +37,7 @@ from indexer.groups.references import (
     save_reference,
 )
 from indexer.library import Library
+from indexer.reading.quality import QUALITIES
 from indexer.types import Embedding, Embeddings, ItemIds
 from ood.acquisition import Usual
 from ood.calibrate import PER_ALARM
@@ -172,6 +174,11 @@ def _sets(
     ids = items.gathered.ids
     sliced = [row for row, item in enumerate(ids.tolist()) if item in profiles]
     sets, notes = dict[str, _Set](), list[str]()
+    if not _all_known(items):
+        notes.append(
+            "exposure and sharpness are not judged: some items were indexed before they were "
+            "measured; index the files into a new library to measure them"
+        )
     if sliced:
         described = np.stack([profiles[int(ids[row])] for row in sliced])
         try:
@@ -203,16 +210,24 @@ def _fitted(
     progress: Progress,
 ) -> _Set:
     keys, owners = _keys(items.known), _owners(items.known)
+    qualities = [items.taken[row].qualities for row in rows]
+    columns = len(QUALITIES) if _all_known(items) else 0
     made = ReferenceSet.fit(
-        described,
+        with_qualities(described, qualities, columns),
         [keys[row] for row in rows],
         [owners[row] for row in rows],
         alarm=request.alarm,
         recipes=request.recipes,
+        qualities=columns,
         seed=request.seed,
         progress=progress,
     )
     return _Set(made, rows, items.gathered.ids[list(rows)])
+
+
+def _all_known(items: ReadItems) -> bool:
+    """Whether the qualities of all pictures are."""
+    return all(len(each.qualities) == len(QUALITIES) for each in items.taken)
 
 
 def _keys(known: Described) -> list[Key]:
@@ -231,11 +246,8 @@ def _report(library: Library, items: ReadItems, sets: Mapping[str, _Set]) -> dic
     strata, refused = list[dict[str, Any]](), list[dict[str, Any]]()
     for how, own in sets.items():
         with reading(library.engine) as db:
-            taken = acquired(db, own.ids)
-            others = _Others.of(db, items, how)
-        facts = [
-            facts_of_item(items.known, row, each) for row, each in zip(own.rows, taken, strict=True)
-        ]
+            others = _Others.of(db, items, how, own.made.qualities)
+        facts = [facts_of_item(items.known, row, items.taken[row]) for row in own.rows]
         keys = _keys(items.known)
         keys = [keys[row] for row in own.rows]
         for key, stratum in own.made.strata.items():
@@ -274,7 +286,7 @@ class _Others:
     keys: Sequence[Key]
 
     @classmethod
-    def of(cls, db: Connection, items: ReadItems, how: str) -> _Others:
+    def of(cls, db: Connection, items: ReadItems, how: str, columns: int) -> _Others:
         """Some of the library's, drawn at random if there are many."""
         ids = np.setdiff1d(gather_ids(db), items.gathered.ids, assume_unique=True)
         if len(ids) > _OTHERS:
@@ -287,7 +299,10 @@ class _Others:
             vectors, present = read_vectors(db, items.space, ids)
             ids, described = ids[present], np.asarray(vectors[present], np.float32)
         keys = _keys(describe(db, ids, labels=()))
-        return cls(np.empty((0, 1), np.float32) if described is None else described, keys)
+        if described is None:
+            return cls(np.empty((0, 1), np.float32), keys)
+        qualities = [each.qualities for each in acquired(db, ids)]
+        return cls(with_qualities(described, qualities, columns), keys)
 
     def against(self, key: Key, stratum: Stratum) -> dict[str, Any]:
         """How each detector of a stratum tells those of other kinds from its calibration cases."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from api.service.cases import Case
+from api.service.cases import Case, with_qualities
 from indexer.dicom.render import volume_slice
 from indexer.embedding import Embedded, embed_each
 from indexer.encoders.contract import Encoder
@@ -45,21 +45,23 @@ def of_votes(case: Case, vote: Vote) -> list[Finding]:
 
 
 def of_turns(
-    pixels: Pixels, stratum: Stratum, answer: Judgement, encoder: Encoder
+    pixels: Pixels, stratum: Stratum, answer: Judgement, encoder: Encoder, columns: int
 ) -> list[Finding]:
     """Whether a turned, mirrored or inverted copy of an image looks usual where it does not.
 
-    ``value`` is by how much the copy's score is lower, in interquartile ranges of the stratum's.
+    ``value`` is by how much the copy's score is lower, in interquartile ranges of the stratum's;
+    ``columns`` are those of qualities that the stratum's rows have.
     """
-    if not isinstance(pixels, ImagePixels):
+    looking = stratum.by_embedding
+    if looking is None or not isinstance(pixels, ImagePixels):
         return []
-    name, detector = next(iter(stratum.detectors.items()))
-    calibration = stratum.together.parts[0]
+    name, detector, calibration = looking
     margin = float(np.subtract(*np.percentile(calibration.scores, (75, 25))))
     copies = _embedded(pixels, encoder)
     if not copies:
         return []
-    scores = detector.score(np.stack(list(copies.values())))
+    rows = with_qualities(np.stack(list(copies.values())), [()] * len(copies), columns)
+    scores = detector.score(rows)
     usual = calibration.p_values(scores) > answer.alarm
     of_copy = {
         each: float(score) for each, score, fits in zip(copies, scores, usual, strict=True) if fits

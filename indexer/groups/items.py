@@ -89,6 +89,7 @@ class Acquired:
         spacing_mm: slice, row and column spacing of a volume, row and column spacing of an image;
             empty where it is not known.
         beside: slices of the longest volume of its series.
+        qualities: see `indexer.reading.quality`; empty where it was read before there were any.
     """
 
     role: str
@@ -98,6 +99,7 @@ class Acquired:
     columns: int | None
     spacing_mm: tuple[float, ...]
     beside: int
+    qualities: tuple[float, ...]
 
 
 def gather(db: Connection, space: SpaceInfo, expression: str = "") -> Gathered:
@@ -191,6 +193,7 @@ def acquired(db: Connection, ids: ItemIds) -> list[Acquired]:
             row.columns,
             tuple(row.details.get("spacing_mm", ())),
             row.beside,
+            tuple(row.details.get("qualities", ())),
         )
         for row in found
     ]

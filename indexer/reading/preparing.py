@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from indexer.dicom.render import thumbnail
 from indexer.errors import FileRejectedError, UnsupportedInputError
 from indexer.reading.drafts import ReadOptions
+from indexer.reading.quality import qualities_of
 from indexer.reading.routing import verdict_on
 from indexer.registry import make_encoder
 from indexer.types import Flag, Frame, ImagePixels, Pixels, Prepared, Reason
@@ -24,7 +25,7 @@ class PreparedItem:
     pixels: Pixels | None
     """Where the options keep them."""
     details: dict[str, object]
-    """Spacing in mm, where it is known."""
+    """Qualities of the picture; spacing in mm, where it is known."""
 
 
 def prepare_item(pixels: Pixels, options: ReadOptions) -> PreparedItem:
@@ -69,6 +70,7 @@ def _frame_of(pixels: Pixels) -> Frame:
 
 
 def _details_of(pixels: Pixels) -> dict[str, object]:
-    if pixels.spacing is None:
-        return {}
-    return {"spacing_mm": [round(each, 5) for each in pixels.spacing]}
+    told: dict[str, object] = {"qualities": list(qualities_of(pixels))}
+    if pixels.spacing is not None:
+        told["spacing_mm"] = [round(each, 5) for each in pixels.spacing]
+    return told

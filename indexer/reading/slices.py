@@ -221,7 +221,8 @@ class SliceAssembler:
                 slices=len(stack.keys),
                 used=tuple(places) if len(places) < len(stack.keys) else None,
                 flags=_sorted(flags),
-                details={
+                details=prepared.details
+                | {
                     "spacing_mm": [round(v, 5) for v in stack.spacing],
                     "orientation": [round(v, 6) for v in stack.orientation],
                     "origin_mm": [round(v, 3) for v in stack.origin],

@@ -116,7 +116,7 @@ def test_a_state_without_an_array_is_refused(way: tuple[str, str], detector: Det
 
 def test_a_name_or_parameter_that_is_not_there_is_told() -> None:
     assert set(detector_names()) >= set(DETECTORS)
-    with pytest.raises(ConfigError, match="there are: knn, mahalanobis, residual"):
+    with pytest.raises(ConfigError, match="there are: knn, mahalanobis, quality, residual"):
         Recipe("energy").make()
     with pytest.raises(ConfigError, match="it has: k, normalise, exact"):
         Recipe("knn", {"metric": "cosine"}).make()
