@@ -270,17 +270,13 @@ def _print_ood(found: OodEvaluation) -> None:
     table = Table("shift", "kind", "fitted", "inside", "outside", *names, "best")
     for each in found.shifts:
         first = each.detectors[names[0]]
-        cells = [
-            f"{own.auroc:.3f} ({own.auroc_interval[0]:.2f} to {own.auroc_interval[1]:.2f}), "
-            f"{own.fpr95:.2f}"
-            for own in each.detectors.values()
-        ]
+        cells = [f"{own.auroc:.3f} ({own.fpr95:.2f})" for own in each.detectors.values()]
         counts = [f"{count:,}" for count in (each.fitted, first.inside, first.outside)]
         table.add_row(each.shift, each.kind, *counts, *cells, each.best)
     out.print(table)
     out.print(
-        "AUROC (95 % interval), and the share of what is outside that is accepted where 95 % of "
-        "what is inside is; --json has all figures",
+        "AUROC, and in brackets the share of what is outside that is accepted where 95 % of what "
+        "is inside is; --json has all figures with their intervals",
         style="dim",
     )
     for note in found.notes:
