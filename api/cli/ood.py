@@ -25,7 +25,6 @@ from api.cli.progress import telling
 if TYPE_CHECKING:
     from api.service.judge import StudyAnswer
     from indexer.groups.references import StoredReference
-    from ood.registry import Recipe
 
 FLAGGED = 10
 """Exit code of a run that flagged something."""
@@ -51,10 +50,17 @@ def fit(
     detector: Annotated[
         list[str] | None,
         typer.Option(
-            help="knn, mahalanobis or residual, with a reduction in front as pca:64/knn. May be "
-            "repeated; all three by default."
+            help="knn, mahalanobis, residual or quality, with a reduction in front as "
+            "pca:64/knn. May be repeated; all four by default."
         ),
     ] = None,
+    corruptions: Annotated[
+        int,
+        typer.Option(
+            help="Corrupt so many held-out items of each kind, to say what would be noticed; 0 for "
+            "none."
+        ),
+    ] = 20,
     seed: Annotated[int, typer.Option(help="Of all that is random.")] = 0,
     encoder: Annotated[str, typer.Option(help="Whose space.", show_default=False)] = "",
     library: LibraryOption = None,
@@ -73,15 +79,19 @@ def fit(
     with errors_on_one_line(as_json=as_json):
         from api.service import ood as service
         from indexer.library import Library
+        from ood.registry import Recipe
 
-        request = service.FitRequest(name, where, encoder, alarm, seed=seed)
+        request = service.FitRequest(
+            name, where, encoder, alarm, corruptions=corruptions, seed=seed
+        )
+        settings = settings_with(library)
         if detector:
-            request = replace(request, recipes=tuple(_recipe(each) for each in detector))
+            request = replace(request, recipes=tuple(Recipe.named(each) for each in detector))
         with (
-            Library.open(settings_with(library).library) as opened,
+            Library.open(settings.library) as opened,
             telling("reading", "nothing was stored") as show_,
         ):
-            stored = service.fit_reference(opened, request, show_)
+            stored = service.fit_reference(opened, request, show_, settings)
     if as_json:
         print_json(stored)
         return
@@ -230,14 +240,6 @@ def remove(
     out.print(f"removed {gone.name}")
 
 
-def _recipe(text: str) -> Recipe:
-    """The detector that ``pca:64/knn`` means."""
-    from ood.registry import Recipe
-
-    front, _, name = text.rpartition("/")
-    return Recipe(name, reduction=front)
-
-
 def _print_reference(stored: StoredReference) -> None:
     out.print(
         f"{stored.name}: {stored.items:,} items in '{stored.encoder}', false-alarm rate "
@@ -256,6 +258,7 @@ def _print_reference(stored: StoredReference) -> None:
             ", ".join(f"{name} {own['fpr95']:.3f}" for name, own in against.items()),
         )
     out.print(table)
+    _print_corruptions(stored)
     for each in stored.report["refused"]:
         print_note(f"{each['stratum']} is no stratum of its own: {each['why']}")
     able = [each for each in stored.report["strata"] if each["least_alarm"] <= stored.alarm]
@@ -269,6 +272,25 @@ def _print_reference(stored: StoredReference) -> None:
         print_note(note)
     for note in sorted({note for each in stored.report["strata"] for note in each["notes"]}):
         print_note(note)
+
+
+def _print_corruptions(stored: StoredReference) -> None:
+    """Of each stratum whether corrupted copies would be noticed."""
+    tried = [each for each in stored.report["strata"] if each.get("against_corruptions")]
+    if not tried:
+        return
+    kinds = list(dict.fromkeys(kind for each in tried for kind in each["against_corruptions"]))
+    table = Table("corrupted, best AUROC", *kinds)
+    for each in tried:
+        found = each["against_corruptions"]
+        best = [max(found[kind].items(), key=_figure) if kind in found else None for kind in kinds]
+        cells = ["" if one is None else f"{one[1]:.2f} {one[0]}" for one in best]
+        table.add_row(each["stratum"], *cells)
+    out.print(table)
+
+
+def _figure(named: tuple[str, float]) -> float:
+    return named[1]
 
 
 def _print_answers(answers: list[StudyAnswer]) -> None:

@@ -206,3 +206,15 @@ def _scanner(maker: str, model: str) -> str:
 def _spacing_of(one: QueryItem) -> tuple[float, ...]:
     said = one.item.details.get("spacing_mm")
     return tuple(map(float, said)) if isinstance(said, list) else ()
+
+
+def keys_of(known: Described) -> list[Key]:
+    """What kind of image each item is."""
+    columns = [known.fields[level] for level in LEVELS]
+    return [key_of(values) for values in zip(*columns, strict=True)]
+
+
+def owners_of(known: Described) -> list[str]:
+    """Whose each item is; of unknown patients each study counts as one."""
+    pairs = zip(known.patients, known.studies, strict=True)
+    return [patient or f"study {study}" for patient, study in pairs]

@@ -30,6 +30,9 @@ VARIANTS: tuple[Variant, ...] = tuple(
     for severity in ((max(SEVERITIES),) if kind in UNGRADED else SEVERITIES)
 )
 
+WORST = tuple(each for each in VARIANTS if each[1] == max(SEVERITIES))
+"""Each kind at its top severity."""
+
 
 @dataclass(frozen=True)
 class Spoilt:
@@ -53,6 +56,8 @@ def spoilt_items(
     uids: Sequence[str],
     settings: Settings,
     progress: Progress,
+    *,
+    variants: Sequence[Variant] = VARIANTS,
 ) -> Spoilt:
     """Read items again from their files, corrupt them in every way, and embed the copies.
 
@@ -62,6 +67,7 @@ def spoilt_items(
         uids: public ids of the items.
         settings: how files are read.
         progress: told how many items are done; what it raises stops it.
+        variants: which corruptions.
 
     Raises:
         MissingExtraError: the encoder cannot be used here.
@@ -81,8 +87,8 @@ def spoilt_items(
         if pixels is None or _is_colour(pixels):
             lost["items in colour, which are not corrupted"] += 1
             continue
-        made = list(_copies(encoder, pixels, seed=zlib.crc32(uid.encode())))
-        lost["corrupted copies that the encoder could not take"] += len(VARIANTS) - len(made)
+        made = list(_copies(encoder, pixels, variants, seed=zlib.crc32(uid.encode())))
+        lost["corrupted copies that the encoder could not take"] += len(variants) - len(made)
         found = embed_each(encoder, [each.prepared for each in made])
         for copy, vector in zip(made, found, strict=True):
             if isinstance(vector, Embedded):
@@ -90,7 +96,7 @@ def spoilt_items(
                 qualities[copy.variant].append(copy.qualities)
             else:
                 lost["corrupted copies that could not be embedded"] += 1
-    stacked = {variant: np.stack(rows[variant]) for variant in VARIANTS if rows[variant]}
+    stacked = {variant: np.stack(rows[variant]) for variant in variants if rows[variant]}
     return Spoilt(stacked, qualities, +lost)
 
 
@@ -132,12 +138,14 @@ class _Copy:
     qualities: tuple[float, ...]
 
 
-def _copies(encoder: Encoder, pixels: Pixels, *, seed: int) -> Iterator[_Copy]:
+def _copies(
+    encoder: Encoder, pixels: Pixels, variants: Sequence[Variant], *, seed: int
+) -> Iterator[_Copy]:
     """Each variant that the encoder takes, prepared."""
     places = None
     if not isinstance(pixels, ImagePixels) and isinstance(encoder, SliceEncoder | PatchEncoder):
         places = encoder.sampled_slices(len(pixels.values))
-    for variant in VARIANTS:
+    for variant in variants:
         try:
             copy = corrupted_pixels(pixels, variant, places, seed=seed)
             yield _Copy(variant, encoder.prepare(copy), qualities_of(copy))

@@ -9,7 +9,16 @@ from dataclasses import dataclass
 import numpy as np
 from sqlalchemy import Connection
 
-from api.service.cases import SLICES, VECTOR, judged_by, profiles_of, row_in, with_qualities
+from api.service.cases import (
+    SLICES,
+    VECTOR,
+    judged_by,
+    keys_of,
+    owners_of,
+    profiles_of,
+    row_in,
+    with_qualities,
+)
 from api.service.judge import fitted_sets
 from clustering.contract import Progress
 from indexer.catalog.database import reading
@@ -22,7 +31,7 @@ from indexer.library import Library, SpaceInfo
 from indexer.types import Embeddings, ItemIds
 from ood.drift import Sample
 from ood.standing import Standing, standing
-from ood.strata import LEVELS, Key, key_of
+from ood.strata import Key
 
 TOGETHER = "all detectors"
 """Name of the p-values of all detectors together."""
@@ -113,7 +122,7 @@ class Sides:
         self._learned_of = {
             owner
             for owner, item, uid in zip(
-                _owners(self._known), self._ids.tolist(), self._known.uids, strict=True
+                owners_of(self._known), self._ids.tolist(), self._known.uids, strict=True
             )
             if uid and item in learned
         }
@@ -126,9 +135,9 @@ class Sides:
         """
         vectors, present = read_vectors(db, self.space, self._ids)
         numbers = np.flatnonzero(present)
-        owners = _owners(self._known)
+        keys, owners = keys_of(self._known), owners_of(self._known)
         held_out = _Rows(
-            self._ids[numbers], vectors[numbers], [_key(self._known, at) for at in numbers.tolist()]
+            self._ids[numbers], vectors[numbers], [keys[at] for at in numbers.tolist()]
         )
         stood = self._stood(db, held_out, progress, "scoring held-out cases", calibrates=True)
         patients = len({owners[at] for at in numbers[stood.rows]})
@@ -157,7 +166,7 @@ class Sides:
             raise QueryError("no item with a vector passes the filter")
         known = describe(db, gathered.ids, labels=self._labels())
         part = np.isin(gathered.ids, self._ids)
-        familiar = ~part & np.array([owner in self._learned_of for owner in _owners(known)], bool)
+        familiar = ~part & np.array([owner in self._learned_of for owner in owners_of(known)], bool)
         kept = np.flatnonzero(~part & ~familiar)
         left_out = [
             (int(part.sum()), "are part of the reference"),
@@ -170,9 +179,8 @@ class Sides:
                 f"'{self.stored.name}' or of patients that it was fitted on: name what arrived "
                 'later, as --where "study_date>=2026-10-01"'
             )
-        rows = _Rows(
-            gathered.ids[kept], gathered.vectors[kept], [_key(known, at) for at in kept.tolist()]
-        )
+        keys = keys_of(known)
+        rows = _Rows(gathered.ids[kept], gathered.vectors[kept], [keys[at] for at in kept.tolist()])
         stood = self._stood(db, rows, progress, "scoring what arrived", calibrates=False)
         if not len(stood.rows):
             some = next(iter(self._fitted.values()))
@@ -230,7 +238,7 @@ class Sides:
         if self._run is not None:
             columns["cluster"] = self._run.nearest(embeddings)
         groups = known.fields.get(self._by, [None] * len(known.uids))
-        owners = _owners(known)
+        owners = owners_of(known)
         return Side(
             Sample(stood.normal, {**stood.p_values, TOGETHER: stood.together}, columns, embeddings),
             [owners[row] for row in rows],
@@ -276,15 +284,6 @@ class _Clusters:
     def nearest(self, embeddings: Embeddings) -> list[str | None]:
         at = (np.asarray(embeddings, np.float32) @ self.means.T).argmax(axis=1)
         return [self.names[each] for each in at]
-
-
-def _key(known: Described, row: int) -> Key:
-    return key_of([known.fields[level][row] for level in LEVELS])
-
-
-def _owners(known: Described) -> list[str]:
-    pairs = zip(known.patients, known.studies, strict=True)
-    return [patient or f"study {study}" for patient, study in pairs]
 
 
 def _places(uids: Sequence[str], seed: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from sqlalchemy import Connection
 
-from api.service.cases import with_qualities
+from api.service.cases import owners_of, with_qualities
 from api.service.cluster import chosen_space
 from api.service.corrupted import spoilt_items
 from api.service.evaluation_files import as_json, publish
@@ -226,9 +226,7 @@ def _against_the_rest(setting: _Setting) -> Iterator[TriedShift | str]:
         yield "'quality' was not tried: some items were indexed before there was any"
     if gathered.missing:
         yield f"{gathered.missing:,} items have no vector of '{setting.space.encoder}' yet"
-    owners = [
-        one or f"study {study}" for one, study in zip(known.patients, known.studies, strict=True)
-    ]
+    owners = owners_of(known)
     parts = parted(owners, seed=request.seed)
     why = too_few(parts, FEWEST)
     if why:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import select
 
+from api.service.cases import keys_of
 from api.service.judge import Fitted, fitted_sets
 from api.service.originals import Originals
 from clustering.contract import Progress, no_progress
@@ -180,7 +181,7 @@ class _Fitting:
 
     def of(self, key: Key, fitted: np.ndarray) -> HeatStratum | None:
         """Patches of a stratum; None where too few of its pictures can be read again."""
-        ids, keys = self.fitted.ids, _keys(self.fitted.known.fields)
+        ids, keys = self.fitted.ids, keys_of(self.fitted.known)
         inside = np.array([each[: len(key)] == key for each in keys])
         learns = np.zeros(len(ids), bool)
         learns[fitted] = True
@@ -251,7 +252,7 @@ def _cases(originals: Originals, asked: str) -> Iterator[_Case]:
             db.execute(select(Item.id).where(Item.uid.in_(uids)).order_by(Item.id)).scalars().all()
         )
         known = describe(db, ids, labels=())
-    for place, key in enumerate(_keys(known.fields)):
+    for place, key in enumerate(keys_of(known)):
         item = originals.read(known.uids[place])
         yield _Case(item, key, known.studies[place], int(ids[place]))
 
@@ -303,10 +304,6 @@ def _filled(odd: Map) -> Map:
         there = np.flatnonzero(seen.any(axis=1 - axis))
         odd = odd.take(np.clip(np.arange(odd.shape[axis]), there[0], there[-1]), axis)
     return odd
-
-
-def _keys(fields: Mapping[str, Sequence[str | None]]) -> list[Key]:
-    return [key_of(values) for values in zip(*(fields[name] for name in FIELDS), strict=True)]
 
 
 def _told(key: Key, stratum: HeatStratum) -> dict[str, Any]:

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
-from sqlalchemy import Connection
 
 import indexer
 from api.service.cases import (
     SLICES,
     VECTOR,
     ReadItems,
-    facts_of_item,
+    keys_of,
+    owners_of,
     profiles_of,
     read_items,
     with_qualities,
 )
 from api.service.cluster import chosen_space
+from api.service.reference_report import FittedSet, Spoiling, add_corruptions, report_on
 from clustering.contract import Progress, no_progress
 from indexer.catalog.database import reading
+from indexer.config import Settings
 from indexer.errors import ReferenceSetError
-from indexer.evaluating.labelled import read_vectors
-from indexer.groups.items import Described, acquired, describe, gather_ids
 from indexer.groups.references import (
     IDS,
     ReferenceDraft,
@@ -38,16 +37,9 @@ from indexer.groups.references import (
 )
 from indexer.library import Library
 from indexer.reading.quality import QUALITIES
-from indexer.types import Embedding, Embeddings, ItemIds
-from ood.acquisition import Usual
-from ood.calibrate import PER_ALARM
-from ood.measures import separation
-from ood.reference import DEFAULT, ReferenceSet, Stratum
+from indexer.types import Embedding, Embeddings
+from ood.reference import DEFAULT, ReferenceSet
 from ood.registry import Recipe, whole
-from ood.strata import LEVELS, Key, key_of, said
-
-_OTHERS = 5_000
-"""Items of other strata that a stratum is set against at most."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +52,8 @@ class FitRequest:
         encoder: whose space; empty takes the library's first that has vectors.
         alarm: the false-alarm rate to hold patients out for.
         recipes: of the detectors.
+        corruptions: so many held-out items of each kind are corrupted, to say whether that would be
+            noticed; 0 for none.
         seed: of all that is random.
     """
 
@@ -68,13 +62,23 @@ class FitRequest:
     encoder: str = ""
     alarm: float = 0.01
     recipes: tuple[Recipe, ...] = DEFAULT
+    corruptions: int = 0
     seed: int = 0
 
 
 def fit_reference(
-    library: Library, request: FitRequest, progress: Progress = no_progress
+    library: Library,
+    request: FitRequest,
+    progress: Progress = no_progress,
+    settings: Settings | None = None,
 ) -> StoredReference:
     """Fit, calibrate and store; raising in ``progress`` stops it, and nothing is stored then.
+
+    Args:
+        library: whose items.
+        request: what to fit.
+        progress: told what is being done.
+        settings: how files are read again to be corrupted; None takes those of the environment.
 
     Raises:
         ConfigError: there is a reference of this name, or no such detector or encoder.
@@ -90,7 +94,10 @@ def fit_reference(
         profiles = dict(profiles_of(db, space, items.gathered.ids))
     sets, notes = _sets(items, profiles, request, progress)
     progress("comparing with other items", 0, 0)
-    report: dict[str, Any] = _report(library, items, sets)
+    report = report_on(library, items, sets)
+    if request.corruptions:
+        spoil = Spoiling(library, items, request.corruptions, request.seed)
+        notes += add_corruptions(report, sets, spoil, settings or Settings(), progress)
     missing = items.gathered.missing
     if missing:
         notes.append(f"{missing:,} items have no vector of '{space.encoder}' yet and are left out")
@@ -152,18 +159,9 @@ def remove(library: Library, name: str) -> StoredReference:
         return remove_reference(library, name)
 
 
-@dataclass(frozen=True)
-class _Set:
-    """Cases that are described alike, and the reference that was made of them."""
-
-    made: ReferenceSet
-    rows: Sequence[int]
-    ids: ItemIds
-
-
 def _sets(
     items: ReadItems, profiles: Mapping[int, Embedding], request: FitRequest, progress: Progress
-) -> tuple[dict[str, _Set], list[str]]:
+) -> tuple[dict[str, FittedSet], list[str]]:
     """A reference of volumes described by their slices, and one of all else; and notes.
 
     Too few volumes for a reference of their own are described by their vectors, as images are.
@@ -173,7 +171,7 @@ def _sets(
     """
     ids = items.gathered.ids
     sliced = [row for row, item in enumerate(ids.tolist()) if item in profiles]
-    sets, notes = dict[str, _Set](), list[str]()
+    sets, notes = dict[str, FittedSet](), list[str]()
     if not _all_known(items):
         notes.append(
             "exposure and sharpness are not judged: some items were indexed before they were "
@@ -208,8 +206,8 @@ def _fitted(
     described: Embeddings,
     request: FitRequest,
     progress: Progress,
-) -> _Set:
-    keys, owners = _keys(items.known), _owners(items.known)
+) -> FittedSet:
+    keys, owners = keys_of(items.known), owners_of(items.known)
     qualities = [items.taken[row].qualities for row in rows]
     columns = len(QUALITIES) if _all_known(items) else 0
     made = ReferenceSet.fit(
@@ -222,95 +220,9 @@ def _fitted(
         seed=request.seed,
         progress=progress,
     )
-    return _Set(made, rows, items.gathered.ids[list(rows)])
+    return FittedSet(made, rows, items.gathered.ids[list(rows)])
 
 
 def _all_known(items: ReadItems) -> bool:
     """Whether the qualities of all pictures are."""
     return all(len(each.qualities) == len(QUALITIES) for each in items.taken)
-
-
-def _keys(known: Described) -> list[Key]:
-    columns = [known.fields[level] for level in LEVELS]
-    return [key_of(values) for values in zip(*columns, strict=True)]
-
-
-def _owners(known: Described) -> list[str]:
-    """Whose each item is; of unknown patients each study counts as one."""
-    pairs = zip(known.patients, known.studies, strict=True)
-    return [patient or f"study {study}" for patient, study in pairs]
-
-
-def _report(library: Library, items: ReadItems, sets: Mapping[str, _Set]) -> dict[str, Any]:
-    """Of each stratum its size, how its cases were taken, and how it tells other items apart."""
-    strata, refused = list[dict[str, Any]](), list[dict[str, Any]]()
-    for how, own in sets.items():
-        with reading(library.engine) as db:
-            others = _Others.of(db, items, how, own.made.qualities)
-        facts = [facts_of_item(items.known, row, items.taken[row]) for row in own.rows]
-        keys = _keys(items.known)
-        keys = [keys[row] for row in own.rows]
-        for key, stratum in own.made.strata.items():
-            inside = [each for each, of in zip(facts, keys, strict=True) if of[: len(key)] == key]
-            strata.append(
-                {
-                    "stratum": said(key),
-                    "described_by": how,
-                    "fitted": len(stratum.fitted),
-                    "held_out": stratum.held_out,
-                    "patients": stratum.patients,
-                    "least_alarm": PER_ALARM / stratum.held_out,
-                    "usual": asdict(Usual.of(inside)),
-                    "notes": [n for each in stratum.detectors.values() for n in each.notes],
-                    "against_other_items": others.against(key, stratum),
-                }
-            )
-        refused += [
-            {
-                "stratum": said(each.key),
-                "described_by": how,
-                "cases": each.cases,
-                "patients": each.patients,
-                "why": each.why,
-            }
-            for each in own.made.refused
-        ]
-    return {"strata": strata, "refused": refused}
-
-
-@dataclass(frozen=True)
-class _Others:
-    """Items that are not in a reference: what describes each, and what kind it is."""
-
-    described: Embeddings
-    keys: Sequence[Key]
-
-    @classmethod
-    def of(cls, db: Connection, items: ReadItems, how: str, columns: int) -> _Others:
-        """Some of the library's, drawn at random if there are many."""
-        ids = np.setdiff1d(gather_ids(db), items.gathered.ids, assume_unique=True)
-        if len(ids) > _OTHERS:
-            ids = np.sort(np.random.default_rng(0).choice(ids, _OTHERS, replace=False))
-        if how == SLICES:
-            found = dict(profiles_of(db, items.space, ids))
-            ids = np.array(sorted(found), np.int64)
-            described = np.stack([found[each] for each in ids.tolist()]) if found else None
-        else:
-            vectors, present = read_vectors(db, items.space, ids)
-            ids, described = ids[present], np.asarray(vectors[present], np.float32)
-        keys = _keys(describe(db, ids, labels=()))
-        if described is None:
-            return cls(np.empty((0, 1), np.float32), keys)
-        qualities = [each.qualities for each in acquired(db, ids)]
-        return cls(with_qualities(described, qualities, columns), keys)
-
-    def against(self, key: Key, stratum: Stratum) -> dict[str, Any]:
-        """How each detector of a stratum tells those of other kinds from its calibration cases."""
-        rows = [row for row, other in enumerate(self.keys) if other[: len(key)] != key]
-        if not rows:
-            return {}
-        pairs = zip(stratum.detectors.items(), stratum.together.parts, strict=True)
-        return {
-            name: asdict(separation(calibration.scores, detector.score(self.described[rows])))
-            for (name, detector), calibration in pairs
-        }

@@ -15,6 +15,7 @@ from indexer.errors import UnsupportedInputError
 from indexer.types import ImagePixels, Pixels
 from ood.acquisition import Usual, against, alone
 from ood.picture_checks import Finding, look_at
+from ood.quality import Quality
 from ood.reference import Judgement, Stratum
 from ood.tags import Vote, contradicted
 from ood.turns import TURNS, best_turn
@@ -81,8 +82,9 @@ def reason(answer: Judgement, findings: list[Finding]) -> str:
     if telling:
         return "; ".join(telling)
     name, verdict = min(answer.verdicts.items(), key=lambda each: each[1].p_value)
+    what = "exposure or sharpness" if name == Quality.name else "appearance"
     return (
-        f"appearance unlike the reference: {name} scores {verdict.score:.3g}, the threshold is "
+        f"{what} unlike the reference: {name} scores {verdict.score:.3g}, the threshold is "
         f"{verdict.threshold:.3g}"
     )
 
