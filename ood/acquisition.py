@@ -188,7 +188,7 @@ def against(facts: Facts, usual: Usual) -> list[Finding]:
 
 
 _UNUSUAL = (
-    ("grey range", "low_contrast", "high_contrast", "grey values reach over {:.3g}"),
+    ("grey range", "low_contrast", "high_contrast", "grey values reach over {:.3g} of the scale"),
     ("detail", "unsharp", "noisy", "its detail is {:.3g} of the grey range"),
     ("grain", "unsharp", "noisy", "its grain is {:.3g} of the grey range"),
     ("rows", "unusual_matrix", "unusual_matrix", "{:.0f} rows"),

@@ -18,7 +18,7 @@ from api.service import ood
 from api.service.judge import Judge, StudyAnswer
 from indexer.library import Library
 from indexer.reading.quality import QUALITIES, qualities_of
-from indexer.types import ImagePixels, VolumePixels
+from indexer.types import ImagePixels, VolumePixels, Window
 from ood.columns import Columns
 from ood.knn import Knn
 from ood.quality import Quality
@@ -35,12 +35,27 @@ def quality(pixels: ImagePixels | VolumePixels, name: str) -> float:
 
 
 @given(gain=st.floats(0.05, 50), offset=st.floats(-1000, 1000))
-def test_only_the_range_depends_on_the_unit(gain: float, offset: float) -> None:
+def test_the_unit_of_the_values_does_not_count(gain: float, offset: float) -> None:
     scaled = replace(PICTURE, values=(GREY * gain + offset).astype(np.float32))
-    np.testing.assert_allclose(qualities_of(scaled)[1:], qualities_of(PICTURE)[1:], atol=0.02)
-    assert quality(scaled, "range") == pytest.approx(
-        quality(PICTURE, "range") + np.log(gain), abs=0.01
-    )
+    np.testing.assert_allclose(qualities_of(scaled), qualities_of(PICTURE), atol=0.02)
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 16])
+def test_nor_do_the_bits_that_a_film_was_stored_in(bits: int) -> None:
+    share = (GREY - GREY.min()) / np.ptp(GREY) * 0.8 + 0.1
+    stored = ImagePixels(np.rint(share * (2**bits - 1)).astype(np.float32))
+    flat = replace(stored, values=np.rint(stored.values * 0.1 + 0.8 * stored.values.max()))
+    eight = ImagePixels(np.rint(share * 255).astype(np.float32))
+    assert quality(stored, "range") == pytest.approx(quality(eight, "range"), abs=0.01)
+    assert quality(flat, "range") == pytest.approx(quality(eight, "range") + np.log(0.1), abs=0.05)
+
+
+def test_the_range_of_a_ct_is_in_hounsfield_units_and_of_others_in_their_window() -> None:
+    ct = replace(PICTURE, modality="CT", window=Window(40, 80))
+    low, high = np.percentile(GREY, (1, 99))
+    assert quality(ct, "range") == pytest.approx(np.log((high - low) / 4096), abs=0.01)
+    shown = replace(PICTURE, modality="MR", window=Window(400, 2000))
+    assert quality(shown, "range") == pytest.approx(np.log((high - low) / 2000), abs=0.01)
 
 
 def test_blur_takes_detail_away_and_noise_adds_grain() -> None:

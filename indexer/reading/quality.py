@@ -14,15 +14,22 @@ _FINE, _COARSE = 128, 32
 _SEEN = 512
 _RIM = 0.05
 _LEAST = 1e-4
+_HOUNSFIELD = 4096.0
+_BITS = (8, 10, 12, 14, 16)
+_TINY = 1e-6
 _SLICES = (0.25, 0.5, 0.75)
 
 
 def qualities_of(pixels: Pixels) -> tuple[float, ...]:
     """The `QUALITIES` of an image; of a volume the means over three of its slices.
 
-    All but the first are relative to the range, so that they do not depend on the unit:
+    - range: natural logarithm of the 99th less the 1st percentile, as a share of the scale: 4,096
+      Hounsfield units of a CT; else the width of the file's own window; else as far as the fewest
+      bits reach, of 8, 10, 12, 14 and 16, that hold the values; else from the least to the greatest
+      value. So a film looks alike whether it was stored in 8 bits or in 12.
 
-    - range: natural logarithm of the 99th less the 1st percentile, in modality units;
+    The others are relative to the range:
+
     - level: where the median lies between the two, 0 to 1; bright means shown bright;
     - rim: where the mean of the outermost twentieth lies;
     - grain, detail, coarse detail: natural logarithm of the mean absolute Laplacian, at the scale
@@ -52,13 +59,25 @@ def _of_frame(image: ImagePixels) -> list[float]:
 
     whole = seen(_shrunk(values, _SEEN))
     return [
-        float(np.log(high - low)),
+        float(np.log((high - low) / _scale(image, values))),
         float(np.median(whole)),
         _rim(whole),
         _roughness(seen(_middle(values))),
         _roughness(_shrunk(whole, _FINE)),
         _roughness(_shrunk(whole, _COARSE)),
     ]
+
+
+def _scale(image: ImagePixels, values: GreyImage) -> float:
+    """What the range is a share of."""
+    if image.modality == "CT":
+        return _HOUNSFIELD
+    if image.window is not None and image.window.width > 0:
+        return float(image.window.width)
+    least, most = float(values.min()), float(values.max())
+    if least >= 0 and (values == np.rint(values)).all():
+        return float(next((2**bits - 1 for bits in _BITS if most < 2**bits), most))
+    return max(most - least, _TINY)
 
 
 def _rim(picture: GreyImage) -> float:
