@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import stats
@@ -96,7 +97,7 @@ class Calibration:
         order = np.argsort(scores, kind="stable")
         return cls(scores[order], weights[order])
 
-    @property
+    @cached_property
     def patients(self) -> int:
         """How many were held out."""
         return round(float(self.weights.sum()))
@@ -107,10 +108,14 @@ class Calibration:
         If the new case is of the kind of the reference, p is at most a in at most a share a of
         draws of calibration and case together, for every a.
         """
-        above = np.append(np.cumsum(self.weights[::-1])[::-1], 0.0)
         at = np.searchsorted(self.scores, np.asarray(scores, np.float32), side="left")
-        values: np.ndarray = np.minimum((1 + above[at]) / (1 + self.patients), 1.0)
+        values: np.ndarray = np.minimum((1 + self._above[at]) / (1 + self.patients), 1.0)
         return values
+
+    @cached_property
+    def _above(self) -> np.ndarray:
+        """Weight of each score and all that are higher; last that of none."""
+        return np.append(np.cumsum(self.weights[::-1])[::-1], 0.0)
 
     def threshold(self, alarm: float) -> float:
         """The score above which a case is flagged; infinite where so few were held out.

@@ -60,6 +60,11 @@ class Columns:
             scores[known] = self.detector.score(rows[known])
         return scores
 
+    @property
+    def k(self) -> int:
+        """Which neighbour's distance is the score; of a detector that knows none, 1."""
+        return self.detector.k if isinstance(self.detector, Knn) else 1
+
     def nearest(self, embeddings: Embeddings, k: int) -> tuple[Scores, np.ndarray]:
         """See `ood.knn.Knn.nearest`.
 

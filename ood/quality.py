@@ -7,6 +7,7 @@ of different units, such as the qualities of a picture; usual pictures may form 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar, Self
 
 import numpy as np
@@ -48,22 +49,24 @@ class Quality(Learned):
         covariance = scaled.T @ scaled / len(rows)
         covariance[np.diag_indices(len(covariance))] += _SHRINKAGE
         axes = np.linalg.inv(np.linalg.cholesky(covariance)).T / scale[:, None]
-        near = self._near().fit(_white(rows, mean, axes), seed=seed)
+        near = Knn(k=self.k, normalise=False).fit(_white(rows, mean, axes), seed=seed)
         return self.fitted({"mean": mean, "axes": axes, **near.arrays})
 
     def score(self, embeddings: Embeddings) -> Scores:
         """See `ood.contract.Detector.score`."""
         mean, axes = self.array("mean"), self.array("axes")
         scored_rows(embeddings, len(mean))
-        near = self._near().fitted({name: self.array(name) for name in Knn.ARRAYS})
         scores = np.empty(len(embeddings), np.float32)
         for start in range(0, len(embeddings), BLOCK):
             rows = wide(embeddings[start : start + BLOCK], normalise=False)
-            scores[start : start + BLOCK] = near.score(_white(rows, mean, axes))
+            scores[start : start + BLOCK] = self._near.score(_white(rows, mean, axes))
         return scores
 
+    @cached_property
     def _near(self) -> Knn:
-        return Knn(k=self.k, normalise=False)
+        """Finds the nearest of the whitened reference."""
+        arrays = {name: self.array(name) for name in Knn.ARRAYS}
+        return Knn(k=self.k, normalise=False).fitted(arrays)
 
 
 def _white(rows: np.ndarray, mean: np.ndarray, axes: np.ndarray) -> Embeddings:

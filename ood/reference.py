@@ -11,11 +11,12 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
 from indexer.errors import ReferenceSetError
-from indexer.types import Embeddings
+from indexer.types import Embeddings, Scores
 from ood.calibrate import Calibration, Interval, Together, needed
 from ood.columns import Columns
 from ood.contract import Detector
@@ -69,6 +70,35 @@ class Stratum:
             if not isinstance(detector, Columns) or detector.start is None:
                 return name, detector, calibration
         return None
+
+    def limits(self, alarm: float) -> tuple[list[float], Interval]:
+        """The threshold of each detector, and where the false-alarm rate of all together lies.
+
+        Raises:
+            ReferenceSetError: the rate is none.
+        """
+        if alarm not in self._limits:
+            thresholds = [part.threshold(alarm) for part in self.together.parts]
+            self._limits[alarm] = thresholds, self.together.least.alarm_interval(alarm)
+        return self._limits[alarm]
+
+    @cached_property
+    def _limits(self) -> dict[float, tuple[list[float], Interval]]:
+        """Those that were asked for: cases come one by one."""
+        return {}
+
+    def looked_at(self, embeddings: Embeddings) -> tuple[list[Scores], np.ndarray, np.ndarray]:
+        """Scores of each detector, and distances and numbers of the nearest cases, ``(n, k)``."""
+        shown = min(_SHOWN, len(self.fitted))
+        # What finds the nearest is asked once, also where it is a detector.
+        k = min(max(self.near.k, shown), len(self.fitted))
+        away, near = self.near.nearest(embeddings, k)
+        of_near = away[:, min(self.near.k, k) - 1]
+        scores = [
+            of_near if each is self.near else each.score(embeddings)
+            for each in self.detectors.values()
+        ]
+        return scores, away[:, :shown], near[:, :shown]
 
     def state(self) -> dict[str, np.ndarray]:
         """Everything but the key, as plain arrays by name."""
@@ -404,13 +434,11 @@ def _finding(detector: Detector) -> Knn | Columns:
 
 
 def _judged(stratum: Stratum, embeddings: Embeddings, why: str, alarm: float) -> list[Judgement]:
-    scores = [each.score(embeddings) for each in stratum.detectors.values()]
+    scores, away, near = stratum.looked_at(embeddings)
     together = stratum.together
     own = [part.p_values(each) for part, each in zip(together.parts, scores, strict=True)]
-    thresholds = [part.threshold(alarm) for part in together.parts]
+    thresholds, interval = stratum.limits(alarm)
     p_values = together.p_values(scores)
-    away, near = stratum.near.nearest(embeddings, min(_SHOWN, len(stratum.fitted)))
-    interval = together.least.alarm_interval(alarm)
     judged = []
     for row in range(len(embeddings)):
         verdicts = {
