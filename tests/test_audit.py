@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from alembic import command
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from placed_library import Placed, place
+from sqlalchemy import event
 from typer.testing import CliRunner
 
 from api.cli.main import app
@@ -200,10 +202,10 @@ def test_whatever_a_client_sends_is_recorded_and_whole(
     library_of_odd_words: Library, actor: str, origin: str, patient: str, subject: dict[str, Any]
 ) -> None:
     library = library_of_odd_words
-    event = AuditEvent(
+    said = AuditEvent(
         actor=actor, action=Action.LOGIN, subject=subject, origin=origin, patients=(patient,)
     )
-    head = audit.record(library, event)
+    head = audit.record(library, said)
     with reading(library.engine) as db:
         row = list(rows_since(db))[-1]
     assert row.number == head.number
@@ -458,6 +460,34 @@ def test_a_killed_writer_leaves_all_that_it_had_acknowledged(library: Library) -
     assert audit.record(library, QUERY).number == len(stored(library))
 
 
+def test_many_threads_write_in_few_transactions_and_none_is_lost(library: Library) -> None:
+    recorder = audit.Recorder(library)
+    transactions = []
+    event.listen(library.engine, "commit", lambda _: transactions.append(1))
+
+    def person(name: str) -> list[int]:
+        seen = AuditEvent(actor=name, action=Action.VIEW)
+        return [recorder.record(seen).number for _ in range(25)]
+
+    with ThreadPoolExecutor(8) as pool:
+        heads = list(pool.map(person, "abcdefgh"))
+    rows = stored(library)
+    assert sorted(row.actor for row in rows) == sorted("abcdefgh" * 25)
+    assert all(numbers == sorted(set(numbers)) for numbers in heads)
+    assert len(transactions) < len(rows)
+    assert problems(library) == []
+
+
+def test_all_who_wait_are_told_when_nothing_can_be_written(library: Library) -> None:
+    recorder = audit.Recorder(library)
+    tamper(library, "ALTER TABLE audit RENAME TO gone")
+    for _ in range(2):
+        with pytest.raises(LibraryCorruptError):
+            recorder.record(QUERY)
+    tamper(library, "ALTER TABLE gone RENAME TO audit")
+    assert recorder.record(QUERY).number == 1
+
+
 def test_who_cannot_write_is_told(library: Library) -> None:
     audit.record(library, QUERY)
     engine = open_engine(library.path / "catalog.sqlite")
@@ -589,8 +619,8 @@ OPTIONAL = {
 }
 
 
-def message(library: Library, event: AuditEvent) -> ET.Element:
-    audit.record(library, event)
+def message(library: Library, done: AuditEvent) -> ET.Element:
+    audit.record(library, done)
     return parsed(audit_message(stored(library)[-1], library.config.id))
 
 
@@ -599,7 +629,7 @@ def message(library: Library, event: AuditEvent) -> ET.Element:
 def test_every_message_has_the_elements_and_attributes_of_the_schema(
     library: Library, action: Action, outcome: Ending
 ) -> None:
-    event = AuditEvent(
+    done = AuditEvent(
         actor="dr-who",
         action=action,
         subject={"uids": ["2.25.1", "2.25.2"]},
@@ -607,7 +637,7 @@ def test_every_message_has_the_elements_and_attributes_of_the_schema(
         outcome=outcome,
         origin="reading-room",
     )
-    told = message(library, event)
+    told = message(library, done)
     order = [child.tag for child in told]
     assert order == sorted(order, key=list(SCHEMA).index)
     assert order.count("ParticipantObjectIdentification") == 4
@@ -623,7 +653,7 @@ def test_every_message_has_the_elements_and_attributes_of_the_schema(
 
 
 @pytest.mark.parametrize(
-    ("action", "event", "kind"),
+    ("action", "code", "kind"),
     [
         (Action.QUERY, "110112", None),
         (Action.VIEW, "110103", None),
@@ -636,12 +666,12 @@ def test_every_message_has_the_elements_and_attributes_of_the_schema(
     ],
 )
 def test_events_have_the_codes_of_the_standard(
-    library: Library, action: Action, event: str, kind: str | None
+    library: Library, action: Action, code: str, kind: str | None
 ) -> None:
     told = message(library, AuditEvent(actor="dr-who", action=action))
     identified = told.find("EventIdentification/EventID")
     typed = told.find("EventIdentification/EventTypeCode")
-    assert identified is not None and identified.get("csd-code") == event
+    assert identified is not None and identified.get("csd-code") == code
     assert (None if typed is None else typed.get("csd-code")) == kind
 
 

@@ -68,6 +68,9 @@ class AuditEvent:
         outcome: how it ended.
         origin: address that it was asked from; empty for a command on this machine.
         request_id: of the request, by which the log can be found.
+
+    Raises:
+        TypeError, ValueError: the subject is nothing that JSON knows.
     """
 
     actor: str
@@ -77,6 +80,12 @@ class AuditEvent:
     outcome: Ending = Ending.SUCCESS
     origin: str = ""
     request_id: str = ""
+
+    def __post_init__(self) -> None:
+        # Here, so that in writing several one cannot fail for all. As it will be read again:
+        # JSON has no tuples, and no names that are numbers.
+        plain = json.loads(json.dumps(dict(self.subject), allow_nan=False))
+        object.__setattr__(self, "subject", plain)
 
 
 @dataclass(frozen=True)
@@ -127,9 +136,6 @@ def append(db: Connection, events: Sequence[AuditEvent]) -> Head:
     Nobody else can append until that transaction ends, so the chain never forks. Control
     characters and what is no Unicode are written as escapes, and what is too long for its column
     is cut, as a record of something odd is worth more than none.
-
-    Raises:
-        TypeError, ValueError: a subject is nothing that JSON knows.
     """
     # Takes the write lock before the last row is looked at; there is no such row.
     db.execute(delete(Audit).where(false()))
@@ -225,8 +231,7 @@ def _columns(event: AuditEvent, last: Head) -> dict[str, Any]:
         "at": now().replace(tzinfo=None),
         "actor": _text(event.actor, 128),
         "action": event.action.value,
-        # As it will be read again: JSON has no tuples, and no names that are numbers.
-        "subject": json.loads(json.dumps(dict(event.subject), allow_nan=False)),
+        "subject": event.subject,
         "patients": [_text(pseudonym, 32) for pseudonym in event.patients],
         "outcome": event.outcome.value,
         "origin": _text(event.origin, 128),
