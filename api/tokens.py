@@ -15,7 +15,8 @@ from typing import Any
 
 from api.key_sets import KeySet
 from api.rights import Principal, Role
-from indexer.errors import AccessDeniedError, NotAuthenticatedError
+from indexer.config import Settings
+from indexer.errors import AccessDeniedError, ConfigError, NotAuthenticatedError
 from indexer.extras import extra
 
 ALGORITHMS = (
@@ -56,6 +57,31 @@ class TokenRules:
     roles_claim: str = "roles"
     keys_url: str = ""
     leeway: float = 30.0
+
+
+def token_rules(settings: Settings, libraries: frozenset[str]) -> TokenRules | None:
+    """What the settings say of tokens; None where they name no issuer.
+
+    Args:
+        settings: those that begin with ``oidc``.
+        libraries: ids of the libraries that tokens may reach.
+
+    Raises:
+        ConfigError: there is an issuer and no audience: tokens made for others would count.
+    """
+    if not settings.oidc_issuer:
+        return None
+    if not settings.oidc_audience:
+        raise ConfigError("SYNTOPY_OIDC_ISSUER needs SYNTOPY_OIDC_AUDIENCE beside it")
+    named = settings.oidc_roles or {role.value: role.value for role in Role}
+    return TokenRules(
+        issuer=settings.oidc_issuer,
+        audience=settings.oidc_audience,
+        roles={value: Role(role) for value, role in named.items()},
+        libraries=libraries,
+        roles_claim=settings.oidc_roles_claim,
+        keys_url=settings.oidc_keys_url,
+    )
 
 
 class TokenVerifier:

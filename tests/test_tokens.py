@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import jwt
@@ -18,15 +19,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from token_issuer import AUDIENCE, Issuer, issuing, public_pem, rsa_key
 
+from api.doorkeeper import Doorkeeper
 from api.key_sets import FRESH_SECONDS, RETRY_SECONDS
 from api.rights import Principal, Role
-from api.tokens import TokenRules, TokenVerifier
+from api.service import keys
+from api.tokens import TokenRules, TokenVerifier, token_rules
+from indexer.config import Settings, load_settings
 from indexer.errors import (
     AccessDeniedError,
     ConfigError,
     IssuerUnavailableError,
     NotAuthenticatedError,
 )
+from indexer.library import Library
 
 KEY, OTHER_KEY = rsa_key(), rsa_key()
 LIBRARIES = frozenset({"chest"})
@@ -243,6 +248,55 @@ def _means_the_same(one: str, other: str) -> bool:
         return parts(one) == parts(other)
     except ValueError:
         return False
+
+
+# -- from settings and headers --------------------------------------------------------------------
+
+
+def test_settings_say_which_tokens_count(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert token_rules(Settings(), LIBRARIES) is None
+    monkeypatch.setenv("SYNTOPY_OIDC_ISSUER", issuer.url)
+    with pytest.raises(ConfigError, match="SYNTOPY_OIDC_AUDIENCE"):
+        token_rules(load_settings(), LIBRARIES)
+    monkeypatch.setenv("SYNTOPY_OIDC_AUDIENCE", AUDIENCE)
+    assert token_rules(load_settings(), LIBRARIES) == rules(issuer)
+    monkeypatch.setenv("SYNTOPY_OIDC_ROLES_CLAIM", "groups")
+    monkeypatch.setenv("SYNTOPY_OIDC_ROLES", '{"radiology": "operator"}')
+    told = token_rules(load_settings(), LIBRARIES)
+    assert told is not None
+    token = issuer.token("first", KEY, roles=None, groups=["radiology"])
+    assert TokenVerifier(told).principal(token).role is Role.OPERATOR
+
+
+@pytest.mark.parametrize("roles", ["reader", '{"a": "king"}', "[]", '{"a": 1}'])
+def test_a_setting_that_maps_no_roles_is_refused(
+    roles: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SYNTOPY_OIDC_ROLES", roles)
+    with pytest.raises(ConfigError, match="SYNTOPY_OIDC_ROLES"):
+        load_settings()
+
+
+def test_the_door_takes_keys_and_tokens(issuer: Issuer, tmp_path: Path) -> None:
+    with Library.create(tmp_path / "library") as library:
+        key = keys.create(library, keys.KeyRequest("viewer"), actor="tester").token
+        door = Doorkeeper(library, verifier(issuer))
+        assert door.who(f"Bearer {key}").name == "viewer"
+        assert door.who(f"bearer  {issuer.token('first', KEY)} ").name == "dr-who"
+        for header in (
+            None,
+            "",
+            "Bearer",
+            "Bearer ",
+            f"Basic {key}",
+            key,
+            "Bearer syn_",
+            "Bearer x",
+        ):
+            with pytest.raises(NotAuthenticatedError):
+                door.who(header)
+        with pytest.raises(NotAuthenticatedError, match="no issuer of tokens is set up"):
+            Doorkeeper(library).who(f"Bearer {issuer.token('first', KEY)}")
 
 
 # -- keys come, change and go ---------------------------------------------------------------------
