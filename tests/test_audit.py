@@ -461,7 +461,6 @@ def test_a_killed_writer_leaves_all_that_it_had_acknowledged(library: Library) -
 
 
 def test_many_threads_write_in_few_transactions_and_none_is_lost(library: Library) -> None:
-    recorder = audit.Recorder(library)
     transactions = []
     event.listen(library.engine, "commit", lambda _: transactions.append(1))
 
@@ -469,23 +468,23 @@ def test_many_threads_write_in_few_transactions_and_none_is_lost(library: Librar
         seen = AuditEvent(actor=name, action=Action.VIEW)
         return [recorder.record(seen).number for _ in range(25)]
 
-    with ThreadPoolExecutor(8) as pool:
+    with audit.Recorder(library) as recorder, ThreadPoolExecutor(8) as pool:
         heads = list(pool.map(person, "abcdefgh"))
     rows = stored(library)
     assert sorted(row.actor for row in rows) == sorted("abcdefgh" * 25)
     assert all(numbers == sorted(set(numbers)) for numbers in heads)
-    assert len(transactions) < len(rows)
+    assert len(transactions) < len(rows) / 2
     assert problems(library) == []
 
 
 def test_all_who_wait_are_told_when_nothing_can_be_written(library: Library) -> None:
-    recorder = audit.Recorder(library)
-    tamper(library, "ALTER TABLE audit RENAME TO gone")
-    for _ in range(2):
-        with pytest.raises(LibraryCorruptError):
-            recorder.record(QUERY)
-    tamper(library, "ALTER TABLE gone RENAME TO audit")
-    assert recorder.record(QUERY).number == 1
+    with audit.Recorder(library) as recorder:
+        tamper(library, "ALTER TABLE audit RENAME TO gone")
+        for _ in range(2):
+            with pytest.raises(LibraryCorruptError):
+                recorder.record(QUERY)
+        tamper(library, "ALTER TABLE gone RENAME TO audit")
+        assert recorder.record(QUERY).number == 1
 
 
 def test_who_cannot_write_is_told(library: Library) -> None:

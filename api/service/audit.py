@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TextIO
+from typing import Self, TextIO
 
 from api.service.audit_message import audit_message
 from indexer.catalog.audit import (
@@ -55,13 +55,14 @@ class Recorder:
     """Writes events of many threads, those that come at the same time in one transaction.
 
     A disk takes its time for each transaction and hardly more for a longer one, so that many who
-    ask at once wait as long as one does.
+    ask at once wait hardly longer than one does. Close it, or use it in a ``with``.
     """
 
     def __init__(self, library: Library) -> None:
         self._library = library
         self._waiting: list[tuple[AuditEvent, Future[Head]]] = []
-        self._adding, self._writing = threading.Lock(), threading.Lock()
+        self._adding = threading.Lock()
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="audit")
 
     def record(self, event: AuditEvent) -> Head:
         """As `record`: returns when the event is written, with the end of the chain by then.
@@ -72,23 +73,33 @@ class Recorder:
         written: Future[Head] = Future()
         with self._adding:
             self._waiting.append((event, written))
-        # Whoever comes in writes for all who wait; those find theirs done when they come in.
-        with self._writing:
-            if not written.done():
-                self._write()
+        self._writer.submit(self._write)
         return written.result()
 
+    def close(self) -> None:
+        """Return when all is written."""
+        self._writer.shutdown()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
     def _write(self) -> None:
+        """Write all that wait; often that was done together with an earlier one."""
         with self._adding:
             taken, self._waiting = self._waiting, []
+        if not taken:
+            return
         try:
             head = record(self._library, *(event for event, _ in taken))
-        except BaseException as error:
+        except Exception as error:  # noqa: BLE001 - whoever waits for it raises it
             for _, written in taken:
                 written.set_exception(error)
-            raise
-        for _, written in taken:
-            written.set_result(head)
+        else:
+            for _, written in taken:
+                written.set_result(head)
 
 
 def verify(
