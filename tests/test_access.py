@@ -170,6 +170,14 @@ def test_a_revoked_key_is_not_accepted_from_then_on(library: Library) -> None:
             keys.revoke(library, prefix, actor="tester")
 
 
+def test_a_revoked_key_does_not_come_back_by_a_change_of_its_row(library: Library) -> None:
+    made = make(library)
+    keys.revoke(library, made.key.prefix, actor="tester")
+    change(library, "UPDATE api_key SET revoked_at = NULL")
+    with pytest.raises(NotAuthenticatedError, match="not accepted"):
+        keys.authenticate(library, made.token)
+
+
 def test_when_a_key_was_last_used_is_known_to_the_day(library: Library) -> None:
     token = make(library).token
     days = []

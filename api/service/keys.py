@@ -4,8 +4,8 @@ A key is ``syn_``, twelve hex digits that name it and may be seen, ``_``, and 32
 URL-safe base64. It is shown once; what is stored is an HMAC-SHA256 of it under a key derived from
 the library's key file. The random part cannot be guessed, so no slow hash is needed, and as the
 key file lies outside the catalog, a copy of the catalog tells nothing of the keys and who can
-only write to it cannot make one. The HMAC covers role, libraries and expiry too: a row whose
-rights were changed by hand is no key any more.
+only write to it cannot make one. The HMAC covers role, libraries and expiry too, and is replaced by
+one of itself when the key is revoked: a row that was changed by hand is no key any more.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ _NOBODY = {
     "libraries": [],
     "expires_at": datetime.max,
     "digest": "-" * 64,
+    "revoked_at": None,
 }
 
 
@@ -128,18 +129,19 @@ def revoke(library: Library, prefix: str, *, actor: str) -> KeyInfo:
     Raises:
         ItemNotFoundError: no key has this prefix, or it is revoked already.
     """
-    there = ApiKey.prefix == prefix
+    there = ApiKey.prefix == prefix, ApiKey.revoked_at.is_(None)
+    revoked_at = now().replace(tzinfo=None, microsecond=0)
     with transaction(library.engine) as db:
-        done = db.execute(
-            update(ApiKey)
-            .where(there, ApiKey.revoked_at.is_(None))
-            .values(revoked_at=now().replace(tzinfo=None, microsecond=0))
-        )
-        if not done.rowcount:
+        # The first statement takes the write lock: of two who revoke a key one finds it revoked.
+        db.execute(update(ApiKey).where(*there).values(last_used_on=ApiKey.last_used_on))
+        found = db.execute(select(ApiKey.__table__).where(*there)).mappings().first()
+        if found is None:
             raise ItemNotFoundError(
                 f"no key '{prefix}' is in use; list them with: syntopy keys list"
             )
-        row = dict(db.execute(select(ApiKey.__table__).where(there)).mappings().one())
+        row = {**found, "revoked_at": revoked_at}
+        sealed = _of_revoked(library, row["digest"])
+        db.execute(update(ApiKey).where(*there).values(revoked_at=revoked_at, digest=sealed))
         append(db, [_event(actor, "revoke", row)])
     return _info(row)
 
@@ -166,6 +168,8 @@ def authenticate(library: Library, token: str, *, at: datetime | None = None) ->
         found = db.execute(query).mappings().first()
     row = dict(_NOBODY if found is None else found)
     given = _digest(library, parts[2], row)
+    if row["revoked_at"] is not None:
+        given = _of_revoked(library, given)
     if not hmac.compare_digest(given.encode(), row["digest"].encode()):
         raise NotAuthenticatedError(_REFUSED)
     info = _info(row, at)
@@ -198,10 +202,19 @@ def _check(request: KeyRequest) -> None:
 
 def _digest(library: Library, secret: str, row: Mapping[str, Any]) -> str:
     """The keyed hash of a secret together with what the key may do and until when."""
-    key = hmac.digest(library.key, b"syntopy api keys", "sha256")
     bound = {name: row[name] for name in ("prefix", "role", "libraries")}
     bound |= {"secret": secret, "expires_at": row["expires_at"].isoformat()}
-    return hmac.digest(key, json.dumps(bound, sort_keys=True).encode(), "sha256").hex()
+    return _keyed(library, json.dumps(bound, sort_keys=True))
+
+
+def _of_revoked(library: Library, digest: str) -> str:
+    """What stands in place of the digest of a key that is revoked."""
+    return _keyed(library, f"revoked {digest}")
+
+
+def _keyed(library: Library, text: str) -> str:
+    key = hmac.digest(library.key, b"syntopy api keys", "sha256")
+    return hmac.digest(key, text.encode(), "sha256").hex()
 
 
 def _event(actor: str, what: str, row: Mapping[str, Any]) -> AuditEvent:
