@@ -8,7 +8,7 @@ from typing import Literal
 
 from platformdirs import user_data_path
 from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from indexer.errors import ConfigError
 
@@ -32,6 +32,11 @@ class Settings(BaseSettings):
         mirror: URL of a server laid out like the hub that weights come from.
         qdrant_api_key: for libraries whose vectors a Qdrant server holds; it stands nowhere else.
         webhook_secret: signs what is posted to webhooks; ``whsec_`` and base64.
+        oidc_issuer: URL of the issuer whose bearer tokens are accepted; none without it.
+        oidc_audience: what the tokens must be made for.
+        oidc_roles_claim: the claim of a token that gives a role; dots lead into nested ones.
+        oidc_roles: JSON, from values of that claim to roles; the names of the roles by default.
+        oidc_keys_url: of the issuer's key set, if its discovery document does not tell it.
     """
 
     model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True)
@@ -50,6 +55,11 @@ class Settings(BaseSettings):
     mirror: str = ""
     qdrant_api_key: SecretStr = SecretStr("")
     webhook_secret: SecretStr = SecretStr("")
+    oidc_issuer: str = ""
+    oidc_audience: str = ""
+    oidc_roles_claim: str = "roles"
+    oidc_roles: dict[str, Literal["reader", "curator", "operator", "admin"]] = {}
+    oidc_keys_url: str = ""
 
     @property
     def worker_count(self) -> int:
@@ -78,3 +88,7 @@ def load_settings() -> Settings:
         first = error.errors()[0]
         field = str(first["loc"][0]).upper()
         raise ConfigError(f"environment variable {_PREFIX}{field}: {first['msg']}") from error
+    except SettingsError as error:
+        raise ConfigError(
+            f'environment variable {_PREFIX}OIDC_ROLES is JSON such as {{"radiology": "reader"}}'
+        ) from error

@@ -23,9 +23,13 @@ SyntopyError
 │   └── VectorError         NaN, zero or wrong dimension
 ├── ClusteringError         these vectors cannot be grouped so
 ├── ReferenceSetError       nothing can be judged by these vectors
-└── QueryError
-    ├── FilterError         with the place in the expression
-    └── ItemNotFoundError
+├── QueryError
+│   ├── FilterError         with the place in the expression
+│   └── ItemNotFoundError
+└── AccessError
+    ├── NotAuthenticatedError   nobody knows who asks
+    ├── AccessDeniedError       who asks may not do this
+    └── IssuerUnavailableError  tokens cannot be checked now
 
 Each has a stable ``code`` that the command line and HTTP share. Messages name the file or field
 and say what to do; never a patient's name, id or dates.
@@ -205,3 +209,27 @@ class ItemNotFoundError(QueryError):
     """No such study, series, instance or item in the library."""
 
     code = "not_found"
+
+
+class AccessError(SyntopyError):
+    """Who asks is not known, or may not do this."""
+
+    code = "access"
+
+
+class NotAuthenticatedError(AccessError):
+    """A key or token is absent or not accepted; the message never quotes it."""
+
+    code = "not_authenticated"
+
+
+class AccessDeniedError(AccessError):
+    """Who asks is known, and has no right to this."""
+
+    code = "access_denied"
+
+
+class IssuerUnavailableError(AccessError):
+    """The issuer of tokens does not tell its keys, so no token can be checked."""
+
+    code = "issuer_unavailable"

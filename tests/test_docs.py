@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,8 @@ import yaml
 from typer.main import get_command
 
 from api.cli.main import app
+from api.service.audit_message import audit_message
+from indexer.catalog.audit import Action, AuditRow, Ending
 from indexer.config import Settings
 from indexer.types import Flag, Outcome, Reason
 
@@ -23,6 +27,19 @@ def test_every_outcome_reason_and_flag_is_explained(kind: type[Outcome]) -> None
     assert {member.value for member in kind} <= explained
     everything = {m.value for each in (Outcome, Reason, Flag) for m in each}
     assert explained <= everything, "something explained does not exist"
+
+
+def test_every_action_of_the_audit_is_explained_with_its_event() -> None:
+    text = (ROOT / "docs" / "security.md").read_text()
+    table = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \| (.+ \(\d{6}\).*) \|$", text, re.MULTILINE)
+    told = [(name.strip("` "), events) for names, events in table for name in names.split(",")]
+    assert sorted(name for name, _ in told) == sorted(Action)
+    row = AuditRow(1, datetime.now(UTC), "a", Action.VIEW, {}, (), Ending.SUCCESS, "", "", "", "")
+    for name, events in told:
+        message = audit_message(replace(row, action=Action(name)), "library")
+        coded = re.findall(r'<Event\w+ csd-code="(\d+)"[^>]+originalText="([^"]+)"', message)
+        assert coded
+        assert all(f"{meaning} ({code})" in events for code, meaning in coded), name
 
 
 def test_links_between_the_documents_lead_somewhere() -> None:

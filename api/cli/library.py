@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -20,6 +18,7 @@ from api.cli.output import (
     print_json,
     print_note,
     settings_with,
+    user_name,
 )
 
 
@@ -138,7 +137,7 @@ def remove(
             raise typer.Exit(1)
         with Library.open(settings.library) as opened:
             removed = service.remove(
-                opened, level, uid, actor=_user(), index=index_options(settings)
+                opened, level, uid, actor=user_name(), index=index_options(settings)
             )
             kept = with_removed_cases(opened)
     if as_json:
@@ -150,13 +149,6 @@ def remove(
     )
     for note in kept:
         print_note(note)
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # as in a container whose user has no name
-        return str(os.getuid())
 
 
 def verify(

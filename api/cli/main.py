@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from api.cli.audit import app as audit
 from api.cli.bridge import app as bridge
 from api.cli.cluster import app as cluster
 from api.cli.curate import app as curate
@@ -15,6 +16,7 @@ from api.cli.evaluate import app as evaluate
 from api.cli.export import export
 from api.cli.heat import heat, patches
 from api.cli.index import index, rejected
+from api.cli.keys import app as keys
 from api.cli.labels import app as labels
 from api.cli.labels import tag
 from api.cli.library import info, init, remove, verify
@@ -88,6 +90,8 @@ ood.command()(watch)
 ood.add_typer(deliveries)
 ood.add_typer(monitors)
 app.add_typer(ood)
+app.add_typer(keys)
+app.add_typer(audit)
 
 
 def run() -> None:

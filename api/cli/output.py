@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import getpass
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -116,3 +118,11 @@ def settings_with(library: Path | None = None, workers: int | None = None) -> Se
             raise ConfigError(f"--workers is 1 to 256, not {workers}")
         said["workers"] = workers
     return load_settings().model_copy(update=said)
+
+
+def user_name() -> str:
+    """Who runs the command, for the audit."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # as in a container whose user has no name
+        return str(os.getuid())

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, or_, select, update
 
+from indexer.catalog.audit import Action, AuditEvent, append
 from indexer.catalog.tables import (
-    Audit,
     Delivery,
     Instance,
     Item,
@@ -61,7 +61,8 @@ def remove_matching(
     if not series:
         return Removed(0, 0, 0, 0, 0)
     # A real patient id may have been asked for; what is recorded is the pseudonym.
-    subjects = [uid] if level != "patient" else _patients(db, series)
+    named = _patients(db, series)
+    subjects = [uid] if level != "patient" else named
     counted = _count(db, Instance, series), _count(db, Item, series)
     _forget_files(db, series)
     _forget_messages(db, series)
@@ -70,12 +71,18 @@ def remove_matching(
     studies = _drop_empty(db, Study, Series.study_id)
     patients = _drop_empty(db, Patient, Study.patient_id)
     db.execute(update(Space).values(generation=Space.generation + 1))
-    for subject in subjects:
-        db.execute(
-            insert(Audit).values(
-                actor=actor, action="remove", subject={"level": level, "uid": subject}
+    append(
+        db,
+        [
+            AuditEvent(
+                actor=actor,
+                action=Action.REMOVE,
+                subject={"level": level, "uid": subject},
+                patients=(subject,) if level == "patient" else tuple(named),
             )
-        )
+            for subject in subjects
+        ],
+    )
     purge_words(db)
     return Removed(patients, studies, len(series), *counted)
 

@@ -419,12 +419,43 @@ class Job(Base):
 
 
 class Audit(Base):
-    """Who did what to which patients' data; append-only."""
+    """Who did what to which patients' data; append-only, written by `indexer.catalog.audit`.
+
+    Triggers refuse to change or delete a row, and to insert one that does not follow the last.
+    """
 
     __tablename__ = "audit"
     id: Mapped[int] = mapped_column(primary_key=True)
+    """Its place in the chain, from 1 without gaps."""
     at: Mapped[datetime] = mapped_column(default=now)
     actor: Mapped[str] = mapped_column(String(128))
     action: Mapped[str] = mapped_column(String(64))
     subject: Mapped[dict[str, Any]] = mapped_column(default=dict)
     """Pseudonyms and UIDs, never more."""
+    patients: Mapped[list[str]] = mapped_column(default=list)
+    """Pseudonyms."""
+    outcome: Mapped[str] = mapped_column(String(16))
+    origin: Mapped[str] = mapped_column(String(128))
+    """Address that was asked from; empty for a command on this machine."""
+    request_id: Mapped[str] = mapped_column(String(64))
+    previous_hash: Mapped[str] = mapped_column(String(64))
+    hash: Mapped[str] = mapped_column(String(64))
+    """SHA-256 of all the other columns; see `indexer.catalog.audit.row_hash`."""
+
+
+class ApiKey(Base):
+    """A key that a program asks with; of its secret only a keyed hash is kept."""
+
+    __tablename__ = "api_key"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    prefix: Mapped[str] = mapped_column(String(12), unique=True)
+    """The public part, by which it is named."""
+    name: Mapped[str] = mapped_column(String(128))
+    role: Mapped[str] = mapped_column(String(16))
+    libraries: Mapped[list[str]] = mapped_column(default=list)
+    digest: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    expires_at: Mapped[datetime]
+    last_used_on: Mapped[str] = mapped_column(String(10), default="")
+    """ISO date, UTC; empty until it is used."""
+    revoked_at: Mapped[datetime | None]

@@ -1,0 +1,98 @@
+"""An issuer of tokens on this machine, whose keys change and which answers as it is told."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
+AUDIENCE = "syntopy"
+_ALGORITHMS = {"RS256": jwt.algorithms.RSAAlgorithm, "ES256": jwt.algorithms.ECAlgorithm}
+
+
+def rsa_key(bits: int = 2048) -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(public_exponent=65537, key_size=bits)
+
+
+def public_pem(key: PrivateKey) -> bytes:
+    return key.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+
+
+@dataclass
+class Issuer:
+    """What it publishes, and how often it was asked for its keys."""
+
+    port: int = 0
+    keys: list[dict[str, Any]] = field(default_factory=list)
+    asked: int = 0
+    answering: bool = True
+    said_issuer: str = ""
+    redirect: str = ""
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/realm"
+
+    def publish(self, kid: str, key: PrivateKey, algorithm: str = "RS256", **more: str) -> None:
+        told = _ALGORITHMS[algorithm].to_jwk(key.public_key(), as_dict=True)
+        self.keys.append({**told, "kid": kid, "use": "sig", "alg": algorithm, **more})
+
+    def claims(self, **changed: Any) -> dict[str, Any]:
+        at = int(time.time())
+        told = {"iss": self.url, "aud": AUDIENCE, "sub": "dr-who", "iat": at, "exp": at + 300}
+        told |= {"roles": ["reader"], **changed}
+        return {name: value for name, value in told.items() if value is not None}
+
+    def token(self, kid: str, key: PrivateKey, algorithm: str = "RS256", **changed: Any) -> str:
+        return jwt.encode(self.claims(**changed), key, algorithm, headers={"kid": kid})
+
+
+@contextmanager
+def issuing() -> Iterator[Issuer]:
+    """Answer while the block runs."""
+    issuer = Issuer()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path.endswith("/openid-configuration"):
+                body: dict[str, Any] = {
+                    "issuer": issuer.said_issuer or issuer.url,
+                    "jwks_uri": f"{issuer.url}/keys",
+                }
+            else:
+                issuer.asked += 1
+                body = {"keys": issuer.keys}
+            if issuer.redirect:
+                self.send_response(302)
+                self.send_header("location", issuer.redirect)
+                self.end_headers()
+                return
+            self.send_response(200 if issuer.answering else 503)
+            self.end_headers()
+            self.wfile.write(json.dumps(body).encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    issuer.port = server.server_address[1]
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    try:
+        yield issuer
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
