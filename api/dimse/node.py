@@ -7,6 +7,7 @@ import logging
 import ssl
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from socketserver import BaseServer
@@ -119,7 +120,9 @@ class Node:
         # Settings of the whole process: any class may be stored, and nothing is written to logs.
         _config.UNRESTRICTED_STORAGE_SERVICE = True
         _config.LOG_HANDLER_LEVEL = "none"
-        logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)
+        for name in ("pynetdicom", "pydicom"):  # they quote what they cannot understand
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+        warnings.filterwarnings("ignore", module="pydicom")
         options = self._options
         handlers: list[Any] = [
             (evt.EVT_CONN_OPEN, self._opened),
@@ -143,16 +146,22 @@ class Node:
         self._commitment.end()
         server.shutdown()
         ends = time.monotonic() + _END_SECONDS
-        while server.active_associations and time.monotonic() < ends:
+        while time.monotonic() < ends and any(
+            each.is_established for each in server.active_associations
+        ):
             time.sleep(0.05)
         for association in server.active_associations:
-            association.abort()
+            if association.is_established:
+                association.abort()
+            elif association.dul.socket is not None:
+                association.dul.socket.close()
 
     def _opened(self, event: Any) -> None:
         association: Association = event.assoc
-        association.dimse = StreamingProvider(association, self._inbox)
-        # pynetdicom takes PDUs of any length, and whole into memory.
+        association.daemon = association.dul.daemon = True
         socket = cast(Any, association.dul.socket)
+        association.dimse = StreamingProvider(association, self._inbox, socket.socket)
+        # pynetdicom takes PDUs of any length, and whole into memory.
         most, receive = max(self._options.pdu_bytes + 16, _ASSOCIATE_BYTES), socket.recv
 
         def limited(count: int) -> Any:
@@ -163,8 +172,11 @@ class Node:
         socket.recv = limited
 
     def _closed(self, event: Any) -> None:
+        if not event.assoc.is_established:
+            # Its thread waits for a request that will not come any more.
+            event.assoc.dul.to_user_queue.put(None)
         provider = event.assoc.dimse
-        provider.drop()
+        provider.end()
         tally = provider.take_tally()
         if tally.stored or tally.repeated or tally.refused:
             sender = event.assoc.requestor

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import socket
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -110,14 +111,20 @@ class Tally:
 class StreamingProvider(DIMSEServiceProvider):
     """Receives messages of one association; data sets to be stored go to the inbox.
 
+    Args:
+        association: whose.
+        inbox: where data sets go.
+        connection: of the association; `end` closes it, where pynetdicom leaves it open because
+            the sender closed it first.
+
     Attributes:
         tally: what became of the objects of this association.
         after_action: called once, after the answer to an N-ACTION request was sent.
     """
 
-    def __init__(self, association: Association, inbox: Inbox) -> None:
+    def __init__(self, association: Association, inbox: Inbox, connection: socket.socket) -> None:
         super().__init__(association)
-        self._inbox = inbox
+        self._inbox, self._connection = inbox, connection
         self._sinks: set[Sink] = set()
         self._gathered = 0
         self.tally = Tally()
@@ -146,6 +153,11 @@ class StreamingProvider(DIMSEServiceProvider):
         """The tally so far; it begins anew."""
         taken, self.tally = self.tally, Tally()
         return taken
+
+    def end(self) -> None:
+        """The connection has ended: let go of it, and of what came half."""
+        self.drop()
+        self._connection.close()
 
     def drop(self) -> None:
         """Discard what came half, or will not be answered any more."""

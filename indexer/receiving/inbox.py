@@ -172,7 +172,7 @@ class Inbox:
     def _files(self) -> Iterator[Path]:
         for day in self.days():
             with os.scandir(day) as entries:
-                names = [entry.name for entry in entries]
+                names = sorted(entry.name for entry in entries)
             yield from (day / name for name in names)
 
     def _sweep(self) -> None:
