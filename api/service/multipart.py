@@ -73,8 +73,8 @@ def media_type(value: str) -> tuple[str, Mapping[str, str]]:
     found = message.get_params(failobj=[])
     if not found:
         return "", {}
-    parameters = {name.lower(): text for name, text in found[1:] if isinstance(text, str)}
-    return found[0][0].lower(), parameters
+    # A value in the form of RFC 2231 is more than text; as text it fits nothing.
+    return found[0][0].lower(), {name.lower(): str(value) for name, value in found[1:]}
 
 
 def boundary_of(parameters: Mapping[str, str]) -> str:
