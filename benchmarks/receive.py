@@ -2,11 +2,11 @@
 
     python benchmarks/receive.py --count 1000
 
-Draws the instances once (slices of 128 x 128 x 16 bit, 33 kB each) and sends them on one association
-to `syntopy listen --no-index`, to `syntopy listen` (which indexes meanwhile) and, where it is
-installed, to Orthanc with its defaults, each in a folder of its own on the same disk. Sends again to
-a receiver that is killed with SIGKILL half way and started anew. Counts what was stored. Prints one
-JSON object.
+Draws the instances once (slices of 128 x 128 x 16 bit, 33 kB each) and sends them on one
+association to `syntopy listen --no-index`, to `syntopy listen` (which indexes meanwhile) and, where
+it is installed, to Orthanc with its defaults, each in a folder of its own on the same disk. Sends
+again to a receiver that is killed with SIGKILL half way and started anew. Counts what was stored.
+Prints one JSON object.
 """
 
 from __future__ import annotations

@@ -87,6 +87,9 @@ def listen(
     with errors_on_one_line(as_json=as_json):
         from api.dimse.options import NodeOptions
         from api.service.library import open_or_create
+        from indexer.extras import extra
+
+        extra("pynetdicom")
         from api.service.listen import ListenRequest
         from api.service.listen import listen as service
 

@@ -14,7 +14,11 @@ from api.service.arrivals import ArrivalPace, Held, index_arrivals
 from indexer.config import Settings
 from indexer.ingest import IngestProgress, IngestSummary
 from indexer.library import Library
+from indexer.receiving.backlog import Backlog
 from indexer.receiving.inbox import Inbox, InboxLimits
+
+_COUNT_SECONDS = 10.0
+"""Between two counts of what waits, where another process indexes it."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,13 @@ def listen(
         except BaseException as error:  # noqa: BLE001 - raised again where events are read
             events.put(error)
 
-    with _started(node), _running(index if request.index else None, stop):
+    def count() -> None:
+        backlog = Backlog(library, inbox)
+        while not stop.is_set():
+            backlog.look()
+            stop.wait(_COUNT_SECONDS)
+
+    with _started(node), _running(index if request.index else count, stop):
         own = request.node
         yield Listening(own.ae_title, own.host, node.port, own.tls is not None)
         while not stop.is_set():
@@ -111,14 +121,12 @@ def _started(node: Node) -> Iterator[None]:
 
 
 @contextmanager
-def _running(work: Callable[[], None] | None, stop: threading.Event) -> Iterator[None]:
+def _running(work: Callable[[], None], stop: threading.Event) -> Iterator[None]:
     """Work beside, in a thread that is waited for."""
-    thread = threading.Thread(target=work) if work else None
-    if thread is not None:
-        thread.start()
+    thread = threading.Thread(target=work)
+    thread.start()
     try:
         yield
     finally:
         stop.set()
-        if thread is not None:
-            thread.join()
+        thread.join()
