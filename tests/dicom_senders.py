@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,7 @@ from typing import Any
 import pydicom
 import pytest
 from pydicom.uid import UID
-from pynetdicom import AE
+from pynetdicom import AE, evt
 from pynetdicom.association import Association
 
 from api.dimse.node import AssociationEnded, Node
@@ -52,7 +53,12 @@ def association(
     entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = 20
     for sop_class, syntax in contexts:
         entity.add_requested_context(sop_class, syntax)
-    made = entity.associate("127.0.0.1", port, **more)
+    opened: list[socket.socket] = []
+    handlers = [
+        (evt.EVT_CONN_OPEN, lambda event: opened.append(event.assoc.dul.socket.socket)),
+        *more.pop("evt_handlers", []),
+    ]
+    made = entity.associate("127.0.0.1", port, evt_handlers=handlers, **more)
     try:
         yield made
     finally:
@@ -60,6 +66,8 @@ def association(
             made.release()
         if made.is_alive():
             made.join()
+        for each in opened:  # pynetdicom leaves one open that the node has closed first
+            each.close()
 
 
 def context_of(path: Path) -> tuple[UID, UID]:
