@@ -128,8 +128,14 @@ def arrivals(
 ) -> None:
     """Index what was received and waits in the library's inbox, oldest first.
 
-    ``syntopy listen`` does so by itself; this is for ``listen --no-index``, and for what a receiver
-    that was killed has left. With --json one line a batch.
+    A receiver does so by itself, unless it was told to leave that to another process, which is
+    this. With --json one line a batch.
+
+    [bold]Examples[/]
+
+      syntopy arrivals --library chest
+
+      syntopy arrivals --follow --library chest
     """
     with errors_on_one_line(as_json=as_json):
         from api.service.arrivals import index_arrivals
