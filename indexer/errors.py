@@ -11,6 +11,7 @@ SyntopyError
 │   ├── LibraryLockedError
 │   └── LibraryCorruptError
 ├── StorageFullError        disk full or not writable
+│   └── InboxFullError      nothing is received for now: send again later
 ├── EncoderError
 │   ├── UnknownEncoderError
 │   ├── UnsupportedInputError
@@ -115,6 +116,12 @@ class StorageFullError(SyntopyError):
     """The disk is full or not writable."""
 
     code = "storage_full"
+
+
+class InboxFullError(StorageFullError):
+    """Nothing is received for now, before the disk is full: senders have to wait."""
+
+    code = "inbox_full"
 
 
 class EncoderError(SyntopyError):

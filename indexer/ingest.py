@@ -221,14 +221,20 @@ class _Ingest:
     # -- first pass: every file -----------------------------------------------------------------
 
     def _counted(self, found: Iterable[SourceFile | Problem]) -> Iterator[SourceFile | Problem]:
-        own = str(self._library.path) + "/"
         for file in found:
-            if isinstance(file, SourceFile) and file.path.startswith(own):
-                continue  # the library itself lies inside what is indexed
+            if isinstance(file, SourceFile) and self._is_own(file.path):
+                continue
             with self._guard:
                 self._found += 1
             yield file
         self._discovering = False
+
+    def _is_own(self, path: str) -> bool:
+        """Whether it is the library itself, inside what is indexed, and not what was sent to it."""
+        received = f"{self._library.inbox_folder}/"
+        if path.startswith(received):
+            return path.startswith(f"{received}.")  # hidden there is what has not come whole
+        return path.startswith(f"{self._library.path}/")
 
     def _tasks(self, found: Iterable[SourceFile | Problem]) -> Iterator[FileTask | Problem]:
         """Tasks for what the ledger does not know; runs in the pool's thread."""

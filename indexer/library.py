@@ -196,6 +196,11 @@ class Library:
         """Where a run keeps what it need not keep; emptied when a writer starts."""
         return self.path / "tmp"
 
+    @property
+    def inbox_folder(self) -> Path:
+        """Where objects that were sent to the library lie: originals, which nothing else holds."""
+        return self.path / "inbox"
+
     def close(self) -> None:
         """Let go of the database."""
         self.engine.dispose()

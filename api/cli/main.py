@@ -24,6 +24,7 @@ from api.cli.maps import app as maps
 from api.cli.models import app as models
 from api.cli.models import route
 from api.cli.ood import app as ood
+from api.cli.receive import arrivals, listen
 from api.cli.regions import regions
 from api.cli.reindex import reindex
 from api.cli.reports import reports
@@ -72,6 +73,8 @@ commands = (
     route,
     tag,
     export,
+    listen,
+    arrivals,
     demo,
 )
 for command in commands:

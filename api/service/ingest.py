@@ -81,7 +81,7 @@ def index(
     summary = index_paths(
         library,
         request.paths,
-        _options(library, request, settings, table, explicit),
+        ingest_options(library, request, settings, table, explicit=explicit),
         on_progress=on_progress,
         stop=stop,
     )
@@ -100,7 +100,7 @@ def watch(
 ) -> Iterator[IngestSummary]:
     """Index what is in the folders and what arrives later, one summary a batch, until ``stop``."""
     table, explicit = _table(request)
-    options = _options(library, request, settings, table, explicit)
+    options = ingest_options(library, request, settings, table, explicit=explicit)
     batches = settled(
         request.paths, settle_seconds=settle_seconds, poll_seconds=poll_seconds, stop=stop
     )
@@ -137,13 +137,15 @@ def rejected(
             )
 
 
-def _options(
+def ingest_options(
     library: Library,
     request: IndexRequest,
     settings: Settings,
-    table: MetadataTable | None,
-    explicit: bool,
+    table: MetadataTable | None = None,
+    *,
+    explicit: bool = False,
 ) -> IngestOptions:
+    """What library, request and settings together say of a run."""
     return IngestOptions(
         workers=settings.worker_count,
         read=read_options(library, settings),

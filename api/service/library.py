@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, func, select, union
 
 from indexer.catalog.database import reading, transaction
-from indexer.catalog.removal import Removed, remove_matching
+from indexer.catalog.removal import Removed, instances_of, remove_matching
 from indexer.catalog.tables import (
     Instance,
     Item,
@@ -27,6 +27,7 @@ from indexer.errors import ConfigError, ItemNotFoundError
 from indexer.index.projection import index_stats
 from indexer.index.saving import erase_removed
 from indexer.library import Library
+from indexer.receiving.inbox import Inbox
 from indexer.stores.contract import IndexOptions, StoreStats
 from indexer.texts.bridges import BridgeVersion, bridge_versions, drop_bridges
 from indexer.verify import VerifyReport, space_counts
@@ -170,6 +171,8 @@ def remove(
 ) -> Removed:
     """Take a ``study``, ``series`` or ``patient`` out: metadata, vectors, thumbnails, index.
 
+    Files stay where they are, but those in the library's inbox are deleted.
+
     A patient is named by pseudonym or by the real patient id, with its issuer before it
     (``issuer|id``) where the files name one.
 
@@ -181,6 +184,10 @@ def remove(
     issuer, _, patient_id = uid.rpartition("|")
     names = {uid, pseudonym(library.key, uid), pseudonym(library.key, patient_id, issuer)}
     with library.writing():
+        with reading(library.engine) as db:
+            instances = instances_of(db, level, uid, sorted(names))
+        # Files that were received go first: one that stayed would be indexed anew.
+        Inbox(library.inbox_folder).forget(instances)
         with transaction(library.engine) as db:
             removed = remove_matching(db, level, uid, actor, sorted(names))
         if not removed.series:

@@ -49,15 +49,7 @@ def remove_matching(
         actor: who is recorded in the audit table.
         pseudonyms: of a patient, in place of ``uid``: what the patient may be called here.
     """
-    condition: dict[str, ColumnElement[bool]] = {
-        "study": Study.study_instance_uid == uid,
-        "series": Series.series_instance_uid == uid,
-        "patient": Patient.pseudonym.in_(pseudonyms),
-    }
-    series = _column(
-        db,
-        select(Series.id).select_from(Series).join(Study).join(Patient).where(condition[level]),
-    )
+    series = _series_of(db, level, uid, pseudonyms)
     if not series:
         return Removed(0, 0, 0, 0, 0)
     # A real patient id may have been asked for; what is recorded is the pseudonym.
@@ -87,6 +79,17 @@ def remove_matching(
     return Removed(patients, studies, len(series), *counted)
 
 
+def instances_of(db: Connection, level: str, uid: str, pseudonyms: Sequence[str] = ()) -> list[str]:
+    """SOP Instance UIDs of all that `remove_matching` would remove."""
+    return [
+        found
+        for part in _parts(_series_of(db, level, uid, pseudonyms))
+        for found in db.execute(
+            select(Instance.sop_instance_uid).where(Instance.series_id.in_(part))
+        ).scalars()
+    ]
+
+
 def drop_orphans(db: Connection) -> int:
     """Remove what nothing refers to: items without instances, empty series, studies, patients."""
     made_from = select(ItemInstance.item_id)
@@ -96,6 +99,18 @@ def drop_orphans(db: Connection) -> int:
     gone += _drop_empty(db, Series, Instance.series_id)
     gone += _drop_empty(db, Study, Series.study_id)
     return gone + _drop_empty(db, Patient, Study.patient_id)
+
+
+def _series_of(db: Connection, level: str, uid: str, pseudonyms: Sequence[str]) -> list[int]:
+    condition: dict[str, ColumnElement[bool]] = {
+        "study": Study.study_instance_uid == uid,
+        "series": Series.series_instance_uid == uid,
+        "patient": Patient.pseudonym.in_(pseudonyms),
+    }
+    return _column(
+        db,
+        select(Series.id).select_from(Series).join(Study).join(Patient).where(condition[level]),
+    )
 
 
 def _forget_files(db: Connection, series: Sequence[int]) -> None:

@@ -1,0 +1,1 @@
+"""DICOM over associations: a node that objects are sent to."""

@@ -1,0 +1,1 @@
+"""Objects that are sent to a library: stored safely first, indexed later."""
