@@ -1,0 +1,88 @@
+"""``syntopy serve``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from api.cli.options import LibraryOption
+from api.cli.output import INTERRUPTED, err, errors_on_one_line, settings_with
+
+if TYPE_CHECKING:
+    import socket
+
+_GRACE_SECONDS = 30
+
+
+def serve(
+    library: LibraryOption = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")
+    ] = 8000,
+) -> None:
+    """Answer over HTTP: search, lists, pictures, clusters, maps, out-of-distribution scores.
+
+    Routes and examples are in docs/api.md, and at /v1/openapi.json. The log is JSON lines on
+    standard error. Ctrl-C ends it when what is being answered has been answered.
+
+    [bold]Example[/]
+
+      syntopy serve --library chest --port 8000
+    """
+    with errors_on_one_line():
+        from indexer.errors import ConfigError
+        from indexer.extras import extra
+        from indexer.library import Library
+
+        for module in ("fastapi", "python_multipart", "uvicorn"):
+            extra(module)
+        import uvicorn
+
+        from api.access import is_loopback
+        from api.app import create_app
+        from api.logs import log_to_stderr
+
+        settings = settings_with(library)
+        if not is_loopback(host):
+            raise ConfigError(
+                f"nobody would have to say who they are: listen on 127.0.0.1, not on {host}"
+            )
+        Library.open(settings.library).close()  # what is wrong with it is said on one line
+        with _listening(host, port) as listener:
+            address = listener.getsockname()
+            shown = f"[{address[0]}]" if ":" in address[0] else address[0]
+            err.print(f"serving {settings.library} on http://{shown}:{address[1]}")
+            log_to_stderr()
+            config = uvicorn.Config(
+                create_app(settings),
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                http="h11",
+                ws="none",
+                timeout_graceful_shutdown=_GRACE_SECONDS,
+            )
+            try:
+                uvicorn.Server(config).run(sockets=[listener])
+            except KeyboardInterrupt:
+                raise typer.Exit(INTERRUPTED) from None
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """A socket that listens there.
+
+    Raises:
+        ConfigError: the port is taken, or the address is not one of this machine.
+    """
+    import socket
+
+    from indexer.errors import ConfigError
+
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise ConfigError(f"cannot listen on {host}, port {port}: {error.strerror}") from error

@@ -1,0 +1,154 @@
+"""What surrounds every request: an id, a line in the log, headers, and limits on what is sent."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Mapping
+
+import anyio
+from fastapi import Request
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api import logs
+from api.problems import ProblemError, internal_problem, problem
+from indexer.config import Settings
+
+JSON_BYTES = 1 << 20
+"""A body of JSON; the longest filter that is read, with its 10,000 values, fits."""
+_ALWAYS = frozenset({"/v1/health", "/v1/ready", "/v1/version"})
+"""Answered also while too much else is asked."""
+_HEADERS: Mapping[str, str] = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; "
+    "form-action 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+_NOT_KEPT = "no-store"
+"""Answers name patients' studies: no cache keeps them unless the route says so."""
+_CLOSE = {"Connection": "close"}
+"""Of a body that is not read to its end."""
+
+
+class Edge:
+    """The outermost layer: an id for each request, headers, a line in the log, and no surprises.
+
+    Args:
+        app: what is within.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, whatever happens within."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id, start, status = uuid.uuid4().hex, time.perf_counter(), 0
+        scope.setdefault("state", {}).update(request_id=request_id, principal=None)
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                for name, value in {**_HEADERS, "X-Request-Id": request_id}.items():
+                    headers[name] = value
+                headers.setdefault("Cache-Control", _NOT_KEPT)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, sending)
+        except Exception as error:  # noqa: BLE001 - whatever it was, it is told without its words
+            response = internal_problem(error, request_id)
+            if not status:
+                await response(scope, receive, sending)
+        finally:
+            who = scope["state"]["principal"]
+            logs.answered(
+                request_id=request_id,
+                method=scope["method"][:20],
+                route=getattr(scope.get("route"), "path", ""),
+                status=status,
+                ms=round((time.perf_counter() - start) * 1000, 1),
+                who=who.name if who else "",
+            )
+
+
+class Limits:
+    """How many requests there may be at once, and how much each may send, how slowly.
+
+    Args:
+        app: what is within.
+        settings: the limits.
+    """
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self._app, self._settings, self._inside = app, settings, 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or say why not."""
+        if scope["type"] != "http" or scope["path"] in _ALWAYS:
+            await self._app(scope, receive, send)
+            return
+        if self._inside >= self._settings.serve_waiting:
+            busy = problem(
+                429,
+                "too many requests at once; ask again in a second",
+                scope["state"]["request_id"],
+                headers={"Retry-After": "1", **_CLOSE},
+            )
+            await busy(scope, receive, send)
+            return
+        self._inside += 1
+        try:
+            await self._app(scope, self._limited(scope, receive), send)
+        finally:
+            self._inside -= 1
+
+    def _limited(self, scope: Scope, receive: Receive) -> Receive:
+        """What is received, until it is too much or too slow."""
+        headers = Headers(scope=scope)
+        files = headers.get("content-type", "").lower().startswith("multipart/")
+        most = self._settings.upload_mb << 20 if files else JSON_BYTES
+        seconds = self._settings.upload_seconds
+        until, seen, ended = anyio.current_time() + seconds, 0, False
+
+        async def limited() -> Message:
+            nonlocal seen, ended
+            if ended:  # a wait for the client to go away, which may take as long as the answer
+                return await receive()
+            if declared(headers) > most:
+                raise ProblemError(413, f"a body of at most {most:,} bytes, please", _CLOSE)
+            try:
+                with anyio.fail_after(until - anyio.current_time()):
+                    message = await receive()
+            except TimeoutError as error:
+                raise ProblemError(
+                    408, f"the body did not arrive in {seconds:g} seconds", _CLOSE
+                ) from error
+            seen += len(message.get("body", b""))
+            if seen > most:
+                raise ProblemError(413, f"a body of at most {most:,} bytes, please", _CLOSE)
+            ended = not message.get("more_body", False)
+            return message
+
+        return limited
+
+
+def declared(headers: Headers) -> int:
+    """The length that a body says it has; 0 if it does not say."""
+    said = headers.get("content-length", "")
+    return int(said) if said.isdecimal() and said.isascii() and len(said) < 20 else 0
+
+
+def request_id(request: Request) -> str:
+    """The id by which the log knows a request."""
+    found: str = request.state.request_id
+    return found
