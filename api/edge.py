@@ -31,8 +31,8 @@ _HEADERS: Mapping[str, str] = {
 }
 _NOT_KEPT = "no-store"
 """Answers name patients' studies: no cache keeps them unless the route says so."""
-_CLOSE = {"Connection": "close"}
-"""Of a body that is not read to its end."""
+_DRAINED_BYTES, _DRAINED_SECONDS = 4 << 20, 1.0
+"""Of a body that was refused, so much is read all the same."""
 
 
 class Edge:
@@ -102,44 +102,76 @@ class Limits:
                 429,
                 "too many requests at once; ask again in a second",
                 scope["state"]["request_id"],
-                headers={"Retry-After": "1", **_CLOSE},
+                headers={"Retry-After": "1", "Connection": "close"},
             )
             await busy(scope, receive, send)
             return
         self._inside += 1
+        body = _Body(scope, receive, self._settings)
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start" and not await body.drained():
+                MutableHeaders(scope=message)["Connection"] = "close"
+            await send(message)
+
         try:
-            await self._app(scope, self._limited(scope, receive), send)
+            await self._app(scope, body.receive, sending)
         finally:
             self._inside -= 1
 
-    def _limited(self, scope: Scope, receive: Receive) -> Receive:
-        """What is received, until it is too much or too slow."""
+
+class _Body:
+    """What is received of a request, until it is too much or too slow."""
+
+    def __init__(self, scope: Scope, receive: Receive, settings: Settings) -> None:
         headers = Headers(scope=scope)
         files = headers.get("content-type", "").lower().startswith("multipart/")
-        most = self._settings.upload_mb << 20 if files else JSON_BYTES
-        seconds = self._settings.upload_seconds
-        until, seen, ended = anyio.current_time() + seconds, 0, False
+        self._most = settings.upload_mb << 20 if files else JSON_BYTES
+        self._declared, self._receive = declared(headers), receive
+        self._seconds = settings.upload_seconds
+        self._until, self._seen, self._ended = anyio.current_time() + self._seconds, 0, False
 
-        async def limited() -> Message:
-            nonlocal seen, ended
-            if ended:  # a wait for the client to go away, which may take as long as the answer
-                return await receive()
-            if declared(headers) > most:
-                raise ProblemError(413, f"a body of at most {most:,} bytes, please", _CLOSE)
-            try:
-                with anyio.fail_after(until - anyio.current_time()):
-                    message = await receive()
-            except TimeoutError as error:
-                raise ProblemError(
-                    408, f"the body did not arrive in {seconds:g} seconds", _CLOSE
-                ) from error
-            seen += len(message.get("body", b""))
-            if seen > most:
-                raise ProblemError(413, f"a body of at most {most:,} bytes, please", _CLOSE)
-            ended = not message.get("more_body", False)
-            return message
+    async def receive(self) -> Message:
+        """The next message.
 
-        return limited
+        Raises:
+            ProblemError: there is too much of it, or it took too long.
+        """
+        if self._ended:  # a wait for the client to go away, which may take as long as the answer
+            return await self._receive()
+        if self._declared > self._most:
+            raise self._too_large()
+        try:
+            with anyio.fail_after(self._until - anyio.current_time()):
+                message = await self._next()
+        except TimeoutError as error:
+            raise ProblemError(
+                408, f"the body did not arrive in {self._seconds:g} seconds"
+            ) from error
+        if self._seen > self._most:
+            raise self._too_large()
+        return message
+
+    async def drained(self) -> bool:
+        """Whether all was read, a moderate rest of it just now.
+
+        Most clients hear no answer before they have sent everything, and none at all when the
+        connection is closed meanwhile.
+        """
+        most = self._seen + _DRAINED_BYTES
+        with anyio.move_on_after(_DRAINED_SECONDS):
+            while not self._ended and self._seen < most:
+                await self._next()
+        return self._ended
+
+    async def _next(self) -> Message:
+        message = await self._receive()
+        self._seen += len(message.get("body", b""))
+        self._ended = not message.get("more_body", False)
+        return message
+
+    def _too_large(self) -> ProblemError:
+        return ProblemError(413, f"a body has at most {self._most:,} bytes here")
 
 
 def declared(headers: Headers) -> int:

@@ -12,11 +12,11 @@ from typing import Any
 
 import httpx
 import numpy as np
-import uvicorn
 from fastapi import FastAPI
 from told_library import make_told
 
 from api.app import create_app
+from api.server import server_of
 from api.service import ood
 from indexer.catalog.database import reading
 from indexer.config import Settings
@@ -60,9 +60,7 @@ def _group(library: Library) -> None:
 @contextmanager
 def serving(settings: Settings, app: FastAPI | None = None) -> Iterator[httpx.Client]:
     """A client of a server that runs as long as this is entered, and is ready."""
-    app = app or create_app(settings)
-    config = uvicorn.Config(app, log_config=None, access_log=False, ws="none", http="h11")
-    server = uvicorn.Server(config)
+    server = server_of(app or create_app(settings))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"http://127.0.0.1:{listener.getsockname()[1]}"
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

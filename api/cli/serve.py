@@ -12,8 +12,6 @@ from api.cli.output import INTERRUPTED, err, errors_on_one_line, settings_with
 if TYPE_CHECKING:
     import socket
 
-_GRACE_SECONDS = 30
-
 
 def serve(
     library: LibraryOption = None,
@@ -38,11 +36,10 @@ def serve(
 
         for module in ("fastapi", "python_multipart", "uvicorn"):
             extra(module)
-        import uvicorn
-
         from api.access import is_loopback
         from api.app import create_app
         from api.logs import log_to_stderr
+        from api.server import server_of
 
         settings = settings_with(library)
         if not is_loopback(host):
@@ -55,18 +52,8 @@ def serve(
             shown = f"[{address[0]}]" if ":" in address[0] else address[0]
             err.print(f"serving {settings.library} on http://{shown}:{address[1]}")
             log_to_stderr()
-            config = uvicorn.Config(
-                create_app(settings),
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,
-                http="h11",
-                ws="none",
-                timeout_graceful_shutdown=_GRACE_SECONDS,
-            )
             try:
-                uvicorn.Server(config).run(sockets=[listener])
+                server_of(create_app(settings)).run(sockets=[listener])
             except KeyboardInterrupt:
                 raise typer.Exit(INTERRUPTED) from None
 
