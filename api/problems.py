@@ -111,7 +111,7 @@ def add_handlers(app: FastAPI) -> None:
 def _of_ours(request: Request, error: Exception) -> Response:
     assert isinstance(error, SyntopyError)  # noqa: S101 - registered for nothing else
     status, request_id = status_of(error), request.state.request_id
-    detail, more = str(error), dict[str, object]()
+    detail, more = _without_places(str(error), request), dict[str, object]()
     if status >= 500 and not isinstance(error, errors.MissingExtraError):
         logs.failed(error, request_id)
         detail = _INSIDE
@@ -121,6 +121,14 @@ def _of_ours(request: Request, error: Exception) -> Response:
         more["position"] = error.position
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
     return problem(status, detail, request_id, code=error.code, headers=headers, **more)
+
+
+def _without_places(said: str, request: Request) -> str:
+    """A message without the folders of this machine that it may name."""
+    served = request.app.state.served
+    for place, instead in ((served.uploads, "UPLOADS"), (served.library.path, "LIBRARY")):
+        said = said.replace(str(place), instead)
+    return said
 
 
 def _of_http(request: Request, error: Exception) -> Response:

@@ -31,7 +31,9 @@ def list_references(served: Service) -> list[Reference]:
 @routes.get("/ood/reference")
 def get_reference(
     served: Service,
-    name: Annotated[str, Query(min_length=1, max_length=128, examples=["chest"])],
+    name: Annotated[
+        str, Query(min_length=1, max_length=128, description="Of the set.", examples=["chest"])
+    ],
 ) -> Reference:
     """A reference set with its report."""
     return Reference.model_validate(ood.show_reference(served.library, name))

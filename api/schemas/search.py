@@ -76,7 +76,8 @@ class SearchAsked(Asked):
             "examples": [
                 {"examples": [{"uid": "1.2.840.113619.2.1"}], "k": 5},
                 {
-                    "examples": [{"text": "pleural effusion"}, {"text": "pacemaker", "weight": -1}],
+                    "examples": [{"uid": "1.2.840.113619.2.1"}],
+                    "keywords": "effusion",
                     "filter": "modality=CR and age>=60",
                     "group": "patient",
                 },
