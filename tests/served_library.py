@@ -25,7 +25,7 @@ from indexer.groups.maps import Points, save_map
 from indexer.groups.runs import NamedCluster, RunDraft, save_run
 from indexer.library import Library
 
-STUDIES = 96
+STUDIES = 120
 REFERENCE, RUN = "usual", "lines / first"
 _PATIENCE = 30.0
 
@@ -34,7 +34,7 @@ def make_served(folder: Path) -> Path:
     """A told library with a reference set, a clustering in two and a map; returns its folder."""
     path = make_told(folder, STUDIES)
     with Library.open(path) as library:
-        ood.fit_reference(library, ood.FitRequest(REFERENCE, alarm=0.2))
+        ood.fit_reference(library, ood.FitRequest(REFERENCE, alarm=0.3))
         _group(library)
     return path
 
