@@ -104,22 +104,21 @@ class Rule:
 
     role: Role | None
 
-    def check(self, request: Request) -> Principal | None:
-        """Who asks; None where it does not matter.
+    def check(self, request: Request) -> Principal:
+        """Who asks, where that matters.
 
         Raises:
             UnauthenticatedError, ForbiddenError: it may not.
         """
-        if self.role is None:
-            return None
+        assert self.role is not None  # noqa: S101 - else nobody is asked
         authenticate: Authenticate = request.app.state.authenticate
         principal = authenticate(request.headers)
         if not principal.may(self.role, request.app.state.served.library.config.id):
             raise ForbiddenError(f"this needs the role {self.role} in this library")
         return principal
 
-    def __call__(self, request: Request) -> Principal | None:
-        """What `check` found; `api.routing.Route` asks it before anything of a body is read."""
+    async def __call__(self, request: Request) -> Principal | None:
+        """What `check` found before anything of a body was read; None where all may."""
         found: Principal | None = request.state.principal
         return found
 

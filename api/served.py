@@ -74,7 +74,7 @@ def _load(served: Served, stop: threading.Event) -> None:
             return
 
 
-def _of(request: Request) -> Served:
+async def _of(request: Request) -> Served:
     found: Served = request.app.state.served
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,14 @@ def test_every_operation_is_named_described_and_tagged() -> None:
         assert set(operation["tags"]) <= tags
         for parameter in operation.get("parameters", ()):
             assert parameter["schema"].get("description") or parameter.get("description"), path
+
+
+def test_every_operation_has_an_example_in_the_documents() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "api.md").read_text()
+    for _, path, _ in OPERATIONS:
+        address = "$API" + path.removeprefix("/v1")
+        forms = {address.replace("{uid}", name) for name in ("$UID", "$ID")}
+        assert any(re.search(re.escape(form) + r"[?\s\"]", text) for form in forms), path
 
 
 def test_every_problem_is_a_problem_document() -> None:

@@ -7,9 +7,11 @@ import json
 import logging
 import socket
 import tempfile
+import threading
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -20,6 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from served_library import serving
 
+from api.access import Principal, anyone_on_loopback
 from api.app import create_app
 from api.edge import JSON_BYTES
 from api.problems import status_of
@@ -395,6 +398,25 @@ def test_more_requests_than_are_taken_at_once_are_told_to_wait(served: Path) -> 
             raw.sendall(b"}")
             assert raw.recv(65536).startswith(b"HTTP/1.1 422 ")
         assert client.get("/v1/studies").status_code == 200
+
+
+def test_a_service_that_is_busy_still_says_how_it_is(served: Path) -> None:
+    go_on = threading.Event()
+
+    def slow(headers: Mapping[str, str]) -> Principal:
+        assert go_on.wait(30)
+        return anyone_on_loopback(headers)
+
+    app = create_app(Settings(library=served, serve_threads=1), slow)
+    with serving(Settings(library=served), app) as client, ThreadPoolExecutor(3) as others:
+        waiting = [others.submit(client.get, "/v1/library") for _ in range(3)]
+        try:
+            for path in ("health", "ready", "version"):
+                assert client.get(f"/v1/{path}").status_code == 200
+            assert not any(each.done() for each in waiting)
+        finally:
+            go_on.set()
+        assert [each.result().status_code for each in waiting] == [200, 200, 200]
 
 
 # -- what goes wrong inside -----------------------------------------------------------------------
