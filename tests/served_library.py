@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from fastapi import FastAPI
 from told_library import make_told
 
 from api.app import create_app
-from api.server import server_of
+from api.server import listening, server_of
 from api.service import ood
 from indexer.catalog.database import reading
 from indexer.config import Settings
@@ -61,7 +60,7 @@ def _group(library: Library) -> None:
 def serving(settings: Settings, app: FastAPI | None = None) -> Iterator[httpx.Client]:
     """A client of a server that runs as long as this is entered, and is ready."""
     server = server_of(app or create_app(settings))
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with listening("127.0.0.1", 0) as listener:
         address = f"http://127.0.0.1:{listener.getsockname()[1]}"
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from api.cli.options import LibraryOption
 from api.cli.output import INTERRUPTED, err, errors_on_one_line, settings_with
-
-if TYPE_CHECKING:
-    import socket
 
 
 def serve(
@@ -39,7 +36,7 @@ def serve(
         from api.access import is_loopback
         from api.app import create_app
         from api.logs import log_to_stderr
-        from api.server import server_of
+        from api.server import listening, server_of
 
         settings = settings_with(library)
         if not is_loopback(host):
@@ -47,7 +44,7 @@ def serve(
                 f"nobody would have to say who they are: listen on 127.0.0.1, not on {host}"
             )
         Library.open(settings.library).close()  # what is wrong with it is said on one line
-        with _listening(host, port) as listener:
+        with listening(host, port) as listener:
             address = listener.getsockname()
             shown = f"[{address[0]}]" if ":" in address[0] else address[0]
             err.print(f"serving {settings.library} on http://{shown}:{address[1]}")
@@ -56,20 +53,3 @@ def serve(
                 server_of(create_app(settings)).run(sockets=[listener])
             except KeyboardInterrupt:
                 raise typer.Exit(INTERRUPTED) from None
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    """A socket that listens there.
-
-    Raises:
-        ConfigError: the port is taken, or the address is not one of this machine.
-    """
-    import socket
-
-    from indexer.errors import ConfigError
-
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=2048)
-    except OSError as error:
-        raise ConfigError(f"cannot listen on {host}, port {port}: {error.strerror}") from error
