@@ -31,6 +31,10 @@ class Settings(BaseSettings):
         index_recall: recall@10 against exact search that an approximate index has to reach.
         mirror: URL of a server laid out like the hub that weights come from.
         qdrant_api_key: for libraries whose vectors a Qdrant server holds; it stands nowhere else.
+        serve_threads: of the HTTP service, requests that are worked on at once.
+        serve_waiting: requests that are taken at once, those that wait among them.
+        upload_mb, upload_files: caps on what comes with one request.
+        upload_seconds: wall time in which the body of a request has to arrive.
         webhook_secret: signs what is posted to webhooks; ``whsec_`` and base64.
         oidc_issuer: URL of the issuer whose bearer tokens are accepted; none without it.
         oidc_audience: what the tokens must be made for.
@@ -54,6 +58,11 @@ class Settings(BaseSettings):
     index_recall: float = Field(default=0.98, gt=0, le=1)
     mirror: str = ""
     qdrant_api_key: SecretStr = SecretStr("")
+    serve_threads: int = Field(default=4, ge=1, le=7)
+    serve_waiting: int = Field(default=64, ge=1)
+    upload_mb: int = Field(default=1024, ge=1)
+    upload_files: int = Field(default=1000, ge=1)
+    upload_seconds: float = Field(default=300.0, gt=0)
     webhook_secret: SecretStr = SecretStr("")
     oidc_issuer: str = ""
     oidc_audience: str = ""

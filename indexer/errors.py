@@ -4,7 +4,8 @@ SyntopyError
 ├── ConfigError             a setting or option is wrong
 │   └── MissingExtraError   an optional part is not installed
 ├── SourceError             something handed in cannot be used
-│   └── FileRejectedError   one file, with its machine-readable reason
+│   ├── FileRejectedError   one file, with its machine-readable reason
+│   └── OriginalGoneError   a file that was indexed is gone, or is not what it was
 ├── LibraryError
 │   ├── LibraryNotFoundError
 │   ├── LibraryVersionError
@@ -80,6 +81,12 @@ class FileRejectedError(SourceError):
     def __reduce__(self) -> tuple[type[FileRejectedError], tuple[Reason, str]]:
         """Keep both arguments when crossing a process border."""
         return (FileRejectedError, (self.reason, self.detail))
+
+
+class OriginalGoneError(SourceError):
+    """A file that was indexed is gone, or is not what it was, so its pixels cannot be read."""
+
+    code = "original_gone"
 
 
 class LibraryError(SyntopyError):

@@ -10,7 +10,14 @@ from warnings import catch_warnings, simplefilter
 from indexer.blas import kernels_of_this_cpu
 from indexer.errors import MissingExtraError
 
-_OF = {"faiss": "cpu", "jwt": "serve", "pynetdicom": "dimse"}
+_OF = {
+    "faiss": "cpu",
+    "fastapi": "serve",
+    "jwt": "serve",
+    "pynetdicom": "dimse",
+    "python_multipart": "serve",
+    "uvicorn": "serve",
+}
 """Extras of modules that are not in ``clusters``."""
 
 

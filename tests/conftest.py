@@ -1,4 +1,4 @@
-"""A library of forty phantom studies, indexed once and read by many tests."""
+"""Libraries that are made once and read by many tests."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from cohort_library import Indexed
+from served_library import make_served
 
 from api.service import ingest
 from indexer.config import Settings
@@ -38,6 +39,20 @@ def indexed(tmp_path_factory: pytest.TempPathFactory) -> Indexed:
                 )
             (shared / "made").rename(library)
     return Indexed(library, cohort, plan_cohort(_STUDIES, _SEED))
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A library to be served; made by the first process of the run that asks."""
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "served"
+    shared.mkdir(exist_ok=True)
+    with (shared / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (shared / "made").exists():
+            make_served(shared / "told")
+            (shared / "made").touch()
+    return shared / "told" / "library"
 
 
 @pytest.fixture

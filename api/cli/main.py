@@ -29,6 +29,7 @@ from api.cli.regions import regions
 from api.cli.reindex import reindex
 from api.cli.reports import reports
 from api.cli.search import search, show
+from api.cli.serve import serve
 from api.cli.watch import deliveries, monitors, watch
 from indexer import __version__
 
@@ -76,6 +77,7 @@ commands = (
     listen,
     arrivals,
     demo,
+    serve,
 )
 for command in commands:
     app.command()(command)

@@ -11,7 +11,7 @@ from indexer.catalog.database import reading
 from indexer.catalog.lookup import ITEMS_UNDER
 from indexer.catalog.tables import EmbeddingRow, Instance, Item, ItemInstance, Series
 from indexer.dicom.classify import Kind
-from indexer.errors import FileRejectedError, ItemNotFoundError, SourceError
+from indexer.errors import FileRejectedError, ItemNotFoundError, OriginalGoneError
 from indexer.library import Library, SpaceInfo
 from indexer.reading.drafts import (
     EarlierSlice,
@@ -39,7 +39,7 @@ def read_again(library: Library, item_uid: str, encoder: str, options: ReadOptio
 
     Raises:
         ItemNotFoundError: no such item.
-        SourceError: a file of it is gone, or is not what it was.
+        OriginalGoneError: a file of it is gone, or is not what it was.
     """
     options = replace(options, encoders=(encoder,))
     with reading(library.engine) as db:
@@ -77,7 +77,7 @@ def read_again(library: Library, item_uid: str, encoder: str, options: ReadOptio
         items = _items(slices[0], found.sop_instance_uid, said, options)
     item = next((item for item in items if item.uid == item_uid), None)
     if item is None or encoder not in item.tensors:
-        raise SourceError(
+        raise OriginalGoneError(
             f"the files of item {item_uid} are gone, or not what they were when they were "
             f"indexed, so that its pixels cannot be shown; syntopy show {item_uid} names them"
         )

@@ -45,6 +45,16 @@ class Searcher:
         self._stores = OpenStores(library, options.device)
         self._known: Known = {}
 
+    def load(self) -> None:
+        """Open the indexes of all spaces, which else the first search of each waits for.
+
+        Raises:
+            StoreError: one cannot be opened.
+        """
+        with reading(self._library.engine) as db:
+            for space in self._library.spaces():
+                self._stores.of(db, space)
+
     def search(self, request: SearchRequest) -> SearchAnswer:
         """Answer a request.
 

@@ -1,0 +1,74 @@
+"""The HTTP service: one application made from settings, with nothing global."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio.to_thread
+from fastapi import FastAPI
+from fastapi.middleware import Middleware
+from fastapi.routing import APIRoute
+
+from api.access import Authenticate, anyone_on_loopback
+from api.edge import Edge, Limits
+from api.openapi import described
+from api.problems import add_handlers
+from api.routes import catalog, groups, ood, pictures, search, system
+from api.served import serving
+from indexer import __version__
+from indexer.config import Settings
+
+_ABOUT = (
+    "Neighbours, clusters and outliers among the images of a library. For research; not a medical "
+    "device. Errors are RFC 9457 problem documents with stable codes."
+)
+
+
+def create_app(settings: Settings, authenticate: Authenticate = anyone_on_loopback) -> FastAPI:
+    """The service of one library, which is opened when it starts and closed when it ends.
+
+    Args:
+        settings: which library, and all limits.
+        authenticate: who asks; without another one everybody does who can reach it on loopback,
+            and it must listen nowhere else.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        # Each worker holds at most two connections to the catalog, of the 15 that there are.
+        anyio.to_thread.current_default_thread_limiter().total_tokens = settings.serve_threads
+        with serving(settings) as served:
+            app.state.served = served
+            yield
+
+    app = FastAPI(
+        title="Syntopy",
+        description=_ABOUT,
+        version=__version__,
+        lifespan=lifespan,
+        openapi_url="/v1/openapi.json",
+        docs_url=None,  # their pages load scripts from elsewhere
+        redoc_url=None,
+        generate_unique_id_function=_operation_id,
+        middleware=[Middleware(Edge), Middleware(Limits, settings=settings)],
+    )
+    app.state.authenticate = authenticate
+    for routes in (
+        system.open_to_all,
+        system.for_readers,
+        catalog.routes,
+        pictures.routes,
+        search.routes,
+        groups.clusters,
+        groups.on_maps,
+        ood.routes,
+    ):
+        app.include_router(routes)
+    add_handlers(app)
+    app.openapi = lambda: described(app)  # type: ignore[method-assign] # FastAPI's own way
+    return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name

@@ -1,0 +1,178 @@
+"""A thin client of the HTTP service: ``Client("http://127.0.0.1:8000").search(request)``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict
+from typing import Any, ClassVar, Self, TypeVar
+from urllib.parse import quote
+
+import httpx
+from pydantic import TypeAdapter, ValidationError
+
+from api.schemas.catalog import Item, StudyDetails
+from api.schemas.common import Problem
+from api.schemas.search import SearchAnswer
+from api.service.browse import SeriesLine, StudyLine
+from indexer.errors import QueryError, SyntopyError
+from indexer.searching.asking import Example, SearchRequest
+
+_T = TypeVar("_T")
+_PAGE = 500
+
+
+class ApiError(SyntopyError):
+    """The service did not answer as asked.
+
+    Attributes:
+        problem: what it said; None where it said nothing that can be read.
+    """
+
+    code: ClassVar[str] = "api"
+
+    def __init__(self, message: str, problem: Problem | None = None) -> None:
+        super().__init__(message)
+        self.problem = problem
+
+
+class Client:
+    """A service that is asked over HTTP. Close it, or use it in a ``with``.
+
+    Args:
+        url: of the service, without ``/v1``.
+        key: sent as a bearer token; empty where the service asks for none.
+        seconds: that an answer may take.
+    """
+
+    def __init__(self, url: str, key: str = "", *, seconds: float = 60.0) -> None:
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._http = httpx.Client(
+            base_url=f"{url.rstrip('/')}/v1/", headers=headers, timeout=seconds
+        )
+
+    def __enter__(self) -> Self:
+        """The client itself."""
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        """Close it."""
+        self.close()
+
+    def close(self) -> None:
+        """Let go of its connections."""
+        self._http.close()
+
+    def search(self, request: SearchRequest) -> SearchAnswer:
+        """The neighbours of what is asked; files of examples are sent along.
+
+        Raises:
+            QueryError: an example is a folder, which cannot be sent: send an archive of it.
+            ApiError: the service refuses, or cannot be reached.
+        """
+        files = [each.file for each in request.examples if each.file is not None]
+        asked = _said(request)
+        if not files:
+            found = self._ask("POST", "search", json=asked)
+        else:
+            with ExitStack() as opened:
+                parts: list[tuple[str, Any]] = [("request", (None, json.dumps(asked)))]
+                for path in files:
+                    if not path.is_file():
+                        raise QueryError(f"{path} is not a file; of a folder send an archive")
+                    # A name may be a patient's; the service needs its endings alone.
+                    name = "file" + "".join(path.suffixes[-2:])
+                    parts.append(("file", (name, opened.enter_context(path.open("rb")))))
+                found = self._ask("POST", "search/files", files=parts)
+        return SearchAnswer.model_validate_json(found.content)
+
+    def studies(self, filter: str = "", sort: str = "") -> Iterator[StudyLine]:  # noqa: A002
+        """All studies of which an item passes a filter, in an order.
+
+        Raises:
+            ApiError: as `search`.
+        """
+        return self._rows(StudyLine, "studies", {"filter": filter, "sort": sort})
+
+    def series(self, filter: str = "", sort: str = "") -> Iterator[SeriesLine]:  # noqa: A002
+        """All series of which an item passes a filter, in an order.
+
+        Raises:
+            ApiError: as `search`.
+        """
+        return self._rows(SeriesLine, "series", {"filter": filter, "sort": sort})
+
+    def items(self, filter: str = "", sort: str = "") -> Iterator[Item]:  # noqa: A002
+        """All items that pass a filter, in an order.
+
+        Raises:
+            ApiError: as `search`.
+        """
+        return self._rows(Item, "items", {"filter": filter, "sort": sort})
+
+    def study(self, uid: str) -> StudyDetails:
+        """All that is known of a study.
+
+        Raises:
+            ApiError: as `search`; there is none.
+        """
+        found = self._ask("GET", f"studies/{_part(uid)}")
+        return StudyDetails.model_validate_json(found.content)
+
+    def item(self, uid: str) -> Item:
+        """An item by its id.
+
+        Raises:
+            ApiError: as `search`; there is none.
+        """
+        return Item.model_validate_json(self._ask("GET", f"items/{_part(uid)}").content)
+
+    def thumbnail(self, uid: str) -> bytes:
+        """The thumbnail of an item, WebP.
+
+        Raises:
+            ApiError: as `search`; there is none.
+        """
+        return self._ask("GET", f"items/{_part(uid)}/thumbnail").content
+
+    def _rows(self, kind: type[_T], path: str, asked: Mapping[str, str]) -> Iterator[_T]:
+        rows, cursor = TypeAdapter(list[kind]), ""  # type: ignore[valid-type] # mypy: a variable
+        while True:
+            parameters = {**asked, "cursor": cursor, "limit": str(_PAGE)}
+            page = self._ask("GET", path, params=parameters).json()
+            yield from rows.validate_python(page["rows"])
+            cursor = page["cursor"]
+            if not cursor:
+                return
+
+    def _ask(self, method: str, path: str, **how: Any) -> httpx.Response:
+        try:
+            response = self._http.request(method, path, **how)
+        except httpx.HTTPError as error:
+            raise ApiError(f"the service cannot be asked: {error}") from error
+        if response.is_success:
+            return response
+        try:
+            problem = Problem.model_validate_json(response.content)
+        except ValidationError as error:
+            raise ApiError(f"the service answered {response.status_code}") from error
+        raise ApiError(f"{problem.code}: {problem.detail}", problem)
+
+
+def _part(uid: str) -> str:
+    """A UID as a part of an address."""
+    return quote(uid, safe="")
+
+
+def _said(request: SearchRequest) -> dict[str, Any]:
+    """The request as JSON, with numbers for its files."""
+    said = asdict(request) | {"encoders": list(request.encoders)}
+    said["roles"] = None if request.roles is None else sorted(request.roles)
+    numbers = iter(range(len(request.examples)))
+    said["examples"] = [_example(each, numbers) for each in request.examples]
+    return said
+
+
+def _example(example: Example, numbers: Iterator[int]) -> dict[str, Any]:
+    return asdict(example) | {"file": None if example.file is None else next(numbers)}

@@ -1,0 +1,157 @@
+"""Errors as RFC 9457 problem documents, with the codes of `indexer.errors`.
+
+What a client did wrong is told as it stands. Of what went wrong inside, a client hears a request
+id; the log has the rest.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from api import logs
+from api.access import ForbiddenError, UnauthenticatedError
+from indexer import errors
+from indexer.errors import SyntopyError
+
+MEDIA_TYPE = "application/problem+json"
+_MOST_ERRORS = 20
+_STATUS: Mapping[type[SyntopyError], int] = {
+    SyntopyError: 500,
+    UnauthenticatedError: 401,
+    ForbiddenError: 403,
+    errors.ConfigError: 422,
+    errors.MissingExtraError: 501,
+    errors.SourceError: 422,
+    errors.OriginalGoneError: 410,
+    errors.LibraryError: 503,
+    errors.LibraryCorruptError: 500,
+    errors.StorageFullError: 507,
+    errors.EncoderError: 422,
+    errors.WeightsError: 503,
+    errors.StoreError: 503,
+    errors.VectorError: 500,
+    errors.ClusteringError: 422,
+    errors.ReferenceSetError: 422,
+    errors.QueryError: 422,
+    errors.ItemNotFoundError: 404,
+}
+_CODES = {
+    400: "bad_request",
+    404: "no_such_route",
+    405: "method_not_allowed",
+    408: "too_slow",
+    413: "too_large",
+    415: "unsupported_media_type",
+    422: "invalid_request",
+    429: "too_many_requests",
+    500: "internal",
+}
+_INSIDE = "something went wrong inside; the log has more under this request id"
+
+
+class ProblemError(HTTPException):
+    """A request that cannot be answered, for a reason that only HTTP knows."""
+
+    def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(status, detail, headers)
+
+
+def status_of(error: SyntopyError) -> int:
+    """The HTTP status of an error: that of the nearest class above it that has one."""
+    return next(_STATUS[each] for each in type(error).__mro__ if each in _STATUS)
+
+
+def problem(
+    status: int,
+    detail: str,
+    request_id: str,
+    *,
+    code: str = "",
+    headers: Mapping[str, str] | None = None,
+    **more: object,
+) -> Response:
+    """A problem document as a response."""
+    code = code or _CODES.get(status, "error")
+    document = {
+        "type": f"urn:syntopy:problem:{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "request_id": request_id,
+        **more,
+    }
+    # All in ASCII: a question may have had half a surrogate pair in it.
+    return Response(json.dumps(document), status, headers, MEDIA_TYPE)
+
+
+def internal_problem(error: Exception, request_id: str) -> Response:
+    """What is told of an error that nobody expected; the log gets where, not with what."""
+    logs.failed(error, request_id)
+    return problem(500, _INSIDE, request_id)
+
+
+def add_handlers(app: FastAPI) -> None:
+    """Have every error of an application answered by a problem document."""
+    app.add_exception_handler(SyntopyError, _of_ours)
+    app.add_exception_handler(HTTPException, _of_http)
+    app.add_exception_handler(RequestValidationError, _of_validation)
+    app.add_exception_handler(ClientDisconnect, _of_disconnect)
+
+
+def _of_ours(request: Request, error: Exception) -> Response:
+    assert isinstance(error, SyntopyError)  # noqa: S101 - registered for nothing else
+    status, request_id = status_of(error), request.state.request_id
+    detail, more = _without_places(str(error), request), dict[str, object]()
+    if status >= 500 and not isinstance(error, errors.MissingExtraError):
+        logs.failed(error, request_id)
+        detail = _INSIDE
+    if isinstance(error, errors.FileRejectedError):
+        more["reason"] = error.reason.value
+    if isinstance(error, errors.FilterError):
+        more["position"] = error.position
+    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
+    return problem(status, detail, request_id, code=error.code, headers=headers, **more)
+
+
+def _without_places(said: str, request: Request) -> str:
+    """A message without the folders of this machine that it may name."""
+    served = request.app.state.served
+    for place, instead in ((served.uploads, "UPLOADS"), (served.library.path, "LIBRARY")):
+        said = said.replace(str(place), instead)
+    return said
+
+
+def _of_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for nothing else
+    detail = error.detail
+    if not isinstance(error, ProblemError) and error.status_code in (404, 405):
+        said = "there is nothing at this address" if error.status_code == 404 else "not this method"
+        detail = f"{said}; /v1/openapi.json lists all routes"
+    return problem(error.status_code, str(detail), request.state.request_id, headers=error.headers)
+
+
+def _of_validation(request: Request, error: Exception) -> Response:
+    """What is wrong in which field, without the values: they may be a patient's."""
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for nothing else
+    found: Sequence[Any] = error.errors()
+    broken = any(each["type"] == "json_invalid" for each in found)
+    told = [
+        {"where": ".".join(map(str, each["loc"]))[:200], "message": str(each["msg"])[:200]}
+        for each in found[:_MOST_ERRORS]
+    ]
+    detail = f"{told[0]['where']}: {told[0]['message']}"
+    return problem(400 if broken else 422, detail, request.state.request_id, errors=told)
+
+
+def _of_disconnect(request: Request, _error: Exception) -> Response:
+    return problem(400, "the request broke off", request.state.request_id)

@@ -1,0 +1,72 @@
+"""Reference sets, and what they say of items and of files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import Query, Request
+from fastapi.concurrency import run_in_threadpool
+
+from api.forms import body_of, read_request
+from api.problems import ProblemError
+from api.routing import router
+from api.schemas.groups import Reference, ScoreAsked, ScoreFilesAsked, Scores, StudyJudged
+from api.served import Served, Service
+from api.service import ood
+from api.service.judge import Judge, StudyAnswer
+from api.uploads import received
+
+routes = router("ood", "reader")
+
+
+@routes.get("/ood/references")
+def list_references(served: Service) -> list[Reference]:
+    """All reference sets, oldest first."""
+    return [Reference.model_validate(each) for each in ood.references(served.library)]
+
+
+@routes.get("/ood/reference")
+def get_reference(
+    served: Service,
+    name: Annotated[
+        str, Query(min_length=1, max_length=128, description="Of the set.", examples=["chest"])
+    ],
+) -> Reference:
+    """A reference set with its report."""
+    return Reference.model_validate(ood.show_reference(served.library, name))
+
+
+@routes.post("/ood/score")
+def score(served: Service, asked: ScoreAsked) -> Scores:
+    """What a reference says of items of the library, study by study; nothing is stored."""
+    judge = Judge(served.library, asked.reference, asked.alarm, settings=served.settings)
+    return _scores(judge.of_items(asked.filter), asked.limit)
+
+
+@routes.post(
+    "/ood/score/files",
+    openapi_extra=body_of(ScoreFilesAsked, "Each file, or each archive, is a study."),
+)
+async def score_files(request: Request, served: Service) -> Scores:
+    """What a reference says of files, which need not be in the library; nothing is stored."""
+    async with received(request, served.uploads, served.settings) as body:
+        asked = read_request(ScoreFilesAsked, body.request)
+        if not body.files:
+            raise ProblemError(422, "send at least one part 'file'")
+        paths = [body.folder] if asked.one_study else list(body.files)
+        return await run_in_threadpool(_of_files, served, asked, paths)
+
+
+def _of_files(served: Served, asked: ScoreFilesAsked, paths: list[Path]) -> Scores:
+    judge = Judge(served.library, asked.reference, asked.alarm, settings=served.settings)
+    return _scores(judge.of_files(paths), len(paths))
+
+
+def _scores(answers: Iterable[StudyAnswer], limit: int) -> Scores:
+    """As many as were asked for, and whether there is one more."""
+    found = list(islice(answers, limit + 1))
+    told = [StudyJudged.model_validate(each) for each in found[:limit]]
+    return Scores(studies=told, more=len(found) > limit)

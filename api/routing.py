@@ -1,0 +1,82 @@
+"""What every route does before its function runs: who asks, and whether it can be read at all."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import numpy as np
+from fastapi import APIRouter, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import Response
+from fastapi.routing import APIRoute
+
+from api.access import Role, Rule, allowed
+from api.problems import ProblemError
+
+MOST_DEEP = 32
+"""Levels of lists and objects that a JSON body may have."""
+_STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
+_STEPS = np.zeros(256, np.int32)
+_STEPS[list(b"[{")] = 1
+_STEPS[list(b"]}")] = -1
+
+
+class Route(APIRoute):
+    """A route that asks its rule first, and refuses what it would else pass over in silence."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The checks, and then what any route does."""
+        handle = super().get_route_handler()
+        rule = next(
+            (d.dependency for d in self.dependencies if isinstance(d.dependency, Rule)), None
+        )
+        if rule is None:
+            raise TypeError(f"the route {self.path} declares no rule; see api.access.allowed")
+        known = {field.alias for field in self.dependant.query_params}
+        takes_json = self.body_field is not None
+
+        async def checked(request: Request) -> Response:
+            if rule.role is not None:  # whoever asks how it is gets an answer from a busy service
+                request.state.principal = await run_in_threadpool(rule.check, request)
+            _check_query(request, known)
+            if takes_json:
+                _check_type(request, "application/json")
+                check_depth(await request.body())
+            return await handle(request)
+
+        return checked
+
+
+def router(tag: str, role: Role | None) -> APIRouter:
+    """Routes of one kind, all under one rule."""
+    return APIRouter(prefix="/v1", tags=[tag], route_class=Route, dependencies=[allowed(role)])
+
+
+def check_depth(body: bytes) -> None:
+    """See that JSON is not nested deeper than anything that is asked here.
+
+    Raises:
+        ProblemError: it is.
+    """
+    bare = np.frombuffer(_STRINGS.sub(b"", body), np.uint8)
+    if bare.size and _STEPS[bare].cumsum().max() > MOST_DEEP:
+        raise ProblemError(400, f"the body is nested deeper than {MOST_DEEP} levels")
+
+
+def _check_query(request: Request, known: set[str]) -> None:
+    """A parameter that is misspelt must not pass for one that was not given."""
+    unknown = sorted(set(request.query_params) - known)
+    if unknown:
+        there = f"; there are {', '.join(sorted(known))}" if known else ""
+        raise ProblemError(422, f"unknown parameter '{unknown[0][:40]}'{there}")
+    twice = [name for name in known if len(request.query_params.getlist(name)) > 1]
+    if twice:
+        raise ProblemError(422, f"the parameter '{twice[0]}' is given more than once")
+
+
+def _check_type(request: Request, wanted: str) -> None:
+    found = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if found != wanted:
+        raise ProblemError(415, f"send {wanted}, not '{found[:60] or 'nothing'}'")

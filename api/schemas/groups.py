@@ -1,0 +1,155 @@
+"""Clusterings, maps and reference sets."""
+
+from __future__ import annotations
+
+from pydantic import ConfigDict, Field
+
+from api.schemas.common import Asked, Told
+from clustering.quality import Confidence, Silhouette
+from ood.calibrate import Interval
+from ood.picture_checks import Finding
+from ood.reference import Verdict
+
+
+class Run(Told):
+    """A clustering as it was stored."""
+
+    name: str
+    encoder: str
+    method: str
+    parameters: dict[str, object]
+    seed: int
+    filter: str
+    items: int
+    left: int = Field(description="Items that are there still.")
+    clusters: int
+    noise: int
+    notes: list[str]
+    version: str
+    seconds: float
+    created_at: str
+
+
+class Cluster(Told):
+    """A cluster; -1 is noise."""
+
+    cluster: int
+    size: int
+    name: str
+    given_name: str
+    called: str
+    about: dict[str, object]
+
+
+class RunDetails(Told):
+    """A clustering with its clusters, and how good it is."""
+
+    run: Run
+    clusters: list[Cluster]
+    n_clusters: int
+    acc: float | None
+    nmi: float | None
+    ari: float | None
+    silhouette: Silhouette | None
+    confidence: Confidence | None
+    notes: list[str]
+
+
+class Map(Told):
+    """A version of the map of a space."""
+
+    encoder: str
+    version: int
+    filter: str
+    parameters: dict[str, object]
+    report: dict[str, object]
+    points: int
+    fitted: int
+    created_at: str
+
+
+class MapItems(Told):
+    """Public ids of the items on a map, in the order of its points."""
+
+    map: Map
+    items: list[str]
+
+
+class Reference(Told):
+    """A reference set."""
+
+    name: str
+    encoder: str
+    filter: str
+    alarm: float
+    seed: int
+    items: int
+    report: dict[str, object]
+    version: str
+    created_at: str
+
+
+class ScoreAsked(Asked):
+    """Which items of the library are to be judged, by which reference."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"reference": "chest", "filter": "modality=CR"}]}
+    )
+
+    reference: str = Field(min_length=1, max_length=128)
+    filter: str = Field(default="", max_length=900_000)
+    alarm: float | None = Field(default=None, gt=0, lt=1, description="False-alarm rate.")
+    limit: int = Field(default=100, ge=1, le=1000, description="Studies that are judged.")
+
+
+class ScoreFilesAsked(Asked):
+    """By which reference the files that come are to be judged."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"reference": "chest"}]})
+
+    reference: str = Field(min_length=1, max_length=128)
+    alarm: float | None = Field(default=None, gt=0, lt=1, description="False-alarm rate.")
+    one_study: bool = Field(default=False, description="All files together are one study.")
+
+
+class ReferenceCase(Told):
+    """A case of the reference near to one that was judged."""
+
+    item: str
+    study_instance_uid: str
+    distance: float
+
+
+class ItemJudged(Told):
+    """What a reference says of one image or volume."""
+
+    item: str
+    flagged: bool | None = Field(description="null where it cannot be judged.")
+    why: str
+    reason: str
+    findings: list[Finding]
+    stratum: str | None
+    described_by: str
+    p_value: float | None
+    verdicts: dict[str, Verdict]
+    nearest: list[ReferenceCase]
+
+
+class StudyJudged(Told):
+    """What a reference says of a study."""
+
+    study_instance_uid: str
+    flagged: bool | None
+    p_value: float | None
+    alarm: float
+    alarm_interval: Interval | None
+    reason: str
+    items: list[ItemJudged]
+    notes: list[str]
+
+
+class Scores(Told):
+    """Studies that were judged."""
+
+    studies: list[StudyJudged]
+    more: bool = Field(description="Whether the limit left some out.")

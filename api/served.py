@@ -1,0 +1,83 @@
+"""What a running service holds: the library, what answers searches, and whether it is ready."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from api import logs
+from api.service.search import open_searcher
+from api.uploads import uploads_folder
+from indexer.config import Settings
+from indexer.errors import SyntopyError
+from indexer.library import Library
+from indexer.searching.search import Searcher
+
+_AGAIN_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Served:
+    """A library that is being served.
+
+    Attributes:
+        library: open as long as the service runs.
+        searcher: keeps its indexes open between searches.
+        settings: as the service was started with.
+        uploads: folder of what comes with requests.
+        ready: set when the indexes have been loaded.
+    """
+
+    library: Library
+    searcher: Searcher
+    settings: Settings
+    uploads: Path
+    ready: threading.Event = field(default_factory=threading.Event)
+
+
+@contextmanager
+def serving(settings: Settings) -> Iterator[Served]:
+    """Open the library and begin to load its indexes; everything is closed at the end.
+
+    Raises:
+        LibraryError: the library cannot be opened.
+        StorageFullError: there is no place for uploads.
+    """
+    with Library.open(settings.library) as library, uploads_folder() as uploads:
+        served = Served(library, open_searcher(library, settings), settings, uploads)
+        stop = threading.Event()
+        loading = threading.Thread(target=_load, args=(served, stop), name="loading")
+        loading.start()
+        try:
+            yield served
+        finally:
+            stop.set()
+            loading.join()
+
+
+def _load(served: Served, stop: threading.Event) -> None:
+    """Load the indexes, again and again while a server of vectors does not answer."""
+    while not stop.is_set():
+        try:
+            served.searcher.load()
+        except SyntopyError as error:
+            logs.noted("indexes are not loaded", code=error.code)
+            stop.wait(_AGAIN_SECONDS)
+        else:
+            served.ready.set()
+            return
+
+
+async def _of(request: Request) -> Served:
+    found: Served = request.app.state.served
+    return found
+
+
+Service = Annotated[Served, Depends(_of)]
+"""A parameter of a route: what is being served."""

@@ -1,0 +1,156 @@
+"""The OpenAPI document tells all, every route has a rule, and nothing that it allows breaks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import schemathesis
+from fastapi import APIRouter
+from hypothesis import HealthCheck, settings
+from schemathesis.specs.openapi.checks import response_schema_conformance
+from served_library import serving
+
+from api.access import ROLES, Principal, UnauthenticatedError
+from api.app import create_app
+from api.problems import MEDIA_TYPE
+from api.routing import Route
+from indexer.config import Settings
+
+DOCUMENT = create_app(Settings()).openapi()
+OPEN = {"/v1/version", "/v1/health", "/v1/ready"}
+OPERATIONS = [
+    (method.upper(), path, operation)
+    for path, methods in DOCUMENT["paths"].items()
+    for method, operation in methods.items()
+]
+SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
+
+
+@pytest.fixture(scope="module")
+def client(served: Path) -> Iterator[httpx.Client]:
+    with serving(Settings(library=served, upload_mb=1)) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def guarded(served: Path) -> Iterator[httpx.Client]:
+    """A service that knows one reader, of another library, one of this one, and nobody else."""
+
+    def authenticate(headers: Mapping[str, str]) -> Principal:
+        key = headers.get("authorization", "").removeprefix("Bearer ")
+        if key not in ("here", "elsewhere"):
+            raise UnauthenticatedError("send a key")
+        return Principal(key, "reader", frozenset({"*" if key == "here" else "another"}))
+
+    app = create_app(Settings(library=served), authenticate)
+    with serving(Settings(library=served), app) as client:
+        yield client
+
+
+# -- rules ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("method", "path"), [(m, p) for m, p, _ in OPERATIONS])
+def test_no_route_but_three_answers_strangers(
+    guarded: httpx.Client, method: str, path: str
+) -> None:
+    address = path.replace("{uid}", "1.2.3")
+    strangers = guarded.request(method, address)
+    of_another = guarded.request(method, address, headers={"Authorization": "Bearer elsewhere"})
+    known = guarded.request(method, address, headers={"Authorization": "Bearer here"})
+    if path in OPEN:
+        assert strangers.status_code == of_another.status_code == known.status_code == 200
+        return
+    assert (strangers.status_code, strangers.json()["code"]) == (401, "unauthenticated")
+    assert (of_another.status_code, of_another.json()["code"]) == (403, "forbidden")
+    assert known.status_code not in (401, 403)
+
+
+def test_a_route_without_a_rule_cannot_be_made() -> None:
+    routes = APIRouter(route_class=Route)
+    with pytest.raises(TypeError, match="/open declares no rule"):
+        routes.get("/open")(lambda: None)
+
+
+def test_a_role_may_what_those_below_it_may() -> None:
+    for has in ROLES:
+        principal = Principal("someone", has, frozenset({"one"}))
+        for wanted in ROLES:
+            assert principal.may(wanted, "one") == (ROLES.index(has) >= ROLES.index(wanted))
+            assert not principal.may(wanted, "another")
+
+
+# -- the document ---------------------------------------------------------------------------------
+
+
+def test_every_operation_is_named_described_and_tagged() -> None:
+    names = [operation["operationId"] for _, _, operation in OPERATIONS]
+    assert len(set(names)) == len(names) > 20
+    tags = {tag["name"] for tag in DOCUMENT["tags"]}
+    for _, path, operation in OPERATIONS:
+        assert operation["description"], path
+        assert set(operation["tags"]) <= tags
+        for parameter in operation.get("parameters", ()):
+            assert parameter["schema"].get("description") or parameter.get("description"), path
+
+
+def test_every_operation_has_an_example_in_the_documents() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "api.md").read_text()
+    for _, path, _ in OPERATIONS:
+        address = "$API" + path.removeprefix("/v1")
+        forms = {address.replace("{uid}", name) for name in ("$UID", "$ID")}
+        assert any(re.search(re.escape(form) + r"[?\s\"]", text) for form in forms), path
+
+
+def test_every_problem_is_a_problem_document() -> None:
+    for _, path, operation in OPERATIONS:
+        problems = {s: r for s, r in operation["responses"].items() if int(s) >= 400}
+        assert {"422", "500"} <= set(problems), path
+        assert all(set(each["content"]) == {MEDIA_TYPE} for each in problems.values()), path
+
+
+def test_requests_have_examples_that_are_answered(client: httpx.Client) -> None:
+    uid = client.get("/v1/items?limit=1").json()["rows"][0]["id"]
+    for name, path in (("SearchAsked", "search"), ("ReportsAsked", "reports")):
+        for example in DOCUMENT["components"]["schemas"][name]["examples"]:
+            asked = _with_uids(example, uid)
+            answer = client.post(f"/v1/{path}", json=asked)
+            assert answer.status_code == 200, answer.text
+
+
+def _with_uids(example: Any, uid: str) -> Any:
+    """An example, with a UID that the library has."""
+    if isinstance(example, dict):
+        return {k: uid if k == "uid" else _with_uids(v, uid) for k, v in example.items()}
+    return [_with_uids(each, uid) for each in example] if isinstance(example, list) else example
+
+
+def test_the_document_is_served_and_is_whole(client: httpx.Client) -> None:
+    assert client.get("/v1/openapi.json").json() == DOCUMENT
+    names = set(DOCUMENT["components"]["schemas"])
+    assert _references(DOCUMENT) <= names
+
+
+def _references(value: Any) -> set[str]:
+    if isinstance(value, dict):
+        own = {value["$ref"].rpartition("/")[2]} if isinstance(value.get("$ref"), str) else set()
+        return own.union(*map(_references, value.values()))
+    return set().union(*map(_references, value)) if isinstance(value, list) else set()
+
+
+# -- nothing that it allows breaks ----------------------------------------------------------------
+
+
+@SCHEMA.parametrize()
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+def test_whatever_is_sent_is_answered_as_the_document_says(
+    client: httpx.Client, case: schemathesis.Case
+) -> None:
+    answer = case.call(base_url=str(client.base_url))
+    assert answer.status_code < 500, answer.text
+    case.validate_response(answer, checks=[response_schema_conformance])
