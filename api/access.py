@@ -1,7 +1,7 @@
-"""Who may ask what: principals, roles, and the rule that every route declares.
+"""Who may ask what: how a request says who it is from, and the rule that every route declares.
 
-How a request says who it is from is one callable, `Authenticate`: headers in, a `Principal` out, or
-`UnauthenticatedError`. While nobody has to say who they are, it is `anyone_on_loopback`.
+How a request says so is one callable, `Authenticate`: headers in, a `Principal` out. While nobody
+has to say who they are, it is `anyone_on_loopback`; else it is that of `known_by`.
 """
 
 from __future__ import annotations
@@ -9,56 +9,20 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any
 from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 
-from indexer.errors import SyntopyError
-
-Role = Literal["reader", "curator", "operator", "admin"]
-ROLES: tuple[Role, ...] = ("reader", "curator", "operator", "admin")
-"""Each may do what those before it may."""
-EVERY_LIBRARY = "*"
-
-
-class UnauthenticatedError(SyntopyError):
-    """The request does not say who it is from, or cannot prove it."""
-
-    code: ClassVar[str] = "unauthenticated"
-
-
-class ForbiddenError(SyntopyError):
-    """Whoever asks may not do this."""
-
-    code: ClassVar[str] = "forbidden"
-
-
-@dataclass(frozen=True)
-class Principal:
-    """Who asks.
-
-    Attributes:
-        name: for the log; no secret, and no patient's.
-        role: the highest that it has.
-        libraries: ids of the libraries that it may ask, or `EVERY_LIBRARY`.
-    """
-
-    name: str
-    role: Role
-    libraries: frozenset[str]
-
-    def may(self, role: Role, library: str) -> bool:
-        """Whether it has a role, or a higher one, in a library."""
-        known = bool(self.libraries & {library, EVERY_LIBRARY})
-        return known and ROLES.index(self.role) >= ROLES.index(role)
-
+from api.doorkeeper import Doorkeeper
+from api.rights import EVERY_LIBRARY, Principal, Role, permitted
+from indexer.errors import NotAuthenticatedError
 
 Authenticate = Callable[[Mapping[str, str]], Principal]
 """From the headers of a request, their names in lower case, to who sent it.
 
 Raises:
-    UnauthenticatedError: they do not say, or not believably.
+    NotAuthenticatedError: they do not say, or not believably.
 """
 
 
@@ -69,16 +33,31 @@ def anyone_on_loopback(headers: Mapping[str, str]) -> Principal:
     site, or were sent to a name that only pretends to be this machine.
 
     Raises:
-        UnauthenticatedError: the request comes from such a page.
+        NotAuthenticatedError: the request comes from such a page.
     """
     origin = headers.get("origin")
     if not is_loopback(_host(f"//{headers.get('host', '')}")):
-        raise UnauthenticatedError("ask this service as http://127.0.0.1 or http://localhost")
+        raise NotAuthenticatedError("ask this service as http://127.0.0.1 or http://localhost")
     if origin is not None and not is_loopback(_host(origin)):
-        raise UnauthenticatedError("pages of other sites may not ask this service")
+        raise NotAuthenticatedError("pages of other sites may not ask this service")
     if headers.get("sec-fetch-site") == "cross-site":
-        raise UnauthenticatedError("pages of other sites may not ask this service")
-    return Principal("anyone on loopback", "admin", frozenset({EVERY_LIBRARY}))
+        raise NotAuthenticatedError("pages of other sites may not ask this service")
+    everything = frozenset({EVERY_LIBRARY})
+    return Principal("anyone on loopback", Role.ADMIN, everything, "loopback")
+
+
+def anyone(_headers: Mapping[str, str]) -> Principal:
+    """Everyone who can reach the service, wherever they are: for closed networks alone."""
+    return Principal("anyone", Role.ADMIN, frozenset({EVERY_LIBRARY}), "insecure")
+
+
+def known_by(doorkeeper: Doorkeeper) -> Authenticate:
+    """Those who send an API key or a bearer token."""
+
+    def authenticate(headers: Mapping[str, str]) -> Principal:
+        return doorkeeper.who(headers.get("authorization"))
+
+    return authenticate
 
 
 def is_loopback(host: str) -> bool:
@@ -108,13 +87,14 @@ class Rule:
         """Who asks, where that matters.
 
         Raises:
-            UnauthenticatedError, ForbiddenError: it may not.
+            AccessError: it may not, or tokens cannot be checked now.
         """
         assert self.role is not None  # noqa: S101 - else nobody is asked
         authenticate: Authenticate = request.app.state.authenticate
         principal = authenticate(request.headers)
-        if not principal.may(self.role, request.app.state.served.library.config.id):
-            raise ForbiddenError(f"this needs the role {self.role} in this library")
+        # Known from here on to the log, and to the record of what is refused.
+        request.state.principal = principal
+        permitted(principal, self.role, request.app.state.served.library.config.id)
         return principal
 
     async def __call__(self, request: Request) -> Principal | None:

@@ -10,12 +10,14 @@ from fastapi import FastAPI
 from fastapi.middleware import Middleware
 from fastapi.routing import APIRoute
 
-from api.access import Authenticate, anyone_on_loopback
+from api.access import Authenticate, anyone_on_loopback, known_by
+from api.doorkeeper import Doorkeeper
 from api.edge import Edge, Limits
 from api.openapi import described
 from api.problems import add_handlers
 from api.routes import catalog, groups, ood, pictures, search, system
-from api.served import serving
+from api.served import Served, serving
+from api.tokens import TokenVerifier, token_rules
 from indexer import __version__
 from indexer.config import Settings
 
@@ -25,21 +27,25 @@ _ABOUT = (
 )
 
 
-def create_app(settings: Settings, authenticate: Authenticate = anyone_on_loopback) -> FastAPI:
+def create_app(
+    settings: Settings, authenticate: Authenticate | None = anyone_on_loopback
+) -> FastAPI:
     """The service of one library, which is opened when it starts and closed when it ends.
 
     Args:
         settings: which library, and all limits.
         authenticate: who asks; without another one everybody does who can reach it on loopback,
-            and it must listen nowhere else.
+            and it must listen nowhere else. None takes the API keys of the library and the tokens
+            of the issuer that the settings name; then everything is recorded in the audit.
     """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         # Each worker holds at most two connections to the catalog, of the 15 that there are.
         anyio.to_thread.current_default_thread_limiter().total_tokens = settings.serve_threads
-        with serving(settings) as served:
+        with serving(settings, guarded=authenticate is None) as served:
             app.state.served = served
+            app.state.authenticate = authenticate or known_by(_doorkeeper(served))
             yield
 
     app = FastAPI(
@@ -53,7 +59,6 @@ def create_app(settings: Settings, authenticate: Authenticate = anyone_on_loopba
         generate_unique_id_function=_operation_id,
         middleware=[Middleware(Edge), Middleware(Limits, settings=settings)],
     )
-    app.state.authenticate = authenticate
     for routes in (
         system.open_to_all,
         system.for_readers,
@@ -68,6 +73,11 @@ def create_app(settings: Settings, authenticate: Authenticate = anyone_on_loopba
     add_handlers(app)
     app.openapi = lambda: described(app)  # type: ignore[method-assign] # FastAPI's own way
     return app
+
+
+def _doorkeeper(served: Served) -> Doorkeeper:
+    rules = token_rules(served.settings, frozenset({served.library.config.id}))
+    return Doorkeeper(served.library, None if rules is None else TokenVerifier(rules))
 
 
 def _operation_id(route: APIRoute) -> str:

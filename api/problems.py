@@ -18,7 +18,6 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from api import logs
-from api.access import ForbiddenError, UnauthenticatedError
 from indexer import errors
 from indexer.errors import SyntopyError
 
@@ -26,8 +25,9 @@ MEDIA_TYPE = "application/problem+json"
 _MOST_ERRORS = 20
 _STATUS: Mapping[type[SyntopyError], int] = {
     SyntopyError: 500,
-    UnauthenticatedError: 401,
-    ForbiddenError: 403,
+    errors.NotAuthenticatedError: 401,
+    errors.AccessDeniedError: 403,
+    errors.IssuerUnavailableError: 503,
     errors.ConfigError: 422,
     errors.MissingExtraError: 501,
     errors.SourceError: 422,

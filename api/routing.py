@@ -12,8 +12,11 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
 
-from api.access import Role, Rule, allowed
+from api.access import Rule, allowed
 from api.problems import ProblemError
+from api.rights import Role
+from api.served import Served
+from indexer.errors import AccessDeniedError, NotAuthenticatedError
 
 MOST_DEEP = 32
 """Levels of lists and objects that a JSON body may have."""
@@ -37,16 +40,46 @@ class Route(APIRoute):
         known = {field.alias for field in self.dependant.query_params}
         takes_json = self.body_field is not None
 
-        async def checked(request: Request) -> Response:
-            if rule.role is not None:  # whoever asks how it is gets an answer from a busy service
-                request.state.principal = await run_in_threadpool(rule.check, request)
+        async def answered(request: Request) -> Response:
             _check_query(request, known)
             if takes_json:
                 _check_type(request, "application/json")
                 check_depth(await request.body())
             return await handle(request)
 
+        async def checked(request: Request) -> Response:
+            if rule.role is None:  # whoever asks how it is gets an answer from a busy service
+                return await answered(request)
+            served: Served = request.app.state.served
+            await run_in_threadpool(_let_in, request, rule, served)
+            try:
+                response = await answered(request)
+            except Exception:
+                if served.recording is not None:
+                    await run_in_threadpool(served.recording.failed, request)
+                raise
+            if served.recording is not None:
+                await run_in_threadpool(served.recording.answered, request, response)
+            return response
+
         return checked
+
+
+def _let_in(request: Request, rule: Rule, served: Served) -> None:
+    """See that whoever asks may, and not too often.
+
+    Raises:
+        AccessError: it may not.
+        ProblemError: it asks too often.
+    """
+    try:
+        asker = rule.check(request)
+    except (NotAuthenticatedError, AccessDeniedError):
+        if served.recording is not None:
+            served.recording.refused(request)
+        raise
+    if served.rates is not None:
+        served.rates.take(asker)
 
 
 def router(tag: str, role: Role | None) -> APIRouter:

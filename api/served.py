@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +12,8 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from api import logs
+from api.recording import Rates, Recording
+from api.service.audit import Recorder
 from api.service.search import open_searcher
 from api.uploads import uploads_folder
 from indexer.config import Settings
@@ -32,6 +34,8 @@ class Served:
         settings: as the service was started with.
         uploads: folder of what comes with requests.
         ready: set when the indexes have been loaded.
+        recording: of every request; None where nobody has to say who they are.
+        rates: how often each may ask; None as well.
     """
 
     library: Library
@@ -39,18 +43,39 @@ class Served:
     settings: Settings
     uploads: Path
     ready: threading.Event = field(default_factory=threading.Event)
+    recording: Recording | None = None
+    rates: Rates | None = None
 
 
 @contextmanager
-def serving(settings: Settings) -> Iterator[Served]:
+def serving(settings: Settings, *, guarded: bool) -> Iterator[Served]:
     """Open the library and begin to load its indexes; everything is closed at the end.
+
+    Args:
+        settings: of the service.
+        guarded: everyone has to say who they are: what they ask is recorded, and counted.
 
     Raises:
         LibraryError: the library cannot be opened.
         StorageFullError: there is no place for uploads.
     """
-    with Library.open(settings.library) as library, uploads_folder() as uploads:
-        served = Served(library, open_searcher(library, settings), settings, uploads)
+    with (
+        Library.open(settings.library) as library,
+        uploads_folder() as uploads,
+        ExitStack() as closing,
+    ):
+        recording = rates = None
+        if guarded:
+            recording = Recording(library, closing.enter_context(Recorder(library)))
+            rates = Rates(settings.serve_rate, settings.serve_burst)
+        served = Served(
+            library,
+            open_searcher(library, settings),
+            settings,
+            uploads,
+            recording=recording,
+            rates=rates,
+        )
         stop = threading.Event()
         loading = threading.Thread(target=_load, args=(served, stop), name="loading")
         loading.start()

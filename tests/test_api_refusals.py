@@ -22,10 +22,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from served_library import serving
 
-from api.access import Principal, anyone_on_loopback
+from api.access import anyone_on_loopback
 from api.app import create_app
 from api.edge import JSON_BYTES
 from api.problems import status_of
+from api.rights import Principal
 from api.routing import MOST_DEEP
 from indexer import errors
 from indexer.config import Settings
@@ -363,7 +364,7 @@ def test_a_client_that_sends_too_slowly_is_told_so(client: httpx.Client) -> None
 )
 def test_pages_of_other_sites_may_not_ask(client: httpx.Client, headers: dict[str, str]) -> None:
     refused = client.get("/v1/studies", headers=headers)
-    problem(refused, 401, "unauthenticated")
+    problem(refused, 401, "not_authenticated")
     assert refused.headers["www-authenticate"] == "Bearer"
     assert "access-control-allow-origin" not in refused.headers
 

@@ -75,7 +75,7 @@ def test_what_a_killed_service_has_left_is_cleared_by_the_next(
 def test_it_listens_on_loopback_alone_while_nobody_says_who_they_are(
     library: Path, host: str
 ) -> None:
-    result = CliRunner().invoke(app, ["serve", "-L", str(library), "--host", host])
+    result = CliRunner().invoke(app, ["serve", "-L", str(library), "--host", host, "--no-auth"])
     assert result.exit_code == 2
     assert "127.0.0.1" in result.stderr
 

@@ -16,6 +16,18 @@ def serve(
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")
     ] = 8000,
+    auth: Annotated[
+        bool | None,
+        typer.Option(
+            "--auth/--no-auth",
+            help="Everyone has to send an API key (syntopy keys create) or a token of the issuer "
+            "in SYNTOPY_OIDC_ISSUER, and what they ask is recorded. Off on loopback by default.",
+            show_default=False,
+        ),
+    ] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Insist on --no-auth beyond this machine.")
+    ] = False,
 ) -> None:
     """Answer over HTTP: search, lists, pictures, clusters, maps, out-of-distribution scores.
 
@@ -25,6 +37,8 @@ def serve(
     [bold]Example[/]
 
       syntopy serve --library chest --port 8000
+
+      syntopy keys create viewer --library chest && syntopy serve --auth --host 192.0.2.1
     """
     with errors_on_one_line():
         from indexer.errors import ConfigError
@@ -33,15 +47,23 @@ def serve(
 
         for module in ("fastapi", "python_multipart", "uvicorn"):
             extra(module)
-        from api.access import is_loopback
+        from api.access import anyone, anyone_on_loopback, is_loopback
         from api.app import create_app
         from api.logs import log_to_stderr
         from api.server import listening, server_of
 
         settings = settings_with(library)
-        if not is_loopback(host):
+        guarded = auth if auth is not None else not is_loopback(host)
+        if not guarded and not is_loopback(host) and not insecure:
             raise ConfigError(
-                f"nobody would have to say who they are: listen on 127.0.0.1, not on {host}"
+                f"nobody would have to say who they are on {host}: listen on 127.0.0.1, or leave "
+                "out --no-auth; --insecure insists"
+            )
+        let_in = None if guarded else anyone_on_loopback if is_loopback(host) else anyone
+        if let_in is anyone:
+            err.print(
+                "INSECURE: whoever reaches this address may see everything, and nobody will know",
+                style="bold red",
             )
         Library.open(settings.library).close()  # what is wrong with it is said on one line
         with listening(host, port) as listener:
@@ -50,6 +72,6 @@ def serve(
             err.print(f"serving {settings.library} on http://{shown}:{address[1]}")
             log_to_stderr()
             try:
-                server_of(create_app(settings)).run(sockets=[listener])
+                server_of(create_app(settings, let_in)).run(sockets=[listener])
             except KeyboardInterrupt:
                 raise typer.Exit(INTERRUPTED) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from api.rights import Role
 from api.routing import router
 from api.schemas.catalog import Item, Series, Study, StudyDetails
 from api.schemas.common import CursorParam, FilterParam, LimitParam, PageOf, SortParam, Uid
@@ -10,7 +11,7 @@ from api.service import browse
 from api.service import library as service
 from api.service.paging import Paging
 
-routes = router("catalog", "reader")
+routes = router("catalog", Role.READER)
 
 
 @routes.get("/studies")

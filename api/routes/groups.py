@@ -9,6 +9,7 @@ from fastapi import Query, Request
 from fastapi.responses import Response
 
 from api.answers import FLOATS, known_already, with_tag
+from api.rights import Role
 from api.routing import router
 from api.schemas.catalog import Member
 from api.schemas.common import (
@@ -24,8 +25,8 @@ from api.served import Service
 from api.service import browse, cluster, maps
 from api.service.paging import Paging
 
-clusters = router("clusters", "reader")
-on_maps = router("maps", "reader")
+clusters = router("clusters", Role.READER)
+on_maps = router("maps", Role.READER)
 RunParam = Annotated[
     str, Query(min_length=1, max_length=128, description="Name of a clustering.", examples=["all"])
 ]

@@ -12,6 +12,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from api.forms import body_of, read_request
 from api.problems import ProblemError
+from api.rights import Role
 from api.routing import router
 from api.schemas.groups import Reference, ScoreAsked, ScoreFilesAsked, Scores, StudyJudged
 from api.served import Served, Service
@@ -19,7 +20,7 @@ from api.service import ood
 from api.service.judge import Judge, StudyAnswer
 from api.uploads import received
 
-routes = router("ood", "reader")
+routes = router("ood", Role.READER)
 
 
 @routes.get("/ood/references")

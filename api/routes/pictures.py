@@ -11,6 +11,7 @@ from fastapi.responses import Response
 
 from api.answers import PNG, WEBP, known_already, with_tag
 from api.problems import ProblemError
+from api.rights import Role
 from api.routing import router
 from api.schemas.common import Uid
 from api.served import Service
@@ -18,7 +19,7 @@ from api.service import pictures
 from api.service.pictures import LARGEST, SMALLEST, Look
 from indexer.types import Window
 
-routes = router("pictures", "reader")
+routes = router("pictures", Role.READER)
 
 
 @routes.get("/items/{uid}/thumbnail", response_class=Response, responses=WEBP)

@@ -8,6 +8,7 @@ from fastapi import Query, Request
 from fastapi.concurrency import run_in_threadpool
 
 from api.forms import body_of, read_request
+from api.rights import Role
 from api.routing import router
 from api.schemas.common import EncoderParam, FilterParam, Uid
 from api.schemas.search import (
@@ -23,7 +24,7 @@ from api.uploads import received
 from indexer.searching.asking import SearchRequest, like
 from indexer.texts.reports import ReportsRequest
 
-routes = router("search", "reader")
+routes = router("search", Role.READER)
 _FILES = (
     "Files as syntopy index takes them: DICOM, PNG, NIfTI …; an archive is one study. Nothing of "
     "them is kept."

@@ -6,6 +6,7 @@ from fastapi import Request
 
 from api.edge import request_id
 from api.problems import problem
+from api.rights import Role
 from api.routing import router
 from api.schemas.system import LibraryInfo, Model, Space, State, Version
 from api.served import Service
@@ -14,7 +15,7 @@ from api.service import library as service
 from indexer import __version__
 
 open_to_all = router("service", None)
-for_readers = router("library", "reader")
+for_readers = router("library", Role.READER)
 
 
 @open_to_all.get("/version")

@@ -28,6 +28,7 @@ LEAST_PATIENTS = 30
 BINS = 10
 _RIDGE = 1e-3
 _STEEPEST = 20.0
+_SURE = 30.0
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,9 @@ class Scaling:
 
     def __call__(self, shares: Numbers, voters: int | Counts) -> Numbers:
         """Probabilities in (0, 1)."""
-        found: Numbers = _sigmoid(self.slope * log_odds(shares, voters) + self.bias)
+        logits = self.slope * log_odds(shares, voters) + self.bias
+        # Further out a probability cannot be told from 0 or 1.
+        found: Numbers = _sigmoid(np.clip(logits, -_SURE, _SURE))
         return found
 
 
