@@ -264,6 +264,7 @@ def test_a_sender_that_goes_away_half_way_leaves_nothing(inbox: Inbox) -> None:
         wait_until(lambda: not files(inbox))
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # the caller's
 def test_a_sender_that_does_not_wait_for_answers_is_cut_off(inbox: Inbox) -> None:
     with node(inbox, timeout=5.0) as port, association(port, CT) as sender:
         for _ in range(200):

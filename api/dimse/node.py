@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import socket
 import ssl
 import threading
 import time
@@ -59,6 +60,7 @@ _ON_THEIR_WAY = 16
 _ASSOCIATE_BYTES = 1 << 20
 """Of an A-ASSOCIATE request, to which the limit on PDUs of data does not apply."""
 _END_SECONDS = 10.0
+_QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)  # of Linux alone
 
 
 @dataclass(frozen=True)
@@ -159,17 +161,21 @@ class Node:
     def _opened(self, event: Any) -> None:
         association: Association = event.assoc
         association.daemon = association.dul.daemon = True
-        socket = cast(Any, association.dul.socket)
-        association.dimse = StreamingProvider(association, self._inbox, socket.socket)
+        wire = cast(Any, association.dul.socket)
+        association.dimse = StreamingProvider(association, self._inbox, wire.socket)
         # pynetdicom takes PDUs of any length, and whole into memory.
-        most, receive = max(self._options.pdu_bytes + 16, _ASSOCIATE_BYTES), socket.recv
+        most, receive = max(self._options.pdu_bytes + 16, _ASSOCIATE_BYTES), wire.recv
 
         def limited(count: int) -> Any:
             if count > most:
                 raise OSError("a PDU is longer than agreed")
+            if _QUICKACK is not None and wire.socket is not None:
+                # Some senders keep a data set back until their command is confirmed, which the
+                # kernel puts off by 40 ms. It forgets this with each answer.
+                wire.socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
             return receive(count)
 
-        socket.recv = limited
+        wire.recv = limited
 
     def _closed(self, event: Any) -> None:
         if not event.assoc.is_established:

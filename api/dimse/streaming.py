@@ -127,6 +127,7 @@ class StreamingProvider(DIMSEServiceProvider):
         self._inbox, self._connection = inbox, connection
         self._sinks: set[Sink] = set()
         self._gathered = 0
+        self._broken = False
         self.tally = Tally()
         self.after_action: Callable[[], None] | None = None
 
@@ -138,7 +139,7 @@ class StreamingProvider(DIMSEServiceProvider):
                 part.presentation_data_value_list.append((context_id, data))
                 self._take(part, len(data))
         except Exception:  # noqa: BLE001 - any would end the thread, and leave the sender waiting
-            self.message = None
+            self.message, self._broken = None, True
             self.drop()
             self.dul.event_queue.put("Evt19")  # invalid PDU (PS3.8 table 9-10)
 
@@ -166,6 +167,8 @@ class StreamingProvider(DIMSEServiceProvider):
 
     def send_msg(self, primitive: Any, context_id: int) -> None:
         """Send a message, and do what has to come after it."""
+        if self._broken:
+            return  # the association is being aborted, and takes no more
         super().send_msg(primitive, context_id)
         if isinstance(primitive, N_ACTION) and self.after_action is not None:
             after, self.after_action = self.after_action, None
