@@ -426,12 +426,10 @@ def test_a_service_that_is_busy_still_says_how_it_is(served: Path) -> None:
 def test_an_error_inside_is_told_by_its_id_and_logged_without_its_words(
     served: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    app = create_app(Settings(library=served))
-
-    def broken(_headers: object) -> object:
+    def broken(_headers: Mapping[str, str]) -> Principal:
         raise ValueError("Doe^Jane")
 
-    app.state.authenticate = broken
+    app = create_app(Settings(library=served), broken)
     with caplog.at_level(logging.INFO), serving(Settings(library=served), app) as client:
         answer = client.get("/v1/studies")
     told = problem(answer, 500, "internal")
