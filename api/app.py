@@ -15,7 +15,7 @@ from api.doorkeeper import Doorkeeper
 from api.edge import Edge, Limits
 from api.openapi import described
 from api.problems import add_handlers
-from api.routes import catalog, groups, ood, pictures, search, system
+from api.routes import catalog, dicomweb, groups, ood, pictures, search, system
 from api.served import Served, serving
 from api.tokens import TokenVerifier, token_rules
 from indexer import __version__
@@ -28,7 +28,10 @@ _ABOUT = (
 
 
 def create_app(
-    settings: Settings, authenticate: Authenticate | None = anyone_on_loopback
+    settings: Settings,
+    authenticate: Authenticate | None = anyone_on_loopback,
+    *,
+    receive: bool = False,
 ) -> FastAPI:
     """The service of one library, which is opened when it starts and closed when it ends.
 
@@ -37,13 +40,14 @@ def create_app(
         authenticate: who asks; without another one everybody does who can reach it on loopback,
             and it must listen nowhere else. None takes the API keys of the library and the tokens
             of the issuer that the settings name; then everything is recorded in the audit.
+        receive: take studies that are sent; ``syntopy arrivals --follow`` indexes them.
     """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         # Each worker holds at most two connections to the catalog, of the 15 that there are.
         anyio.to_thread.current_default_thread_limiter().total_tokens = settings.serve_threads
-        with serving(settings, guarded=authenticate is None) as served:
+        with serving(settings, guarded=authenticate is None, receive=receive) as served:
             app.state.served = served
             app.state.authenticate = authenticate or known_by(_doorkeeper(served))
             yield
@@ -68,6 +72,7 @@ def create_app(
         groups.clusters,
         groups.on_maps,
         ood.routes,
+        dicomweb.routes,
     ):
         app.include_router(routes)
     add_handlers(app)

@@ -42,6 +42,7 @@ _TAGS = {
     "clusters": "Clusterings that were made.",
     "maps": "Maps that were made.",
     "ood": "What is unlike a reference.",
+    "dicomweb": "Studies that arrive.",
 }
 
 

@@ -18,6 +18,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from api import logs
+from api.service.multipart import (
+    MultipartError,
+    MultipartTooLargeError,
+    UnsupportedMediaError,
+)
 from indexer import errors
 from indexer.errors import SyntopyError
 
@@ -31,6 +36,9 @@ _STATUS: Mapping[type[SyntopyError], int] = {
     errors.ConfigError: 422,
     errors.MissingExtraError: 501,
     errors.SourceError: 422,
+    MultipartError: 400,
+    MultipartTooLargeError: 413,
+    UnsupportedMediaError: 415,
     errors.OriginalGoneError: 410,
     errors.LibraryError: 503,
     errors.LibraryCorruptError: 500,

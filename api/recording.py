@@ -115,6 +115,8 @@ def _action(request: Request, ending: Ending) -> Action:
     if ending is Ending.REFUSED:
         return Action.REFUSE
     tags = set(request.scope["route"].tags)
+    if "dicomweb" in tags:
+        return Action.ARRIVE
     return Action.QUERY if tags & _QUERIES or "uid" not in request.path_params else Action.VIEW
 
 

@@ -82,9 +82,9 @@ def _let_in(request: Request, rule: Rule, served: Served) -> None:
         served.rates.take(asker)
 
 
-def router(tag: str, role: Role | None) -> APIRouter:
+def router(tag: str, role: Role | None, prefix: str = "/v1") -> APIRouter:
     """Routes of one kind, all under one rule."""
-    return APIRouter(prefix="/v1", tags=[tag], route_class=Route, dependencies=[allowed(role)])
+    return APIRouter(prefix=prefix, tags=[tag], route_class=Route, dependencies=[allowed(role)])
 
 
 def check_depth(body: bytes) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,12 +13,14 @@ from fastapi import Depends, Request
 
 from api import logs
 from api.recording import Rates, Recording
+from api.service.arrivals import count_waiting
 from api.service.audit import Recorder
 from api.service.search import open_searcher
 from api.uploads import uploads_folder
 from indexer.config import Settings
 from indexer.errors import SyntopyError
 from indexer.library import Library
+from indexer.receiving.inbox import Inbox
 from indexer.searching.search import Searcher
 
 _AGAIN_SECONDS = 5.0
@@ -36,6 +38,7 @@ class Served:
         ready: set when the indexes have been loaded.
         recording: of every request; None where nobody has to say who they are.
         rates: how often each may ask; None as well.
+        inbox: of studies that are sent; None where none are taken.
     """
 
     library: Library
@@ -45,15 +48,17 @@ class Served:
     ready: threading.Event = field(default_factory=threading.Event)
     recording: Recording | None = None
     rates: Rates | None = None
+    inbox: Inbox | None = None
 
 
 @contextmanager
-def serving(settings: Settings, *, guarded: bool) -> Iterator[Served]:
+def serving(settings: Settings, *, guarded: bool, receive: bool) -> Iterator[Served]:
     """Open the library and begin to load its indexes; everything is closed at the end.
 
     Args:
         settings: of the service.
         guarded: everyone has to say who they are: what they ask is recorded, and counted.
+        receive: take studies; another process indexes them.
 
     Raises:
         LibraryError: the library cannot be opened.
@@ -75,8 +80,15 @@ def serving(settings: Settings, *, guarded: bool) -> Iterator[Served]:
             uploads,
             recording=recording,
             rates=rates,
+            inbox=Inbox(library.inbox_folder) if receive else None,
         )
         stop = threading.Event()
+        if served.inbox is not None:
+            waiting = (library, served.inbox, stop)
+            closing.callback(
+                _joined(threading.Thread(target=count_waiting, args=waiting, name="counting"))
+            )
+            closing.callback(stop.set)
         loading = threading.Thread(target=_load, args=(served, stop), name="loading")
         loading.start()
         try:
@@ -84,6 +96,12 @@ def serving(settings: Settings, *, guarded: bool) -> Iterator[Served]:
         finally:
             stop.set()
             loading.join()
+
+
+def _joined(thread: threading.Thread) -> Callable[[], None]:
+    """Start a thread; what is given back waits for its end."""
+    thread.start()
+    return thread.join
 
 
 def _load(served: Served, stop: threading.Event) -> None:

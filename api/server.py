@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import signal
 import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import NoReturn
 
 import uvicorn
 from fastapi import FastAPI
 
+from indexer.config import Settings
 from indexer.errors import ConfigError
 
 _GRACE_SECONDS, _BACKLOG = 30, 2048
@@ -30,6 +38,33 @@ def server_of(app: FastAPI) -> uvicorn.Server:
             timeout_graceful_shutdown=_GRACE_SECONDS,
         )
     )
+
+
+@contextmanager
+def indexing(settings: Settings) -> Iterator[None]:
+    """Another process that indexes what arrives, so that it takes no time from answers.
+
+    It is told to end with this one, and what it has not indexed waits for the next.
+    """
+
+    def ended(number: int, _frame: FrameType | None) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    # A server passes the signal on that ended it, and its default would end this process at once.
+    signal.signal(signal.SIGTERM, ended)
+    command = [sys.executable, "-m", "api.cli.main", "arrivals", "--follow", "--json"]
+    command += ["-L", str(settings.library)]
+    with subprocess.Popen(  # noqa: S603 - our own command
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    ) as process:
+        try:
+            yield
+        finally:
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(_GRACE_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
 
 
 def listening(host: str, port: int) -> socket.socket:

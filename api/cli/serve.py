@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Annotated
 
 import typer
@@ -25,6 +26,12 @@ def serve(
             show_default=False,
         ),
     ] = None,
+    receive: Annotated[
+        bool,
+        typer.Option(
+            "--receive", help="Take studies that are sent (STOW-RS), and index them as they come."
+        ),
+    ] = False,
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Insist on --no-auth beyond this machine.")
     ] = False,
@@ -50,7 +57,7 @@ def serve(
         from api.access import anyone, anyone_on_loopback, is_loopback
         from api.app import create_app
         from api.logs import log_to_stderr
-        from api.server import listening, server_of
+        from api.server import indexing, listening, server_of
 
         settings = settings_with(library)
         guarded = auth if auth is not None else not is_loopback(host)
@@ -71,7 +78,9 @@ def serve(
             shown = f"[{address[0]}]" if ":" in address[0] else address[0]
             err.print(f"serving {settings.library} on http://{shown}:{address[1]}")
             log_to_stderr()
-            try:
-                server_of(create_app(settings, let_in)).run(sockets=[listener])
-            except KeyboardInterrupt:
-                raise typer.Exit(INTERRUPTED) from None
+            with indexing(settings) if receive else nullcontext():
+                try:
+                    app = create_app(settings, let_in, receive=receive)
+                    server_of(app).run(sockets=[listener])
+                except KeyboardInterrupt:
+                    raise typer.Exit(INTERRUPTED) from None

@@ -16,6 +16,9 @@ from indexer.receiving.backlog import Backlog
 from indexer.receiving.inbox import Inbox
 from indexer.sources.discover import SourceFile
 
+_COUNT_SECONDS = 10.0
+"""Between two counts of what waits, where another process indexes it."""
+
 
 @dataclass(frozen=True)
 class ArrivalPace:
@@ -103,3 +106,11 @@ def _batches(
             seen, since = 0, time.monotonic()
         else:
             stop.wait(pace.poll)
+
+
+def count_waiting(library: Library, inbox: Inbox, stop: threading.Event) -> None:
+    """Tell an inbox, again and again until ``stop``, how much waits: another process indexes it."""
+    backlog = Backlog(library, inbox)
+    while not stop.is_set():
+        backlog.look()
+        stop.wait(_COUNT_SECONDS)

@@ -10,15 +10,11 @@ from dataclasses import dataclass, field
 
 from api.dimse.node import AssociationEnded, Node
 from api.dimse.options import NodeOptions
-from api.service.arrivals import ArrivalPace, Held, index_arrivals
+from api.service.arrivals import ArrivalPace, Held, count_waiting, index_arrivals
 from indexer.config import Settings
 from indexer.ingest import IngestProgress, IngestSummary
 from indexer.library import Library
-from indexer.receiving.backlog import Backlog
 from indexer.receiving.inbox import Inbox, InboxLimits
-
-_COUNT_SECONDS = 10.0
-"""Between two counts of what waits, where another process indexes it."""
 
 
 @dataclass(frozen=True)
@@ -87,10 +83,7 @@ def listen(
             events.put(error)
 
     def count() -> None:
-        backlog = Backlog(library, inbox)
-        while not stop.is_set():
-            backlog.look()
-            stop.wait(_COUNT_SECONDS)
+        count_waiting(library, inbox, stop)
 
     with _started(node), _running(index if request.index else count, stop):
         own = request.node
