@@ -256,7 +256,7 @@ class Judge:
             raise QueryError("no item with a vector passes the filter")
         yield from self.of_read(items, progress)
 
-    @property
+    @cached_property
     def made_of(self) -> ItemIds:
         """Items that the reference was fitted or calibrated on, ascending."""
         return np.sort(np.concatenate([each.ids for each in self.fitted.values()]))

@@ -160,12 +160,11 @@ def add_corruptions(
         What was left out, in sentences.
     """
     notes = list[str]()
+    finest = {how: dict(_finest(own.made)) for how, own in sets.items()}
     for told in report["strata"]:
         told["against_corruptions"] = {}
         own = sets[told["described_by"]]
-        stratum = next(
-            (each for key, each in _finest(own.made) if said(key) == told["stratum"]), None
-        )
+        stratum = finest[told["described_by"]].get(told["stratum"])
         if stratum is None:
             continue
         if told["described_by"] == SLICES:
@@ -177,10 +176,10 @@ def add_corruptions(
     return notes
 
 
-def _finest(made: ReferenceSet) -> list[tuple[Key, Stratum]]:
-    """Strata that no other is within, unless it has the same cases."""
+def _finest(made: ReferenceSet) -> list[tuple[str, Stratum]]:
+    """Strata that no other is within, by their names in words."""
     return [
-        (key, stratum)
+        (said(key), stratum)
         for key, stratum in made.strata.items()
         if not any(len(other) > len(key) and other[: len(key)] == key for other in made.strata)
     ]

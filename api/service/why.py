@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from api.service.cases import Case, with_qualities
-from indexer.dicom.render import volume_slice
+from indexer.dicom.render import LUMINANCE, volume_slice
 from indexer.embedding import Embedded, embed_each
 from indexer.encoders.contract import Encoder
 from indexer.errors import UnsupportedInputError
@@ -23,8 +23,6 @@ from ood.turns import TURNS, best_turn
 _INVERTED = "inverted in its grey scale"
 _LONGEST = 1_024
 """Pixels of a side that checks look at; letters and clipping stay what they are."""
-_LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
-"""ITU-R BT.601."""
 _BY_ITSELF = frozenset({"localizer_suspect", "unknown_scanner", "burned_in_text"})
 """Findings that a usual picture can have as well: they do not explain a flag alone."""
 
@@ -132,7 +130,7 @@ def _grey(image: ImagePixels) -> np.ndarray:
     """Bright where it is shown bright; what is no image is as dark as can be."""
     values = np.asarray(image.values, np.float32)
     if values.ndim == 3:
-        values = values @ _LUMINANCE
+        values = values @ LUMINANCE
     if image.inverted:
         values = values.min() + (values.max() - values)
     if image.padding is not None and not image.padding.all():

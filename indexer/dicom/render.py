@@ -14,6 +14,8 @@ from indexer.types import GreyImage, ImagePixels, VolumePixels, Window
 
 CT_WINDOW = Window(40.0, 400.0)
 """Soft tissue, used for a CT without a window of its own."""
+LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
+"""Weights of red, green and blue in the brightness of a colour: ITU-R BT.601."""
 _SAMPLED = 1 << 18
 """Pixels looked at for percentiles; more changes nothing a person could see."""
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from indexer.dicom.render import robust_range, volume_slice
+from indexer.dicom.render import LUMINANCE, robust_range, volume_slice
 from indexer.types import GreyImage, ImagePixels, Pixels
 
 QUALITIES = ("range", "level", "rim", "grain", "detail", "coarse detail")
-_LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
-"""ITU-R BT.601."""
 _FINE, _COARSE = 128, 32
 _SEEN = 512
 _RIM = 0.05
@@ -47,7 +45,7 @@ def qualities_of(pixels: Pixels) -> tuple[float, ...]:
 def _of_frame(image: ImagePixels) -> list[float]:
     values = np.asarray(image.values, np.float32)
     if values.ndim == 3:
-        values = values @ _LUMINANCE
+        values = values @ LUMINANCE
     padding = image.padding if image.padding is not None and not image.padding.all() else None
     low, high = robust_range(values, padding)
     if padding is not None:

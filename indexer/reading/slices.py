@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from indexer.dicom.geometry import SliceHeader, Stack, StackPlan, build_stacks
-from indexer.dicom.render import render_frame
+from indexer.dicom.render import LUMINANCE, render_frame
 from indexer.dicom.sampling import sample_indices
 from indexer.errors import FileRejectedError
 from indexer.reading.drafts import ItemDraft, ReadOptions, item_uid
@@ -24,8 +24,6 @@ _CT_OUTSIDE = -1500.0
 """CT values that are padding, not air, become this; see indexer/dicom/pixels.py."""
 _LOCALIZER_SLICES = 3
 _PARALLEL = 0.99
-_LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
-"""ITU-R BT.601."""
 
 
 class SliceAssembler:
@@ -278,7 +276,7 @@ def _compact(image: ImagePixels) -> ImagePixels:
     """
     values = image.values
     if values.ndim == 3:  # colour slices meet the encoders as luminance
-        values = render_frame(image).astype(np.float32) @ _LUMINANCE
+        values = render_frame(image).astype(np.float32) @ LUMINANCE
     mask = image.padding
     if mask is not None and image.modality == "CT":
         values, mask = np.where(mask, np.float32(_CT_OUTSIDE), values), None
