@@ -92,7 +92,7 @@ def _middle(picture: GreyImage) -> GreyImage:
 
 def _shrunk(picture: GreyImage, side: int) -> GreyImage:
     """Means over blocks; a smaller picture stays as it is."""
-    for axis in (0, 1):
+    for axis in (1, 0):  # along the rows first, where pixels lie side by side
         length = picture.shape[axis]
         if length > side:
             begins = np.linspace(0, length, side, endpoint=False).astype(np.intp)
