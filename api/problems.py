@@ -51,6 +51,7 @@ _STATUS: Mapping[type[SyntopyError], int] = {
     errors.ReferenceSetError: 422,
     errors.QueryError: 422,
     errors.ItemNotFoundError: 404,
+    errors.UnknownNameError: 404,
 }
 _CODES = {
     400: "bad_request",

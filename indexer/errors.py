@@ -27,7 +27,8 @@ SyntopyError
 ├── ReferenceSetError       nothing can be judged by these vectors
 ├── QueryError
 │   ├── FilterError         with the place in the expression
-│   └── ItemNotFoundError
+│   ├── ItemNotFoundError
+│   └── UnknownNameError    no clustering, reference or map of this name
 └── AccessError
     ├── NotAuthenticatedError   nobody knows who asks
     ├── AccessDeniedError       who asks may not do this
@@ -223,6 +224,12 @@ class ItemNotFoundError(QueryError):
     """No such study, series, instance or item in the library."""
 
     code = "not_found"
+
+
+class UnknownNameError(QueryError):
+    """No clustering, reference or map of this name; the message lists those there are."""
+
+    code = "unknown_name"
 
 
 class AccessError(SyntopyError):

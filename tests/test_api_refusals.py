@@ -164,6 +164,18 @@ def test_pictures_refuse_what_cannot_be_drawn(client: httpx.Client) -> None:
     problem(client.get("/v1/items/nothing/thumbnail"), 404, "not_found")
 
 
+def test_names_that_nothing_has(client: httpx.Client) -> None:
+    for address, name in (
+        ("clusters/run?run=none", "none"),
+        ("clusters/items?run=none&number=0", "none"),
+        ("maps/points?version=9", "version"),
+        ("ood/reference?name=none", "reference"),
+    ):
+        assert name in problem(client.get(f"/v1/{address}"), 404, "unknown_name")["detail"]
+    asked = {"reference": "none"}
+    problem(client.post("/v1/ood/score", json=asked), 404, "unknown_name")
+
+
 # -- JSON -----------------------------------------------------------------------------------------
 
 

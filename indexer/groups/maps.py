@@ -11,7 +11,7 @@ from sqlalchemy import Connection, delete, func, insert, select
 
 from indexer.catalog.database import reading, transaction
 from indexer.catalog.tables import MapPoint, MapRow
-from indexer.errors import QueryError
+from indexer.errors import UnknownNameError
 from indexer.library import Library, SpaceInfo
 from indexer.types import ItemIds
 
@@ -66,18 +66,20 @@ def find_map(library: Library, space: SpaceInfo, version: int | None = None) -> 
     """A version, the newest where none is named.
 
     Raises:
-        QueryError: there is none.
+        UnknownNameError: there is none.
     """
     maps = list_maps(library, space)
     if not maps:
-        raise QueryError(f"'{space.encoder}' has no map yet; make one with: syntopy map fit")
+        raise UnknownNameError(f"'{space.encoder}' has no map yet; make one with: syntopy map fit")
     if version is None:
         return maps[-1]
     for found in maps:
         if found.version == version:
             return found
     numbers = ", ".join(str(found.version) for found in maps)
-    raise QueryError(f"the map of '{space.encoder}' has no version {version}; it has {numbers}")
+    raise UnknownNameError(
+        f"the map of '{space.encoder}' has no version {version}; it has {numbers}"
+    )
 
 
 def save_map(

@@ -21,7 +21,13 @@ from sqlalchemy import delete, insert, select, update
 
 from indexer.catalog.database import reading, transaction
 from indexer.catalog.tables import Item, Reference
-from indexer.errors import ConfigError, QueryError, ReferenceSetError, StorageFullError
+from indexer.errors import (
+    ConfigError,
+    QueryError,
+    ReferenceSetError,
+    StorageFullError,
+    UnknownNameError,
+)
 from indexer.library import Library, SpaceInfo
 
 IDS = "ids"
@@ -99,16 +105,18 @@ def find_reference(library: Library, name: str) -> StoredReference:
     """The one of a name.
 
     Raises:
-        QueryError: there is none; the message lists those there are.
+        UnknownNameError: there is none; the message lists those there are.
     """
     known = list_references(library)
     for each in known:
         if each.name == name:
             return each
     if not known:
-        raise QueryError("there is no reference yet; make one with: syntopy ood fit --name NAME")
+        raise UnknownNameError(
+            "there is no reference yet; make it with: syntopy ood fit --name NAME"
+        )
     there = ", ".join(each.name for each in known)
-    raise QueryError(f"there is no reference '{name}'; there are: {there}")
+    raise UnknownNameError(f"there is no reference '{name}'; there are: {there}")
 
 
 def save_reference(library: Library, space: SpaceInfo, draft: ReferenceDraft) -> StoredReference:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from indexer import __version__
 from indexer.catalog.database import reading, transaction
 from indexer.catalog.tables import ClusterAssignment, ClusterRow, ClusterRun, Item, Space
-from indexer.errors import ConfigError, QueryError
+from indexer.errors import ConfigError, QueryError, UnknownNameError
 from indexer.library import Library, SpaceInfo
 from indexer.types import ItemIds
 
@@ -213,7 +213,7 @@ def find_run(library: Library, name: str) -> StoredRun:
     """One by name.
 
     Raises:
-        QueryError: there is none; the message lists those there are.
+        UnknownNameError: there is none; the message lists those there are.
     """
     with reading(library.engine) as db:
         row = db.execute(
@@ -222,7 +222,7 @@ def find_run(library: Library, name: str) -> StoredRun:
         if row is None:
             names = ", ".join(db.execute(select(ClusterRun.name).order_by(ClusterRun.id)).scalars())
             there = f"there are: {names}" if names else "make one with: syntopy cluster run"
-            raise QueryError(f"there is no clustering '{name}'; {there}")
+            raise UnknownNameError(f"there is no clustering '{name}'; {there}")
         return _stored(db, row)
 
 
