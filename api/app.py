@@ -15,7 +15,18 @@ from api.doorkeeper import Doorkeeper
 from api.edge import Edge, Limits
 from api.openapi import described
 from api.problems import add_handlers
-from api.routes import catalog, dicomweb, groups, ood, pictures, search, system
+from api.routes import (
+    catalog,
+    dicomweb,
+    groups,
+    ood,
+    pictures,
+    qido,
+    search,
+    system,
+    wado,
+    wado_pictures,
+)
 from api.served import Served, serving
 from api.tokens import TokenVerifier, token_rules
 from indexer import __version__
@@ -73,6 +84,9 @@ def create_app(
         groups.on_maps,
         ood.routes,
         dicomweb.routes,
+        qido.routes,
+        wado.routes,
+        wado_pictures.routes,
     ):
         app.include_router(routes)
     add_handlers(app)

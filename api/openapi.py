@@ -43,6 +43,8 @@ _TAGS = {
     "maps": "Maps that were made.",
     "ood": "What is unlike a reference.",
     "dicomweb": "Studies that arrive.",
+    "qido": "Studies, series and instances for DICOM viewers.",
+    "wado": "Their originals, without who the patient is.",
 }
 
 

@@ -23,6 +23,8 @@ from api.service.multipart import (
     MultipartTooLargeError,
     UnsupportedMediaError,
 )
+from api.service.qido_keys import MatchingError
+from api.service.wado import NotGivenError
 from indexer import errors
 from indexer.errors import SyntopyError
 
@@ -39,6 +41,8 @@ _STATUS: Mapping[type[SyntopyError], int] = {
     MultipartError: 400,
     MultipartTooLargeError: 413,
     UnsupportedMediaError: 415,
+    MatchingError: 400,
+    NotGivenError: 406,
     errors.OriginalGoneError: 410,
     errors.LibraryError: 503,
     errors.LibraryCorruptError: 500,
@@ -57,6 +61,7 @@ _CODES = {
     400: "bad_request",
     404: "no_such_route",
     405: "method_not_allowed",
+    406: "not_acceptable",
     408: "too_slow",
     413: "too_large",
     415: "unsupported_media_type",

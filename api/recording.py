@@ -17,10 +17,10 @@ from indexer.catalog.database import reading
 from indexer.catalog.lookup import pseudonyms_of
 from indexer.library import Library
 
-_STUDY = re.compile(rb'"study_instance_uid":"([0-9.]{1,64})"')
+_STUDY = re.compile(rb'"(?:study_instance_uid":|0020000D":\{"vr":"UI","Value":\[)"([0-9.]{1,64})"')
 _STRANGERS_RATE, _STRANGERS_BURST = 1.0, 30.0
 """Refusals a second that are answered as such to one address: each is a row of the audit."""
-_QUERIES = frozenset({"search", "ood"})
+_QUERIES = frozenset({"search", "ood", "qido"})
 
 
 class Recording:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
+from fastapi.dependencies.models import Dependant
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
 
@@ -26,6 +27,13 @@ _STEPS[list(b"[{")] = 1
 _STEPS[list(b"]}")] = -1
 
 
+def query_of_its_own() -> None:
+    """Among the ``dependencies`` of a route: it reads and checks its query parameters itself.
+
+    For protocols in which any attribute is a parameter, and some repeat.
+    """
+
+
 class Route(APIRoute):
     """A route that asks its rule first, and refuses what it would else pass over in silence."""
 
@@ -37,11 +45,13 @@ class Route(APIRoute):
         )
         if rule is None:
             raise TypeError(f"the route {self.path} declares no rule; see api.access.allowed")
-        known = {field.alias for field in self.dependant.query_params}
+        known = _query_names(self.dependant)
         takes_json = self.body_field is not None
+        own_query = any(d.dependency is query_of_its_own for d in self.dependencies)
 
         async def answered(request: Request) -> Response:
-            _check_query(request, known)
+            if not own_query:
+                _check_query(request, known)
             if takes_json:
                 _check_type(request, "application/json")
                 check_depth(await request.body())
@@ -96,6 +106,12 @@ def check_depth(body: bytes) -> None:
     bare = np.frombuffer(_STRINGS.sub(b"", body), np.uint8)
     if bare.size and _STEPS[bare].cumsum().max() > MOST_DEEP:
         raise ProblemError(400, f"the body is nested deeper than {MOST_DEEP} levels")
+
+
+def _query_names(dependant: Dependant) -> set[str]:
+    """The query parameters of a function and of all that it depends on."""
+    own = {field.alias for field in dependant.query_params}
+    return own.union(*(_query_names(each) for each in dependant.dependencies))
 
 
 def _check_query(request: Request, known: set[str]) -> None:

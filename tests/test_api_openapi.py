@@ -98,6 +98,8 @@ def test_every_operation_has_an_example_in_the_documents() -> None:
     text = (Path(__file__).parents[1] / "docs" / "api.md").read_text()
     for _, path, _ in OPERATIONS:
         address = "$API" + path.removeprefix("/v1") if path.startswith("/v1") else "$HOST" + path
+        address = re.sub(r"\{(series|instance)\}", lambda found: f"${found[1].upper()}", address)
+        address = address.replace("{frames}", "1").replace("{tag}", "7FE00010")
         forms = {address.replace("{uid}", name) for name in ("$UID", "$ID")}
         assert any(re.search(re.escape(form) + r"[?\s\"]", text) for form in forms), path
 

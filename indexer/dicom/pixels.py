@@ -169,6 +169,15 @@ class FrameReader:
         for frame in self._decoded(wanted):
             yield self._rgb(frame) if self.shape.photometric in _COLOUR else self._masked(frame)
 
+    def decoded(self, indices: Iterable[int]) -> Iterator[np.ndarray]:
+        """As `frames`, but a palette's indices stay indices, and colour keeps all its bits.
+
+        Yields:
+            ``(rows, columns)``, or RGB ``(rows, columns, 3)``.
+        """
+        for frame in self._decoded(list(indices)):
+            yield self._masked(frame) if self.shape.photometric in _GREY else frame
+
     def image(self, stored: np.ndarray, frame_index: int) -> ImagePixels:
         """One frame with the modality LUT applied and all that showing it needs."""
         ds, flags = self.ds, self.flags
