@@ -15,7 +15,18 @@ from api.doorkeeper import Doorkeeper
 from api.edge import Edge, Limits
 from api.openapi import described
 from api.problems import add_handlers
-from api.routes import catalog, dicomweb, groups, ood, pictures, search, system
+from api.routes import (
+    catalog,
+    dicomweb,
+    groups,
+    labels,
+    ood,
+    pictures,
+    reviews,
+    search,
+    sets,
+    system,
+)
 from api.served import Served, serving
 from api.tokens import TokenVerifier, token_rules
 from indexer import __version__
@@ -70,7 +81,14 @@ def create_app(
         pictures.routes,
         search.routes,
         groups.clusters,
+        groups.naming,
         groups.on_maps,
+        labels.reading,
+        labels.writing,
+        sets.reading,
+        sets.writing,
+        reviews.reading,
+        reviews.writing,
         ood.routes,
         dicomweb.routes,
     ):

@@ -28,6 +28,9 @@ SyntopyError
 ├── QueryError
 │   ├── FilterError         with the place in the expression
 │   └── ItemNotFoundError
+├── EditError               something cannot be changed as asked
+│   ├── ChangedMeanwhileError  it is not any more what the change was made from
+│   └── UnknownLinesError   some of many lines name nothing in the library
 └── AccessError
     ├── NotAuthenticatedError   nobody knows who asks
     ├── AccessDeniedError       who asks may not do this
@@ -223,6 +226,35 @@ class ItemNotFoundError(QueryError):
     """No such study, series, instance or item in the library."""
 
     code = "not_found"
+
+
+class EditError(SyntopyError):
+    """Something cannot be changed as asked."""
+
+    code = "edit"
+
+
+class ChangedMeanwhileError(EditError):
+    """Somebody else was quicker; ``current`` is what there is now, ``tag`` its version.
+
+    Both are None and "" where there is nothing any more.
+    """
+
+    code = "changed_meanwhile"
+
+    def __init__(self, message: str, current: object = None, tag: str = "") -> None:
+        super().__init__(message)
+        self.current, self.tag = current, tag
+
+
+class UnknownLinesError(EditError):
+    """Some of many lines name nothing in the library; ``lines`` are their zero-based places."""
+
+    code = "unknown_lines"
+
+    def __init__(self, message: str, lines: tuple[int, ...]) -> None:
+        super().__init__(message)
+        self.lines = lines
 
 
 class AccessError(SyntopyError):
