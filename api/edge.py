@@ -51,7 +51,7 @@ class Edge:
             await self._app(scope, receive, send)
             return
         request_id, start, status = uuid.uuid4().hex, time.perf_counter(), 0
-        scope.setdefault("state", {}).update(request_id=request_id, principal=None)
+        scope.setdefault("state", {}).update(request_id=request_id, principal=None, author=None)
 
         async def sending(message: Message) -> None:
             nonlocal status

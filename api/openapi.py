@@ -33,6 +33,10 @@ _BODY = {
     "501": "A part of Syntopy that this needs is not installed.",
     "507": "The disk is full.",
 }
+_CONDITIONAL = {
+    "412": "It is not any more what the change was made from; current is what it is now.",
+    "428": "It does not say what the change was made from: send If-Match.",
+}
 _TAGS = {
     "service": "Whether it lives, and what it is.",
     "library": "What is served.",
@@ -41,6 +45,9 @@ _TAGS = {
     "search": "Neighbours.",
     "clusters": "Clusterings that were made.",
     "maps": "Maps that were made.",
+    "labels": "Labels and tags of studies and items.",
+    "sets": "Saved sets of items.",
+    "reviews": "Queues of work, and what was decided.",
     "ood": "What is unlike a reference.",
     "dicomweb": "Studies that arrive.",
     "qido": "Studies, series and instances for DICOM viewers.",
@@ -79,6 +86,8 @@ def _add_problems(operation: dict[str, Any]) -> None:
         told |= {"503": "The indexes are being loaded."}
     if "requestBody" in operation:
         told |= _BODY
+    if any(each["name"] == "if-match" for each in operation.get("parameters", ())):
+        told |= _CONDITIONAL | {"507": _BODY["507"]}
     content = {MEDIA_TYPE: {"schema": {"$ref": _REF.format(model="Problem")}}}
     for status, said in sorted(told.items()):
         operation["responses"][status] = {"description": said, "content": content}

@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from api import logs
+from api.schemas.edited import shown
 from api.service.multipart import (
     MultipartError,
     MultipartTooLargeError,
@@ -56,6 +57,8 @@ _STATUS: Mapping[type[SyntopyError], int] = {
     errors.QueryError: 422,
     errors.ItemNotFoundError: 404,
     errors.UnknownNameError: 404,
+    errors.EditError: 422,
+    errors.ChangedMeanwhileError: 412,
 }
 _CODES = {
     400: "bad_request",
@@ -66,6 +69,7 @@ _CODES = {
     413: "too_large",
     415: "unsupported_media_type",
     422: "invalid_request",
+    428: "precondition_required",
     429: "too_many_requests",
     500: "internal",
 }
@@ -77,6 +81,11 @@ class ProblemError(HTTPException):
 
     def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(status, detail, headers)
+
+
+def quoted(tag: str) -> str:
+    """A tag as it stands in ``ETag`` and ``If-Match``; "" where there is none."""
+    return f'"{tag}"' if tag else ""
 
 
 def status_of(error: SyntopyError) -> int:
@@ -134,6 +143,11 @@ def _of_ours(request: Request, error: Exception) -> Response:
     if isinstance(error, errors.FilterError):
         more["position"] = error.position
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
+    if isinstance(error, errors.UnknownLinesError):
+        more["lines"] = error.lines
+    if isinstance(error, errors.ChangedMeanwhileError):
+        more |= {"current": shown(error.current), "etag": quoted(error.tag)}
+        headers = {"ETag": quoted(error.tag)} if error.tag else None
     return problem(status, detail, request_id, code=error.code, headers=headers, **more)
 
 

@@ -21,6 +21,8 @@ _STUDY = re.compile(rb'"(?:study_instance_uid":|0020000D":\{"vr":"UI","Value":\[
 _STRANGERS_RATE, _STRANGERS_BURST = 1.0, 30.0
 """Refusals a second that are answered as such to one address: each is a row of the audit."""
 _QUERIES = frozenset({"search", "ood", "qido"})
+_CHANGED = frozenset({"labels", "sets", "reviews", "clusters"})
+"""Tags of routes that change something unless they are asked with GET."""
 
 
 class Recording:
@@ -35,12 +37,18 @@ class Recording:
         self._library, self._recorder = library, recorder
         self._strangers = TokenBuckets(_STRANGERS_RATE, _STRANGERS_BURST, clock=time.monotonic)
 
+    def change(self, request: Request) -> AuditEvent:
+        """What is recorded of a change that is made; whose data it was is to be added."""
+        return self._event(request, Ending.SUCCESS, ())
+
     def answered(self, request: Request, response: Response) -> None:
-        """A request that was answered.
+        """A request that was answered; a change was recorded when it was made.
 
         Raises:
             LibraryLockedError, StorageFullError: it cannot be recorded; then it is not answered.
         """
+        if request.state.author is not None and request.state.author.signed:
+            return
         ending = Ending.SUCCESS if response.status_code < 400 else Ending.FAILED
         self._record(request, ending, bytes(getattr(response, "body", b"")))
 
@@ -60,22 +68,22 @@ class Recording:
         self._record(request, Ending.REFUSED, b"")
 
     def _record(self, request: Request, ending: Ending, body: bytes) -> None:
-        asker: Principal | None = request.state.principal
-        named = _named(request)
-        uids = {*named, *(found.decode() for found in _STUDY.findall(body))}
+        uids = {*_named(request), *(found.decode() for found in _STUDY.findall(body))}
         with reading(self._library.engine) as db:
             patients = pseudonyms_of(db, sorted(uids))
-        subject = {"route": request.scope["route"].path, "uid": "".join(named)}
-        self._recorder.record(
-            AuditEvent(
-                actor=asker.name if asker else "not known",
-                action=_action(request, ending),
-                subject=subject | ({"how": asker.how} if asker else {}),
-                patients=patients,
-                outcome=ending,
-                origin=_origin(request),
-                request_id=request.state.request_id,
-            )
+        self._recorder.record(self._event(request, ending, patients))
+
+    def _event(self, request: Request, ending: Ending, patients: tuple[str, ...]) -> AuditEvent:
+        asker: Principal | None = request.state.principal
+        subject = {"route": request.scope["route"].path, "uid": "".join(_named(request))}
+        return AuditEvent(
+            actor=asker.name if asker else "not known",
+            action=_action(request, ending),
+            subject=subject | ({"how": asker.how} if asker else {}),
+            patients=patients,
+            outcome=ending,
+            origin=_origin(request),
+            request_id=request.state.request_id,
         )
 
 
@@ -117,6 +125,8 @@ def _action(request: Request, ending: Ending) -> Action:
     tags = set(request.scope["route"].tags)
     if "dicomweb" in tags:
         return Action.ARRIVE
+    if tags & _CHANGED and request.method != "GET":
+        return Action.CHANGE
     return Action.QUERY if tags & _QUERIES or "uid" not in request.path_params else Action.VIEW
 
 

@@ -28,7 +28,11 @@ SyntopyError
 ├── QueryError
 │   ├── FilterError         with the place in the expression
 │   ├── ItemNotFoundError
+│   ├── ItemNotFoundError
 │   └── UnknownNameError    no clustering, reference or map of this name
+├── EditError               something cannot be changed as asked
+│   ├── ChangedMeanwhileError  it is not any more what the change was made from
+│   └── UnknownLinesError   some of many lines name nothing in the library
 └── AccessError
     ├── NotAuthenticatedError   nobody knows who asks
     ├── AccessDeniedError       who asks may not do this
@@ -230,6 +234,35 @@ class UnknownNameError(QueryError):
     """No clustering, reference or map of this name; the message lists those there are."""
 
     code = "unknown_name"
+
+
+class EditError(SyntopyError):
+    """Something cannot be changed as asked."""
+
+    code = "edit"
+
+
+class ChangedMeanwhileError(EditError):
+    """Somebody else was quicker; ``current`` is what there is now, ``tag`` its version.
+
+    Both are None and "" where there is nothing any more.
+    """
+
+    code = "changed_meanwhile"
+
+    def __init__(self, message: str, current: object = None, tag: str = "") -> None:
+        super().__init__(message)
+        self.current, self.tag = current, tag
+
+
+class UnknownLinesError(EditError):
+    """Some of many lines name nothing in the library; ``lines`` are their zero-based places."""
+
+    code = "unknown_lines"
+
+    def __init__(self, message: str, lines: tuple[int, ...]) -> None:
+        super().__init__(message)
+        self.lines = lines
 
 
 class AccessError(SyntopyError):

@@ -20,15 +20,22 @@ from api.schemas.common import (
     PageOf,
     SortParam,
 )
+from api.schemas.edited import ClusterName
+from api.schemas.edits import ClusterNameAsked
 from api.schemas.groups import Map, MapItems, Run, RunDetails
 from api.served import Service
-from api.service import browse, cluster, maps
+from api.service import browse, cluster, cluster_names, maps
 from api.service.paging import Paging
+from api.writing import TAGGED, MadeFrom, Writer, give_tag
 
 clusters = router("clusters", Role.READER)
+naming = router("clusters", Role.CURATOR)
 on_maps = router("maps", Role.READER)
 RunParam = Annotated[
     str, Query(min_length=1, max_length=128, description="Name of a clustering.", examples=["all"])
+]
+NumberParam = Annotated[
+    int, Query(ge=-1, le=1 << 31, description="Of the cluster; -1 for noise.", examples=[0])
 ]
 VersionParam = Annotated[
     int | None, Query(ge=1, le=1 << 31, description="Of the map; else the newest.")
@@ -57,9 +64,7 @@ def get_clustering(
 def list_members(
     served: Service,
     run: RunParam,
-    number: Annotated[
-        int, Query(ge=-1, le=1 << 31, description="Of the cluster; -1 for noise.", examples=[0])
-    ],
+    number: NumberParam,
     filter: FilterParam = "",
     sort: SortParam = "",
     cursor: CursorParam = "",
@@ -68,6 +73,36 @@ def list_members(
     """The items of a cluster, page by page; sorted as items are."""
     found = browse.members(served.library, run, number, Paging(filter, sort, cursor, limit))
     return PageOf[Member].model_validate(found)
+
+
+@clusters.get("/clusters/name", responses=TAGGED)
+def get_cluster_name(
+    served: Service, response: Response, run: RunParam, number: NumberParam
+) -> ClusterName:
+    """What a cluster is called: the name that was found, and that of a person."""
+    return _named(cluster_names.cluster_name(served.library, run, number), response)
+
+
+@naming.patch("/clusters/name", responses=TAGGED)
+def name_cluster(
+    served: Service,
+    author: Writer,
+    expected: MadeFrom,
+    response: Response,
+    run: RunParam,
+    number: NumberParam,
+    asked: ClusterNameAsked,
+) -> ClusterName:
+    """Give a cluster a name; the one that was found stays beside it."""
+    done = cluster_names.call_cluster(
+        served.library, run, number, asked.given_name, expected=expected, author=author
+    )
+    return _named(done, response)
+
+
+def _named(found: cluster_names.ClusterName, response: Response) -> ClusterName:
+    give_tag(response, found.tag)
+    return ClusterName.model_validate(found)
 
 
 @on_maps.get("/maps")

@@ -43,6 +43,11 @@ class Problem(Told):
     errors: list[Trouble] = Field(default=[], description="Of a request that cannot be read.")
     reason: str = Field(default="", description="Of a file that cannot be used.")
     position: int | None = Field(default=None, description="In a filter, from zero.")
+    lines: list[int] = Field(
+        default=[], description="Of many lines, those that name nothing, from zero."
+    )
+    current: object = Field(default=None, description="What there is now, if it was changed.")
+    etag: str = Field(default="", description="Of that.")
 
 
 class PageOf(Told, Generic[_T]):

@@ -18,14 +18,16 @@ from indexer.catalog.tables import (
     Label,
     Patient,
     Report,
+    SavedSetItem,
     Series,
     Study,
 )
 from indexer.errors import ItemNotFoundError
+from indexer.filters import parse_filter, sql_condition
 from indexer.groups.runs import find_run
 from indexer.library import Library
 from indexer.searching.hits import describe_items
-from indexer.types import Hit
+from indexer.types import Hit, Role
 
 _STUDY: dict[str, Any] = {
     "study_date": Study.study_date,
@@ -159,6 +161,33 @@ def members(library: Library, run: str, cluster: int, paging: Paging) -> Page[Hi
         )
         confidence = {row.item_id: row.confidence or 0.0 for row in db.execute(sure)}
         return Page(describe_items(db, [(each, confidence[each], 0) for each in ids]), cursor)
+
+
+def passing(library: Library, expression: str, paging: Paging) -> Page[Hit]:
+    """A page of the primary items that pass one filter, and that of the page.
+
+    Raises:
+        FilterError, QueryError: as `studies`.
+    """
+    query = select(Item.id).select_from(Item).join(Series).join(Study).join(Patient)
+    query = query.where(Item.role == Role.PRIMARY, sql_condition(parse_filter(expression)))
+    with reading(library.engine) as db:
+        ids, cursor = page_of(db, query, Item.id, _ITEM, paging, scope=f"passing\0{expression}")
+        return Page(describe_items(db, [(each, 0.0, 0) for each in ids]), cursor)
+
+
+def in_set(library: Library, number: int, paging: Paging) -> Page[Hit]:
+    """A page of the items of a saved set of fixed ones, by its row number.
+
+    Raises:
+        FilterError, QueryError: as `studies`.
+    """
+    query = select(Item.id).select_from(Item).join(Series).join(Study)
+    query = query.join(SavedSetItem, SavedSetItem.item_id == Item.id)
+    query = query.where(SavedSetItem.set_id == number)
+    with reading(library.engine) as db:
+        ids, cursor = page_of(db, query, Item.id, _ITEM, paging, scope=f"set\0{number}")
+        return Page(describe_items(db, [(each, 0.0, 0) for each in ids]), cursor)
 
 
 def one_series(library: Library, uid: str) -> SeriesLine:

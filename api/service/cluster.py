@@ -28,7 +28,7 @@ from clustering.quality import (
 )
 from clustering.registry import DEFAULT, make_method
 from clustering.tables import write_table
-from indexer.catalog.database import reading
+from indexer.catalog.database import reading, transaction
 from indexer.config import Settings
 from indexer.errors import ClusteringError, ConfigError, QueryError, StorageFullError
 from indexer.evaluating.labelled import read_vectors
@@ -45,6 +45,7 @@ from indexer.groups.runs import (
     list_runs,
     name_cluster,
     remove_run,
+    run_named,
     save_run,
 )
 from indexer.groups.sheet import cluster_sheet
@@ -391,9 +392,8 @@ def rename(library: Library, name: str, cluster: int, called: str) -> None:
     Raises:
         QueryError: there is no such run or cluster.
     """
-    run = find_run(library, name)
-    with library.writing():
-        name_cluster(library, run, cluster, called)
+    with transaction(library.engine) as db:
+        name_cluster(db, run_named(db, name), cluster, called)
 
 
 def remove(library: Library, name: str) -> StoredRun:

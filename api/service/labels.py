@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
+from api.service.choosing import Choice, chosen
 from clustering.tables import write_table
 from indexer.catalog.database import reading, transaction
 from indexer.errors import QueryError, SourceError
-from indexer.groups.items import gather_ids
 from indexer.groups.labels import (
     TAG,
     Labelled,
@@ -20,9 +20,7 @@ from indexer.groups.labels import (
     read_labels,
     unlabel_items,
 )
-from indexer.groups.runs import assigned, find_run
 from indexer.library import Library
-from indexer.types import ItemIds
 
 _UIDS = ("uid", "item", "study_instance_uid")
 """Columns that say what a line is about; the first that a table has counts."""
@@ -52,7 +50,7 @@ def import_labels(library: Library, path: Path) -> Labelled:
         SourceError: it cannot be read, or has no such columns.
     """
     lines = list(_lines(path))
-    with library.writing(), transaction(library.engine) as db:
+    with transaction(library.engine) as db:
         return give_labels(db, lines)
 
 
@@ -69,8 +67,8 @@ def tag(library: Library, name: str, *, expression: str = "", cluster: str = "")
         raise QueryError(f"a tag has 1 to {_LONGEST} printable characters")
     if bool(expression.strip()) == bool(cluster):
         raise QueryError("say which items: --filter, or --cluster NAME:NUMBER")
-    ids = _of_cluster(library, cluster) if cluster else _passing(library, expression)
-    with library.writing(), transaction(library.engine) as db:
+    with transaction(library.engine) as db:
+        ids = chosen(db, Choice(filter=expression, cluster=cluster))
         return label_items(db, ids, TAG, name.strip())
 
 
@@ -80,29 +78,11 @@ def untag(library: Library, name: str) -> int:
     Raises:
         QueryError: nothing has it.
     """
-    with library.writing(), transaction(library.engine) as db:
+    with transaction(library.engine) as db:
         gone = unlabel_items(db, TAG, name.strip())
     if not gone:
         raise QueryError(f"nothing is tagged '{name}'")
     return gone
-
-
-def _passing(library: Library, expression: str) -> ItemIds:
-    with reading(library.engine) as db:
-        return gather_ids(db, expression)
-
-
-def _of_cluster(library: Library, said: str) -> ItemIds:
-    name, _, number = said.rpartition(":")
-    if not name or not number.removeprefix("-").isdigit():
-        raise QueryError(f"--cluster is the name of a clustering and a number, not '{said}'")
-    run = find_run(library, name)
-    with reading(library.engine) as db:
-        items = assigned(db, run)
-    mine: ItemIds = items.ids[items.labels == int(number)]
-    if not len(mine):
-        raise QueryError(f"'{name}' has no cluster {number}; it has 0 to {run.clusters - 1}")
-    return mine
 
 
 def _lines(path: Path) -> Iterator[LabelLine]:

@@ -20,7 +20,7 @@ from indexer.errors import (
 )
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
-HEAD = "0006"
+HEAD = "0008"
 """The newest migration; a test compares it with the migrations folder."""
 _BUSY_MS = 30_000
 _DAMAGED = (
@@ -104,9 +104,13 @@ def _upgrade(connection: Connection, current: str | None) -> None:
 def transaction(engine: Engine) -> Iterator[Connection]:
     """One transaction that commits at the end or leaves nothing, errors translated.
 
-    What it changed can be found by its words when it has committed.
+    Nobody else writes from its first statement on, so that what it reads stays true until it
+    ends; another one waits. What it changed can be found by its words when it has committed.
     """
     with translated(), engine.begin() as connection:
+        connection.exec_driver_sql(
+            "BEGIN IMMEDIATE"
+        )  # else that of the first change, at the soonest
         yield connection
         refresh_words(connection)
 

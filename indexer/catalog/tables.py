@@ -418,6 +418,77 @@ class Job(Base):
     ended_at: Mapped[datetime | None]
 
 
+class SavedSet(Base):
+    """A set of items under a name: fixed ones, or a question that is kept."""
+
+    __tablename__ = "saved_set"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(128), unique=True)
+    note: Mapped[str] = mapped_column(Text, default="")
+    kind: Mapped[str] = mapped_column(String(8))
+    """items, filter or search."""
+    query: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """``filter``, or the JSON of a search; empty for fixed items."""
+    made_by: Mapped[str] = mapped_column(String(128))
+    made_at: Mapped[datetime] = mapped_column(default=now)
+    changed_by: Mapped[str] = mapped_column(String(128))
+    changed_at: Mapped[datetime] = mapped_column(default=now)
+    version: Mapped[str] = mapped_column(String(32))
+    """Another one after each change, and never one that a set of this name had before."""
+
+
+class SavedSetItem(Base):
+    """An item of a set of fixed ones."""
+
+    __tablename__ = "saved_set_item"
+    set_id: Mapped[int] = mapped_column(_cascade("saved_set.id"), primary_key=True)
+    item_id: Mapped[int] = mapped_column(_cascade("item.id"), primary_key=True, index=True)
+
+
+class Review(Base):
+    """What people said of a subject in a queue of work; goes with its studies."""
+
+    __tablename__ = "review"
+    __table_args__ = (
+        UniqueConstraint("queue", "subject"),
+        Index("ix_review_queue_verdict", "queue", "verdict"),
+    )
+    id: Mapped[int] = mapped_column(primary_key=True)
+    queue: Mapped[str] = mapped_column(String(160))
+    subject: Mapped[str] = mapped_column(String(140))
+    """A UID or the id of an item, or two of them, sorted, with a comma between."""
+    study_id: Mapped[int] = mapped_column(_cascade("study.id"), index=True)
+    other_study_id: Mapped[int | None] = mapped_column(_cascade("study.id"), index=True)
+    verdict: Mapped[str] = mapped_column(String(8), default="")
+    """accept, reject or skip; empty while it is open."""
+    comment: Mapped[str] = mapped_column(Text, default="")
+    by: Mapped[str] = mapped_column(String(128), default="")
+    at: Mapped[datetime | None]
+    version: Mapped[int] = mapped_column(default=0)
+    """The number of its last event."""
+    stands: Mapped[int] = mapped_column(default=0)
+    """The number of the event whose verdict holds; 0 before the first one."""
+    claimed_by: Mapped[str] = mapped_column(String(128), default="")
+    claimed_until: Mapped[datetime | None]
+
+
+class ReviewEvent(Base):
+    """A verdict, or that one was taken back; triggers refuse to change or delete one alone."""
+
+    __tablename__ = "review_event"
+    review_id: Mapped[int] = mapped_column(_cascade("review.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    """From 1 without gaps."""
+    undo: Mapped[bool] = mapped_column(default=False)
+    verdict: Mapped[str] = mapped_column(String(8))
+    comment: Mapped[str] = mapped_column(Text, default="")
+    """Both as they are after it."""
+    by: Mapped[str] = mapped_column(String(128))
+    at: Mapped[datetime] = mapped_column(default=now)
+    beneath: Mapped[int] = mapped_column(default=0)
+    """The number of the event whose verdict held before; what an undo goes back to."""
+
+
 class Audit(Base):
     """Who did what to which patients' data; append-only, written by `indexer.catalog.audit`.
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, select
 
+from indexer.catalog.lookup import Place, places_of
 from indexer.catalog.tables import Item, Label, Series, Study
 from indexer.types import ItemIds
 
+Labels = Mapping[str, tuple[str, ...]]
+"""Of each name its values."""
 TAG = "tag"
 _BATCH = 500
 
@@ -108,35 +112,97 @@ def give_labels(db: Connection, lines: Iterable[LabelLine]) -> Labelled:
 def _give(
     db: Connection, lines: list[LabelLine], strange: list[str], added: int, known: int
 ) -> tuple[int, int]:
-    uids = {line.uid for line in lines}
-    items = {
-        uid: (study, item)
-        for uid, item, study in db.execute(
-            select(Item.uid, Item.id, Series.study_id).join(Series).where(Item.uid.in_(uids))
-        )
-    }
-    studies = {
-        uid: (study, None)
-        for uid, study in db.execute(
-            select(Study.study_instance_uid, Study.id).where(Study.study_instance_uid.in_(uids))
-        )
-    }
-    places: dict[str, tuple[int, int | None]] = {**items, **studies}
-    query = select(Label.study_id, Label.item_id, Label.name, Label.value).where(
-        Label.study_id.in_({study for study, _ in places.values()})
-    )
-    there = {(row.study_id, row.item_id, row.name, row.value) for row in db.execute(query)}
+    places = places_of(db, {line.uid for line in lines})
+    there = _held(db, places.values())
     for line in lines:
         place = places.get(line.uid)
         if place is None:
             strange.append(line.uid)
             continue
-        row = (*place, line.name, line.value)
+        row = _Row(*place, line.name, line.value)
         if row in there:
             known += 1
             continue
         there.add(row)
-        names = ("study_id", "item_id", "name", "value")
-        db.execute(insert(Label).values(dict(zip(names, row, strict=True))))
+        db.execute(insert(Label).values(row._asdict()))
         added += 1
     return added, known
+
+
+class _Row(NamedTuple):
+    study_id: int
+    item_id: int | None
+    name: str
+    value: str
+
+
+def _held(db: Connection, places: Iterable[Place]) -> set[_Row]:
+    """All labels of some studies and of their items."""
+    query = select(Label.study_id, Label.item_id, Label.name, Label.value)
+    found = db.execute(query.where(Label.study_id.in_({place.study for place in places})))
+    return {_Row(*row) for row in found}
+
+
+# -- of one study or item -------------------------------------------------------------------------
+
+
+def own_labels(db: Connection, place: Place) -> Labels:
+    """The labels of a study, or of an item alone: of each name its values, all sorted."""
+    query = select(Label.name, Label.value).where(_of(place)).order_by(Label.name, Label.value)
+    found: dict[str, tuple[str, ...]] = {}
+    for name, value in db.execute(query):
+        found[name] = (*found.get(name, ()), value)
+    return found
+
+
+def replace_labels(db: Connection, place: Place, wanted: Labels) -> None:
+    """Give a study or an item these labels and no others; those that it keeps are not touched."""
+    held, new = _pairs(own_labels(db, place)), _pairs(wanted)
+    for name, value in sorted(held - new):
+        db.execute(delete(Label).where(_of(place), Label.name == name, Label.value == value))
+    rows = [_Row(*place, name, value)._asdict() for name, value in sorted(new - held)]
+    if rows:
+        db.execute(insert(Label), rows)
+
+
+def take_labels(db: Connection, lines: Iterable[tuple[Place, str, str]]) -> int:
+    """Take labels away, each from one study or item; how many were there."""
+    return sum(
+        db.execute(
+            delete(Label).where(_of(place), Label.name == name, Label.value == value)
+        ).rowcount
+        for place, name, value in lines
+    )
+
+
+def _of(place: Place) -> ColumnElement[bool]:
+    same = Label.item_id.is_(None) if place.item is None else Label.item_id == place.item
+    return and_(Label.study_id == place.study, same)
+
+
+def _pairs(labels: Labels) -> set[tuple[str, str]]:
+    return {(name, value) for name, values in labels.items() for value in values}
+
+
+# -- of all ---------------------------------------------------------------------------------------
+
+
+def unlabel_some(db: Connection, ids: ItemIds, name: str, value: str) -> int:
+    """Take a label away from some items; how many had it."""
+    numbers, gone = ids.tolist(), 0
+    for start in range(0, len(numbers), _BATCH):
+        some = numbers[start : start + _BATCH]
+        mine = (Label.item_id.in_(some), Label.name == name, Label.value == value)
+        gone += db.execute(delete(Label).where(*mine)).rowcount
+    return gone
+
+
+def count_labels(db: Connection, name: str = "") -> dict[str, dict[str, int]]:
+    """Of all names, or of one, of each value how many studies and items have it; sorted."""
+    query = select(Label.name, Label.value, func.count()).group_by(Label.name, Label.value)
+    if name:
+        query = query.where(Label.name == name)
+    found: dict[str, dict[str, int]] = {}
+    for each, value, count in db.execute(query.order_by(Label.name, Label.value)):
+        found.setdefault(each, {})[value] = count
+    return found

@@ -216,14 +216,23 @@ def find_run(library: Library, name: str) -> StoredRun:
         UnknownNameError: there is none; the message lists those there are.
     """
     with reading(library.engine) as db:
-        row = db.execute(
-            select(ClusterRun, Space.encoder).join(Space).where(ClusterRun.name == name)
-        ).first()
-        if row is None:
-            names = ", ".join(db.execute(select(ClusterRun.name).order_by(ClusterRun.id)).scalars())
-            there = f"there are: {names}" if names else "make one with: syntopy cluster run"
-            raise UnknownNameError(f"there is no clustering '{name}'; {there}")
-        return _stored(db, row)
+        return run_named(db, name)
+
+
+def run_named(db: Connection, name: str) -> StoredRun:
+    """As `find_run`, in the caller's transaction.
+
+    Raises:
+        UnknownNameError: as there.
+    """
+    row = db.execute(
+        select(ClusterRun, Space.encoder).join(Space).where(ClusterRun.name == name)
+    ).first()
+    if row is None:
+        names = ", ".join(db.execute(select(ClusterRun.name).order_by(ClusterRun.id)).scalars())
+        there = f"there are: {names}" if names else "make one with: syntopy cluster run"
+        raise UnknownNameError(f"there is no clustering '{name}'; {there}")
+    return _stored(db, row)
 
 
 def clusters_of(db: Connection, run: StoredRun) -> list[NamedCluster]:
@@ -251,19 +260,28 @@ def assigned(db: Connection, run: StoredRun) -> Assigned:
     )
 
 
-def name_cluster(library: Library, run: StoredRun, cluster: int, name: str) -> None:
-    """Give a cluster a name, or with ``""`` take it away; only a writer should.
+def cluster_of(db: Connection, run: StoredRun, cluster: int) -> NamedCluster:
+    """What is told of a cluster.
 
     Raises:
         QueryError: the run has no such cluster.
     """
-    with transaction(library.engine) as db:
-        mine = (ClusterRow.run_id == run.id) & (ClusterRow.cluster == cluster)
-        done = db.execute(update(ClusterRow).where(mine).values(given_name=name.strip()))
-        if not done.rowcount:
-            raise QueryError(
-                f"'{run.name}' has no cluster {cluster}; it has 0 to {run.clusters - 1}"
-            )
+    mine = (ClusterRow.run_id == run.id) & (ClusterRow.cluster == cluster)
+    row = db.execute(select(ClusterRow).where(mine)).first()
+    if row is None:
+        raise QueryError(f"'{run.name}' has no cluster {cluster}; it has 0 to {run.clusters - 1}")
+    return NamedCluster(row.cluster, row.size, row.name, row.given_name, row.about)
+
+
+def name_cluster(db: Connection, run: StoredRun, cluster: int, name: str) -> None:
+    """Give a cluster a name, or with ``""`` take it away.
+
+    Raises:
+        QueryError: the run has no such cluster.
+    """
+    cluster_of(db, run, cluster)
+    mine = (ClusterRow.run_id == run.id) & (ClusterRow.cluster == cluster)
+    db.execute(update(ClusterRow).where(mine).values(given_name=name.strip()))
 
 
 def remove_run(library: Library, name: str) -> StoredRun:
