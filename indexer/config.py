@@ -36,6 +36,13 @@ class Settings(BaseSettings):
         serve_rate, serve_burst: requests a second of one key or person, and how many at once.
         upload_mb, upload_files: caps on what comes with one request.
         upload_seconds: wall time in which the body of a request has to arrive.
+        jobs_workers: processes that ``syntopy serve`` starts to do jobs; 0 for none.
+        jobs_threads: that numeric libraries take in each of them; 0 takes half of the CPUs.
+        jobs_grace: seconds that a running job may go on when its worker is told to end.
+        jobs_waiting: jobs of one key or person that may wait or run at once.
+        jobs_days: after which a job that ended is forgotten, with what it found.
+        jobs_streams: clients that may follow jobs at once.
+        index_roots: folders below which jobs may index, with a colon between them; none by default.
         webhook_secret: signs what is posted to webhooks; ``whsec_`` and base64.
         oidc_issuer: URL of the issuer whose bearer tokens are accepted; none without it.
         oidc_audience: what the tokens must be made for.
@@ -66,6 +73,13 @@ class Settings(BaseSettings):
     upload_mb: int = Field(default=1024, ge=1)
     upload_files: int = Field(default=1000, ge=1)
     upload_seconds: float = Field(default=300.0, gt=0)
+    jobs_workers: int = Field(default=1, ge=0, le=16)
+    jobs_threads: int = Field(default=0, ge=0, le=256)
+    jobs_grace: float = Field(default=20.0, ge=0)
+    jobs_waiting: int = Field(default=20, ge=1)
+    jobs_days: float = Field(default=30.0, gt=0)
+    jobs_streams: int = Field(default=100, ge=0)
+    index_roots: str = ""
     webhook_secret: SecretStr = SecretStr("")
     oidc_issuer: str = ""
     oidc_audience: str = ""

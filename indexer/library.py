@@ -123,7 +123,7 @@ class Library:
         return cls.open(path)
 
     @classmethod
-    def open(cls, path: Path) -> Library:
+    def open(cls, path: Path) -> Self:
         """Open the library in this folder, bringing its tables up to date if they are older.
 
         Raises:

@@ -16,6 +16,7 @@ from api.cli.evaluate import app as evaluate
 from api.cli.export import export
 from api.cli.heat import heat, patches
 from api.cli.index import index, rejected
+from api.cli.jobs import app as jobs
 from api.cli.keys import app as keys
 from api.cli.labels import app as labels
 from api.cli.labels import tag
@@ -95,6 +96,7 @@ ood.command()(watch)
 ood.add_typer(deliveries)
 ood.add_typer(monitors)
 app.add_typer(ood)
+app.add_typer(jobs)
 app.add_typer(keys)
 app.add_typer(audit)
 

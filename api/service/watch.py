@@ -204,7 +204,7 @@ class _Watcher:
     ) -> list[Message]:
         """Write all that follows from a batch; its messages."""
         by_uid = {each.item: each for each in arrived}
-        scores = [_score(by_uid[one.item], one) for each in answers for one in each.items]
+        scores = [score_of(by_uid[one.item].id, one) for each in answers for one in each.items]
         with transaction(self._library.engine) as db:
             move_on(db, self._reference, seq)
             there = keep_scores(db, self._reference, scores)
@@ -261,10 +261,11 @@ class _Watcher:
         return Figures(group, first.study_id, scores, patients)
 
 
-def _score(arrived: Arrived, answer: ItemAnswer) -> Score:
+def score_of(number: int, answer: ItemAnswer) -> Score:
+    """What is kept of an answer about the item of a number."""
     if answer.p_value is None:
         why = {"code": "cannot_judge", "sentence": answer.why, "value": None}
-        return Score(arrived.id, 0.0, None, None, {}, "", [why])
+        return Score(number, 0.0, None, None, {}, "", [why])
     oddest = min(answer.verdicts.values(), key=lambda each: each.p_value)
     verdicts = {
         name: {"score": each.score, "p_value": each.p_value}
@@ -272,9 +273,7 @@ def _score(arrived: Arrived, answer: ItemAnswer) -> Score:
     }
     stratum = answer.stratum or ""
     findings = [asdict(each) for each in answer.findings]
-    return Score(
-        arrived.id, oddest.score, answer.p_value, answer.flagged, verdicts, stratum, findings
-    )
+    return Score(number, oddest.score, answer.p_value, answer.flagged, verdicts, stratum, findings)
 
 
 def _told(answer: ItemAnswer, arrived: Arrived) -> dict[str, Any]:

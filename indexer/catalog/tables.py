@@ -489,6 +489,48 @@ class ReviewEvent(Base):
     """The number of the event whose verdict held before; what an undo goes back to."""
 
 
+class AskedJob(Base):
+    """Something long that somebody asked for; one worker at a time does it.
+
+    Runs of ``syntopy index`` on the command line are rows of ``job``, and none of these.
+    """
+
+    __tablename__ = "asked_job"
+    __table_args__ = (
+        UniqueConstraint("asked_how", "asked_by", "idempotency_key"),
+        Index("ix_asked_job_state", "state", "id"),
+        {"sqlite_autoincrement": True},
+    )
+    id: Mapped[int] = mapped_column(primary_key=True)
+    uid: Mapped[str] = mapped_column(String(32), unique=True)
+    kind: Mapped[str] = mapped_column(String(32))
+    parameters: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    state: Mapped[str] = mapped_column(String(16))
+    """queued, running, done, failed or stopped."""
+    revision: Mapped[int] = mapped_column(default=1)
+    """Grows with every change that can be seen."""
+    what: Mapped[str] = mapped_column(Text, default="")
+    done: Mapped[int] = mapped_column(default=0)
+    total: Mapped[int] = mapped_column(default=0)
+    result: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    error_code: Mapped[str] = mapped_column(String(64), default="")
+    error: Mapped[str] = mapped_column(Text, default="")
+    asked_by: Mapped[str] = mapped_column(String(128))
+    asked_how: Mapped[str] = mapped_column(String(200))
+    """With the name it tells apart all who ask."""
+    idempotency_key: Mapped[str | None] = mapped_column(String(200))
+    attempts: Mapped[int] = mapped_column(default=0)
+    cancelled: Mapped[bool] = mapped_column(default=False)
+    """Somebody wants it to stop."""
+    worker: Mapped[int | None]
+    """The place of the worker that does it; who is alive holds a lock of that place."""
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    started_at: Mapped[datetime | None]
+    """Of the first attempt."""
+    updated_at: Mapped[datetime] = mapped_column(default=now)
+    ended_at: Mapped[datetime | None]
+
+
 class Audit(Base):
     """Who did what to which patients' data; append-only, written by `indexer.catalog.audit`.
 

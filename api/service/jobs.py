@@ -1,0 +1,289 @@
+"""Jobs: asked for, listed, cancelled, and read. Workers (`api.jobs.worker`) do them."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from api.jobs.errors import JobError, JobNotDoneError, TooManyJobsError
+from api.jobs.kinds import KINDS
+from api.jobs.results import MOST, ResultPage, read_rows
+from api.jobs.work import Kind
+from api.rights import Principal, Role, permitted
+from indexer.catalog.database import reading, transaction
+from indexer.config import Settings
+from indexer.errors import AccessDeniedError, ConfigError, ItemNotFoundError, QueryError
+from indexer.groups.asked_jobs import (
+    DONE,
+    STATES,
+    StoredJob,
+    add_job,
+    cancel_job,
+    job_of,
+    job_of_key,
+    list_jobs,
+    lock_queue,
+    open_jobs,
+)
+from indexer.library import Library
+
+
+@dataclass(frozen=True)
+class JobRequest:
+    """A job to be done.
+
+    Attributes:
+        kind: of `api.jobs.kinds.KINDS`.
+        parameters: of it.
+        key: of whoever asks; the same key once more finds the same job. None for none.
+    """
+
+    kind: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    key: str | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job as it is told; times are ISO, in UTC.
+
+    Attributes:
+        id: by which everybody knows it.
+        state: queued, running, done, failed or stopped.
+        revision: grows with every change.
+        what, done, total: how far it is; ``total`` is 0 where that is not known.
+        result: what came of it, without its rows; None until it is done.
+        code, error: why it failed; "" where it did not.
+        asked_by: name of who did.
+        attempts: how often it was begun, but for those that were given back in order.
+        cancelled: whether somebody wants it to stop.
+    """
+
+    id: str
+    kind: str
+    parameters: Mapping[str, Any]
+    state: str
+    revision: int
+    what: str
+    done: int
+    total: int
+    result: Mapping[str, Any] | None
+    code: str
+    error: str
+    asked_by: str
+    attempts: int
+    cancelled: bool
+    created_at: str
+    started_at: str
+    updated_at: str
+    ended_at: str
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing will change any more."""
+        return bool(self.ended_at)
+
+
+@dataclass(frozen=True)
+class JobPage:
+    """A part of a list of jobs, and the cursor of what comes after it; "" at the end."""
+
+    rows: list[Job]
+    cursor: str
+
+
+class ParametersError(JobError):
+    """A job was asked with something that its kind does not take; ``invalid`` says what."""
+
+    code = "job_parameters"
+
+    def __init__(self, invalid: ValidationError) -> None:
+        first = invalid.errors(include_input=False, include_url=False)[0]
+        where = ".".join(("parameters", *map(str, first["loc"])))
+        super().__init__(f"{where}: {first['msg']}")
+        self.invalid = invalid
+
+
+def create(library: Library, request: JobRequest, settings: Settings, asker: Principal) -> Job:
+    """Put a job into the queue.
+
+    Raises:
+        ConfigError, QueryError: there is no such kind, or it cannot be done so.
+        ParametersError: its parameters are wrong.
+        AccessDeniedError: whoever asks may not ask for this kind.
+        TooManyJobsError: so many of theirs wait or run already.
+    """
+    kind = find_kind(request.kind)
+    permitted(asker, kind.role, library.config.id)
+    try:
+        parameters = kind.parameters.model_validate(dict(request.parameters))
+    except ValidationError as error:
+        raise ParametersError(error) from error
+    said = parameters.model_dump(mode="json")
+    known = _known(library, request, said, asker)
+    if known is not None:
+        return known
+    if kind.check is not None:
+        kind.check(library, settings, parameters)
+    with transaction(library.engine) as db:
+        lock_queue(db)
+        if request.key is not None:
+            stored = job_of_key(db, asker.name, asker.how, request.key)
+            if stored is not None:  # came at the same time
+                return _same(stored, request, said)
+        if open_jobs(db, asker.name, asker.how) >= settings.jobs_waiting:
+            raise TooManyJobsError(
+                f"{settings.jobs_waiting} of your jobs wait or run already; ask again when one "
+                "has ended, or cancel one"
+            )
+        stored = add_job(
+            db, kind.name, said, asked_by=asker.name, asked_how=asker.how, key=request.key
+        )
+    return told_job(stored)
+
+
+def find_kind(name: str) -> Kind[Any]:
+    """The kind of a name.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    kind = KINDS.get(name)
+    if kind is None:
+        raise ConfigError(f"there is no such kind of job; there are: {', '.join(KINDS)}")
+    return kind
+
+
+def listed(
+    library: Library, *, state: str = "", kind: str = "", cursor: str = "", limit: int = 50
+) -> JobPage:
+    """A page of jobs, the newest first.
+
+    Raises:
+        QueryError: no such state, a limit out of range, a cursor that is none.
+        ConfigError: no such kind.
+    """
+    if state and state not in STATES:
+        raise QueryError(f"state is one of {', '.join(STATES)}")
+    if kind:
+        find_kind(kind)
+    if not 1 <= limit <= MOST:
+        raise QueryError(f"limit is 1 to {MOST}, not {limit}")
+    before = _read_cursor(cursor) if cursor else None
+    with reading(library.engine) as db:
+        states = (state,) if state else ()
+        found = list_jobs(db, states=states, kind=kind, before=before, limit=limit + 1)
+    more = _cursor(found[limit - 1].id) if len(found) > limit else ""
+    return JobPage([told_job(each) for each in found[:limit]], more)
+
+
+def show(library: Library, uid: str) -> Job:
+    """One job.
+
+    Raises:
+        ItemNotFoundError: there is none.
+    """
+    return told_job(_stored(library, uid))
+
+
+def cancel(library: Library, uid: str, asker: Principal) -> Job:
+    """Stop a job that waits, or have one stopped that runs; one that has ended is left.
+
+    Raises:
+        ItemNotFoundError: there is none.
+        AccessDeniedError: somebody else asked for it, and this is no operator.
+    """
+    stored = _stored(library, uid)
+    own = (stored.asked_by, stored.asked_how) == (asker.name, asker.how)
+    if not own and not asker.role.includes(Role.OPERATOR):
+        raise AccessDeniedError("a job is cancelled by whoever asked for it, or by an operator")
+    with transaction(library.engine) as db:
+        cancel_job(db, stored)
+    return show(library, uid)
+
+
+def result(library: Library, uid: str, cursor: str = "", limit: int = 50) -> ResultPage:
+    """A page of the rows that a job found.
+
+    Raises:
+        ItemNotFoundError: there is no such job.
+        JobNotDoneError: it has not ended, or not well.
+        QueryError: a limit out of range, a cursor that is none, or the rows are gone.
+    """
+    stored = _stored(library, uid)
+    if stored.state != DONE:
+        raise JobNotDoneError(f"the job is {stored.state}; there is a result when it is done")
+    return read_rows(library, uid, cursor, limit)
+
+
+def _known(
+    library: Library, request: JobRequest, said: Mapping[str, Any], asker: Principal
+) -> Job | None:
+    if request.key is None:
+        return None
+    with reading(library.engine) as db:
+        stored = job_of_key(db, asker.name, asker.how, request.key)
+    return None if stored is None else _same(stored, request, said)
+
+
+def _same(stored: StoredJob, request: JobRequest, said: Mapping[str, Any]) -> Job:
+    if (stored.kind, stored.parameters) != (request.kind, said):
+        raise QueryError("this idempotency key was sent with another job; take a new one")
+    return told_job(stored)
+
+
+def _stored(library: Library, uid: str) -> StoredJob:
+    with reading(library.engine) as db:
+        found = job_of(db, uid)
+    if found is None:
+        raise ItemNotFoundError(f"there is no job '{uid}'")
+    return found
+
+
+def told_job(stored: StoredJob) -> Job:
+    """A job as it is told."""
+    return Job(
+        id=stored.uid,
+        kind=stored.kind,
+        parameters=stored.parameters,
+        state=stored.state,
+        revision=stored.revision,
+        what=stored.what,
+        done=stored.done,
+        total=stored.total,
+        result=stored.result,
+        code=stored.error_code,
+        error=stored.error,
+        asked_by=stored.asked_by,
+        attempts=stored.attempts,
+        cancelled=stored.cancelled,
+        created_at=_iso(stored.created_at),
+        started_at=_iso(stored.started_at),
+        updated_at=_iso(stored.updated_at),
+        ended_at=_iso(stored.ended_at),
+    )
+
+
+def _iso(moment: datetime | None) -> str:
+    return "" if moment is None else moment.isoformat(timespec="milliseconds")
+
+
+def _cursor(number: int) -> str:
+    return base64.urlsafe_b64encode(json.dumps(["jobs", number]).encode()).decode()
+
+
+def _read_cursor(cursor: str) -> int:
+    try:
+        what, number = json.loads(base64.urlsafe_b64decode(cursor.encode("ascii")))
+    except (ValueError, TypeError, RecursionError, binascii.Error):
+        what, number = None, None
+    if what != "jobs" or type(number) is not int or not abs(number) < 1 << 62:
+        raise QueryError("the cursor is not of this list: take it from the page before")
+    return number

@@ -1,0 +1,490 @@
+"""Jobs: asked for, done by one worker at a time, stopped, and never lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from served_library import REFERENCE, RUN
+from typer.testing import CliRunner
+
+from api.cli.main import app
+from api.jobs.errors import JobNotDoneError, TooManyJobsError
+from api.jobs.kinds import KINDS
+from api.jobs.results import RowsFile, read_rows
+from api.jobs.worker import Ended, work
+from api.rights import EVERY_LIBRARY, Principal, Role
+from api.service import jobs
+from api.service.jobs import Job, JobRequest, ParametersError
+from indexer.catalog.database import reading, transaction
+from indexer.config import Settings
+from indexer.errors import AccessDeniedError, ConfigError, ItemNotFoundError, QueryError
+from indexer.groups.references import find_reference
+from indexer.groups.runs import list_runs
+from indexer.groups.scores import kept_scores
+from indexer.library import Library
+
+SYNTOPY = [sys.executable, "-m", "api.cli.main"]
+CURATOR = Principal("curator", Role.CURATOR, frozenset({EVERY_LIBRARY}), "test")
+OPERATOR = Principal("operator", Role.OPERATOR, frozenset({EVERY_LIBRARY}), "test")
+_PATIENCE = 60.0
+
+
+@pytest.fixture
+def library(served: Path, tmp_path: Path) -> Path:
+    """A library of drawn pictures of its own."""
+    ignored = shutil.ignore_patterns("*-wal", "*-shm", "*.lock")
+    return Path(shutil.copytree(served, tmp_path / "library", ignore=ignored))
+
+
+def ask(folder: Path, kind: str, asker: Principal = OPERATOR, **parameters: Any) -> Job:
+    return ask_with(folder, JobRequest(kind, parameters), asker)
+
+
+def ask_with(folder: Path, request: JobRequest, asker: Principal = OPERATOR) -> Job:
+    with Library.open(folder) as opened:
+        return jobs.create(opened, request, Settings(jobs_waiting=5), asker)
+
+
+def shown(folder: Path, uid: str) -> Job:
+    with Library.open(folder) as opened:
+        return jobs.show(opened, uid)
+
+
+def do_all(folder: Path, **said: Any) -> list[Ended]:
+    """Do what waits, in this process."""
+    ended: list[Ended] = []
+    work(Settings(library=folder, **said), once=True, on_end=ended.append)
+    return ended
+
+
+def done(folder: Path, kind: str, **parameters: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """What came of a job, and its rows."""
+    uid = ask(folder, kind, **parameters).id
+    do_all(folder)
+    job = shown(folder, uid)
+    assert job.state == "done", job.error
+    with Library.open(folder) as opened:
+        rows = jobs.result(opened, uid, limit=500).rows
+    assert job.result is not None and job.result["rows"] >= len(rows)
+    return dict(job.result), rows
+
+
+# -- what is asked for is done ---------------------------------------------------------------------
+
+
+def test_a_clustering_is_made_by_a_worker(library: Path) -> None:
+    job = ask(library, "cluster", CURATOR, name="second", method="kmeans", n_clusters=2)
+    assert (job.state, job.asked_by, job.result) == ("queued", "curator", None)
+    assert [(ended.uid, ended.state) for ended in do_all(library)] == [(job.id, "done")]
+    after = shown(library, job.id)
+    assert after.result == {"run": "second", "clusters": 2, "items": 120, "noise": 0, "rows": 0}
+    assert after.started_at and after.ended_at and after.attempts == 1
+    with Library.open(library) as opened:
+        assert [run.name for run in list_runs(opened)] == [RUN, "second"]
+
+
+def test_the_rows_of_a_report_are_read_page_by_page(library: Path) -> None:
+    uid = ask(library, "curate-outliers", count=25).id
+    do_all(library)
+    rows, cursor = [], ""
+    with Library.open(library) as opened:
+        whole = jobs.result(opened, uid, limit=500)
+        while True:
+            page = jobs.result(opened, uid, cursor, 7)
+            rows += page.rows
+            cursor = page.cursor
+            if not cursor:
+                break
+    assert whole.cursor == "" and rows == whole.rows
+    assert [row["rank"] for row in rows] == list(range(1, 26))
+
+
+def test_every_report_of_curation_is_a_job(library: Path) -> None:
+    about, _ = done(library, "curate-duplicates", threshold=0.999)
+    assert "near-duplicate pairs" in about["summary"][0]
+    _, rows = done(library, "curate-selection", budget=3)
+    assert [row["rank"] for row in rows] == [1, 2, 3]
+    about, _ = done(library, "curate-labels", label="finding", classifier="knn")
+    assert "120 labels" in about["summary"][0]
+    _, rows = done(library, "curate-subset", size=10)
+    assert len({row["item"] for row in rows}) == 10
+
+
+def test_scores_are_told_study_by_study_and_kept_if_asked_for(library: Path) -> None:
+    about, rows = done(library, "ood-score", reference=REFERENCE, filter="view=PA", store=True)
+    assert about["studies"] == len(rows) == 120 and about["stored"]
+    assert about["flagged"] == sum(row["flagged"] for row in rows)
+    assert all(0 < row["p_value"] <= 1 and "source" not in row for row in rows)
+    with Library.open(library) as opened, reading(opened.engine) as db:
+        kept = kept_scores(db, find_reference(opened, REFERENCE))
+    assert len(kept) == 120
+
+
+def test_references_measures_words_and_indexes_are_jobs(library: Path) -> None:
+    about, _ = done(library, "ood-fit", name="again", detectors=["knn"], alarm=0.3)
+    assert about["items"] == 120
+    _, rows = done(library, "evaluate-retrieval", label="finding", draws=20)
+    assert rows[0]["encoder"] == "texture"
+    _, rows = done(library, "bridge", features="tfidf")
+    assert rows[0]["version"] == 1
+    about, rows = done(library, "reindex", store="exact")
+    assert about["store"] == "exact" and rows[0]["stats"]["exact"]
+
+
+def test_drift_is_told_window_by_window(library: Path) -> None:
+    # No study has a date, and all are part of the reference: that is said, and nothing breaks.
+    uid = ask(library, "drift", reference=REFERENCE, studies=10).id
+    do_all(library)
+    job = shown(library, uid)
+    assert (job.state, job.code) == ("failed", "query")
+
+
+def test_folders_of_the_server_are_indexed_below_roots_alone(library: Path) -> None:
+    files = library.parent / "more"
+    files.mkdir()
+    original = next((library.parent).glob("*/"), None)
+    assert original is not None
+    asked = JobRequest("index", {"paths": [str(files)]})
+    with Library.open(library) as opened:
+        for roots in ("", str(library), f"{files}x"):
+            with pytest.raises(ConfigError, match="INDEX_ROOTS"):
+                jobs.create(opened, asked, Settings(index_roots=roots), OPERATOR)
+        roots = Settings(index_roots=f"/nowhere:{files.parent}")
+        up = JobRequest("index", {"paths": [f"{files}/../../../etc"]})
+        with pytest.raises(ConfigError, match="INDEX_ROOTS"):
+            jobs.create(opened, up, roots, OPERATOR)
+        link = files / "link"
+        link.symlink_to("/etc")
+        with pytest.raises(ConfigError, match="INDEX_ROOTS"):
+            jobs.create(opened, JobRequest("index", {"paths": [str(link)]}), roots, OPERATOR)
+        link.unlink()
+        (files / "notes.txt").write_text("nothing")
+        uid = jobs.create(opened, asked, roots, OPERATOR).id
+    do_all(library, index_roots=str(files.parent), workers=1)
+    job = shown(library, uid)
+    assert job.result is not None, job.error
+    assert (job.result["files"], job.result["items"]) == (1, 0)
+
+
+# -- what cannot be asked for ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters", "where"),
+    [
+        ("cluster", {}, "parameters.name"),
+        ("cluster", {"name": "x", "clusters": 3}, "parameters.clusters"),
+        ("cluster", {"name": "x", "seed": -1}, "parameters.seed"),
+        ("cluster", {"name": "x", "filter": "age>=old"}, "parameters.filter"),
+        ("ood-score", {"reference": "usual", "alarm": float("nan")}, "parameters.alarm"),
+        ("index", {"paths": []}, "parameters.paths"),
+    ],
+)
+def test_a_wrong_parameter_is_named(
+    library: Path, kind: str, parameters: dict[str, Any], where: str
+) -> None:
+    with pytest.raises(ParametersError) as raised:
+        ask(library, kind, **parameters)
+    assert str(raised.value).startswith(f"{where}:")
+
+
+def test_what_would_fail_at_once_is_not_queued(library: Path) -> None:
+    for kind, parameters in (
+        ("cluster", {"name": RUN}),
+        ("cluster", {"name": "x", "method": "magic"}),
+        ("cluster", {"name": "x", "options": {"strange": 1}}),
+        ("map", {"encoder": "none"}),
+        ("ood-fit", {"name": REFERENCE}),
+        ("ood-fit", {"name": "x", "detectors": ["magic"]}),
+        ("ood-score", {"reference": "none"}),
+        ("curate-selection", {"strategy": "magic"}),
+        ("curate-outliers", {"run": "none"}),
+        ("evaluate-retrieval", {}),
+        ("reindex", {"store": "magic"}),
+        ("reindex", {"store": "qdrant://127.0.0.1:1"}),
+        ("nothing", {}),
+    ):
+        with pytest.raises((ConfigError, QueryError)):
+            ask(library, kind, **parameters)
+    assert do_all(library) == []
+
+
+def test_a_kind_takes_its_role(library: Path) -> None:
+    with pytest.raises(AccessDeniedError, match="operator"):
+        ask(library, "reindex", CURATOR)
+    reader = Principal("reader", Role.READER, frozenset({EVERY_LIBRARY}), "test")
+    with pytest.raises(AccessDeniedError, match="curator"):
+        ask(library, "map", reader)
+
+
+def test_nobody_fills_the_queue_alone(library: Path) -> None:
+    first = [ask(library, "map").id for _ in range(5)]
+    with pytest.raises(TooManyJobsError, match="5 of your jobs"):
+        ask(library, "map")
+    ask(library, "map", CURATOR)
+    with Library.open(library) as opened:
+        jobs.cancel(opened, first[0], OPERATOR)
+    ask(library, "map")
+
+
+def test_a_request_that_is_sent_again_makes_no_second_job(library: Path) -> None:
+    request = JobRequest("map", {"seed": 3}, key="a key")
+    first = ask_with(library, request)
+    assert ask_with(library, request).id == first.id
+    assert ask_with(library, request, CURATOR).id != first.id, "another's key is another key"
+    with pytest.raises(QueryError, match="another job"):
+        ask_with(library, JobRequest("map", {"seed": 4}, key="a key"))
+
+
+def test_a_job_has_no_rows_before_it_is_done(library: Path) -> None:
+    uid = ask(library, "map").id
+    with Library.open(library) as opened:
+        with pytest.raises(JobNotDoneError, match="queued"):
+            jobs.result(opened, uid)
+        with pytest.raises(ItemNotFoundError):
+            jobs.show(opened, "nothing")
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(kind=st.sampled_from(sorted(KINDS)), said=st.dictionaries(st.text(max_size=8), st.none()))
+def test_what_is_accepted_is_read_again_as_it_was(kind: str, said: dict[str, Any]) -> None:
+    model = KINDS[kind].parameters
+    try:
+        asked = model.model_validate(said)
+    except ValidationError:
+        return
+    assert model.model_validate(json.loads(json.dumps(asked.model_dump(mode="json")))) == asked
+
+
+# -- rows ------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    texts=st.lists(st.text(max_size=12), max_size=30),
+    limit=st.integers(1, 9),
+    cursor=st.text(max_size=6),
+)
+def test_rows_come_back_in_pages_whatever_they_hold(
+    tmp_path: Path, texts: list[str], limit: int, cursor: str
+) -> None:
+    library = Library.open(tmp_path / "x") if (tmp_path / "x").exists() else None
+    library = library or Library.create(tmp_path / "x")
+    with library:
+        with RowsFile(library, "rows") as file:
+            for text in texts:
+                file.add({"text": text, "none": float("nan")})
+            file.publish()
+        found, at = [], ""
+        while True:
+            page = read_rows(library, "rows", at, limit)
+            found += page.rows
+            at = page.cursor
+            if not at:
+                break
+        assert [row["text"] for row in found] == texts
+        assert all(row["none"] is None for row in found)
+        try:
+            read_rows(library, "rows", cursor, limit)
+        except QueryError as error:
+            assert "cursor" in str(error)
+
+
+# -- one worker at a time, and none is lost --------------------------------------------------------
+
+
+LONG = {"label": "finding", "draws": 100_000}
+"""A measurement that takes long, and tells how far it is."""
+
+
+def worker(folder: Path, *more: str, **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*SYNTOPY, "jobs", "work", "--json", "-L", str(folder), *more],
+        stdout=subprocess.PIPE, text=True, env={**os.environ, **environment},
+    )  # fmt: skip
+
+
+def wait_until(folder: Path, uid: str, state: str) -> Job:
+    until = time.monotonic() + _PATIENCE
+    while (job := shown(folder, uid)).state != state:
+        assert time.monotonic() < until, f"still {job.state}: {job.what}"
+        assert not job.ended, f"{job.state}: {job.error}"
+        time.sleep(0.05)
+    return job
+
+
+def wait_until_ended(folder: Path, uid: str) -> None:
+    until = time.monotonic() + _PATIENCE
+    while not shown(folder, uid).ended:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def ended(process: subprocess.Popen[str]) -> list[dict[str, Any]]:
+    """What a worker says that has ended, or ends now."""
+    said, _ = process.communicate(timeout=_PATIENCE)
+    return [json.loads(line) for line in said.splitlines()]
+
+
+def test_a_job_of_a_worker_that_was_killed_is_done_again(library: Path) -> None:
+    uid = ask(library, "evaluate-retrieval", **LONG).id
+    with worker(library) as process:
+        wait_until(library, uid, "running")
+        process.kill()
+    assert shown(library, uid).state == "running", "nobody has noticed yet"
+    with worker(library) as process:
+        until = time.monotonic() + _PATIENCE
+        while shown(library, uid).attempts < 2:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        with Library.open(library) as opened:
+            jobs.cancel(opened, uid, OPERATOR)
+        wait_until_ended(library, uid)
+        process.kill()
+    assert shown(library, uid).state == "stopped"
+
+
+def test_a_job_that_kills_its_workers_is_given_up(library: Path) -> None:
+    uid = ask(library, "evaluate-retrieval", **LONG).id
+    for attempt in (1, 2, 3):
+        with worker(library) as process:
+            until = time.monotonic() + _PATIENCE
+            while (job := shown(library, uid)).attempts < attempt or job.state != "running":
+                assert time.monotonic() < until
+                time.sleep(0.05)
+            process.kill()
+    assert do_all(library) == []
+    job = shown(library, uid)
+    assert (job.state, job.code, job.attempts) == ("failed", "worker_died", 3)
+
+
+def test_a_job_that_runs_is_stopped_soon(library: Path) -> None:
+    uid = ask(library, "evaluate-retrieval", **LONG).id
+    with worker(library, "--once") as process:
+        wait_until(library, uid, "running")
+        until = time.monotonic() + _PATIENCE
+        while not shown(library, uid).total:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        with Library.open(library) as opened:
+            assert jobs.cancel(opened, uid, OPERATOR).cancelled
+        (told,) = ended(process)
+    assert (told["uid"], told["state"], process.returncode) == (uid, "stopped", 0)
+    assert not list((library / "jobs").iterdir()), "no rows are left"
+
+
+def test_a_worker_that_is_told_to_end_gives_its_job_back(library: Path) -> None:
+    uid = ask(library, "evaluate-retrieval", **LONG).id
+    for number, grace in ((signal.SIGINT, "60"), (signal.SIGTERM, "0.2")):
+        with worker(library, SYNTOPY_JOBS_GRACE=grace) as process:
+            wait_until(library, uid, "running")
+            process.send_signal(number)
+            (told,) = ended(process)
+        assert (told["state"], process.returncode) == ("queued", 130)
+        job = shown(library, uid)
+        assert (job.state, job.attempts, job.cancelled) == ("queued", 0, False)
+
+
+def test_a_worker_that_has_time_finishes_its_job_and_takes_no_other(library: Path) -> None:
+    first = ask(library, "evaluate-retrieval", label="finding", draws=4_000).id
+    second = ask(library, "map").id
+    with worker(library, SYNTOPY_JOBS_GRACE="60") as process:
+        wait_until(library, first, "running")
+        process.send_signal(signal.SIGTERM)
+        (told,) = ended(process)
+    assert (told["uid"], told["state"], process.returncode) == (first, "done", 130)
+    assert shown(library, second).state == "queued"
+
+
+def test_a_job_that_waits_is_stopped_at_once_and_by_its_owner_alone(library: Path) -> None:
+    uid = ask(library, "map").id
+    with Library.open(library) as opened:
+        with pytest.raises(AccessDeniedError):
+            jobs.cancel(opened, uid, CURATOR)
+        assert jobs.cancel(opened, uid, OPERATOR).state == "stopped"
+        assert jobs.cancel(opened, uid, OPERATOR).state == "stopped", "and again is as good"
+    assert do_all(library) == []
+
+
+def test_two_workers_never_do_the_same(library: Path) -> None:
+    uids = {ask(library, "curate-subset", size=3, seed=n).id for n in range(5)}
+    with worker(library, "--once") as one, worker(library, "--once") as other:
+        told = [*ended(one), *ended(other)]
+    assert sorted(each["uid"] for each in told) == sorted(uids)
+    assert {shown(library, uid).attempts for uid in uids} == {1}
+
+
+def test_a_job_waits_for_another_writer_and_says_so(library: Path) -> None:
+    uid = ask(library, "cluster", name="late", method="kmeans", n_clusters=2).id
+    with Library.open(library) as opened, opened.writing(), worker(library, "--once") as process:
+        until = time.monotonic() + _PATIENCE
+        while "another process writes" not in shown(library, uid).what:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        assert shown(library, uid).state == "running"
+        opened_again = process.poll()
+    assert opened_again is None
+    assert shown(library, uid).state == "done"
+
+
+def test_what_was_stored_before_its_worker_died_is_not_made_again(library: Path) -> None:
+    uid = ask(library, "cluster", name="once", method="kmeans", n_clusters=2).id
+    do_all(library)
+    with Library.open(library) as opened, transaction(opened.engine) as db:
+        # As if the last word of the first attempt had been lost.
+        db.exec_driver_sql("UPDATE asked_job SET state = 'running', ended_at = NULL, worker = 9")
+    (told,) = do_all(library)
+    assert (told.uid, told.state) == (uid, "done")
+    with Library.open(library) as opened:
+        assert [run.name for run in list_runs(opened)] == [RUN, "once"]
+
+
+def test_jobs_are_forgotten_some_time_after_they_ended(library: Path) -> None:
+    old, new = ask(library, "curate-subset", size=3).id, ask(library, "map").id
+    do_all(library)
+    with Library.open(library) as opened, transaction(opened.engine) as db:
+        db.exec_driver_sql(
+            "UPDATE asked_job SET ended_at = '2020-01-01 00:00:00.000000' WHERE uid = ?", (old,)
+        )
+    do_all(library)
+    with Library.open(library) as opened:
+        assert [job.id for job in jobs.listed(opened).rows] == [new]
+    assert [path.name for path in (library / "jobs").iterdir()] == [f"{new}.jsonl"]
+
+
+# -- the command -----------------------------------------------------------------------------------
+
+
+def command(*arguments: str) -> str:
+    result = CliRunner().invoke(app, ["jobs", *arguments])
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_jobs_are_listed_shown_and_cancelled_on_the_command_line(library: Path) -> None:
+    uids = [ask(library, kind).id for kind in ("map", "curate-subset", "map")]
+    here = ["-L", str(library)]
+    listed = json.loads(command("list", "--json", *here))
+    assert [job["id"] for job in listed["jobs"]] == uids[::-1]
+    only = json.loads(command("list", "--json", "--kind", "map", "--limit", "1", *here))
+    assert [job["id"] for job in only["jobs"]] == [uids[2]]
+    more = command("list", "--json", "--kind", "map", "--cursor", only["cursor"], *here)
+    assert [job["id"] for job in json.loads(more)["jobs"]] == [uids[0]]
+    assert "stopped" in command("cancel", uids[0], *here)
+    assert json.loads(command("show", uids[0], "--json", *here))["state"] == "stopped"
+    assert "done" in command("work", "--once", *here)
+    assert command("list", "--state", "queued", *here).strip() == "no jobs"
+    wrong = CliRunner().invoke(app, ["jobs", "show", "nothing", *here])
+    assert wrong.exit_code == 2 and "no job" in wrong.stderr
