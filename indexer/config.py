@@ -37,6 +37,8 @@ class Settings(BaseSettings):
         upload_mb, upload_files: caps on what comes with one request.
         upload_seconds: wall time in which the body of a request has to arrive.
         webhook_secret: signs what is posted to webhooks; ``whsec_`` and base64.
+        pull_token: bearer token for the archive that `syntopy pull dicomweb` asks, or
+        pull_user, pull_password: for basic authentication there.
         oidc_issuer: URL of the issuer whose bearer tokens are accepted; none without it.
         oidc_audience: what the tokens must be made for.
         oidc_roles_claim: the claim of a token that gives a role; dots lead into nested ones.
@@ -67,6 +69,9 @@ class Settings(BaseSettings):
     upload_files: int = Field(default=1000, ge=1)
     upload_seconds: float = Field(default=300.0, gt=0)
     webhook_secret: SecretStr = SecretStr("")
+    pull_token: SecretStr = SecretStr("")
+    pull_user: str = ""
+    pull_password: SecretStr = SecretStr("")
     oidc_issuer: str = ""
     oidc_audience: str = ""
     oidc_roles_claim: str = "roles"
