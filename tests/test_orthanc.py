@@ -10,7 +10,7 @@ from typing import Any
 import pydicom
 import pytest
 from click.testing import Result
-from orthanc_peer import Orthanc, needs_orthanc, orthanc
+from orthanc_peer import Orthanc, free_port, needs_orthanc, orthanc
 from sent_objects import as_file, small_slice
 from sqlalchemy import select
 from typer.testing import CliRunner
@@ -83,3 +83,28 @@ def test_studies_are_pulled_over_dicomweb_and_indexed(peer: Orthanc, tmp_path: P
     assert uids(kept(library)) == indexed(library) == of_studies(1, 2, 3)
     again = events(run(*asked, "--json"))["summary"][0]
     assert (again["fetched"], again["known"], again["bytes"]) == (0, 36, 0)
+
+
+def test_studies_are_pulled_with_c_get_and_indexed(peer: Orthanc, tmp_path: Path) -> None:
+    library = tmp_path / "library"
+    asked = ("pull", "dimse", f"127.0.0.1:{peer.dicom}", "--called", "ORTHANC")
+    more = ("--query", "Modality=CT", "--library", library, "--json", "--workers", "1")
+    result = run(*asked, *more)
+    assert result.exit_code == 0, result.output
+    (summary,) = events(result)["summary"]
+    assert (summary["studies"], summary["fetched"], summary["known"]) == (3, 36, 0)
+    assert uids(kept(library)) == indexed(library) == of_studies(1, 2, 3)
+    again = events(run(*asked, *more))["summary"][0]
+    assert (again["fetched"], again["known"], again["bytes"]) == (0, 36, 0)
+
+
+def test_studies_are_moved_to_a_node_of_the_pull_itself(peer: Orthanc, tmp_path: Path) -> None:
+    library = tmp_path / "library"
+    port = free_port()
+    peer.know("MOVED", port)
+    asked = ("pull", "dimse", f"127.0.0.1:{peer.dicom}", "--called", "ORTHANC", "--move")
+    more = ("--calling", "MOVED", "--query", "Modality=CT", "--library", library, "--json")
+    result = run(*asked, *more, "--port", str(port), "--workers", "1")
+    assert result.exit_code == 0, result.output
+    assert events(result)["summary"][0]["fetched"] == 36, result.output
+    assert uids(kept(library)) == indexed(library) == of_studies(1, 2, 3)

@@ -111,6 +111,94 @@ def dicomweb(
         )
 
 
+@app.command()
+def dimse(
+    address: Annotated[str, typer.Argument(help="HOST:PORT of the archive.")],
+    called: Annotated[str, typer.Option(help="AE title of the archive.")],
+    calling: Annotated[str, typer.Option(help="Our AE title.")] = "SYNTOPY",
+    query: _QueryOption = None,
+    limit: _LimitOption = None,
+    move: Annotated[
+        bool,
+        typer.Option(
+            "--move",
+            help="C-MOVE to --calling instead of C-GET: to syntopy listen of this library, or to "
+            "--port.",
+        ),
+    ] = False,
+    port: Annotated[
+        int | None, typer.Option(help="With --move: listen here while studies are moved.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="With --port: address to listen on.")] = "127.0.0.1",
+    tls: Annotated[bool, typer.Option("--tls", help="TLS; implied by the next three.")] = False,
+    tls_cert: Annotated[Path | None, typer.Option(help="Our certificate (PEM).")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="Its key (PEM).")] = None,
+    tls_ca: Annotated[
+        Path | None, typer.Option(help="CA (PEM) that is trusted instead of the system's.")
+    ] = None,
+    timeout: _TimeoutOption = 60.0,
+    max_object_mb: _ObjectOption = 2_048,
+    min_free_mb: _FreeOption = 1_024,
+    index: _IndexOption = True,
+    library: LibraryOption = None,
+    workers: WorkersOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Fetch studies over DICOM (C-FIND, then C-GET or C-MOVE) and index them.
+
+    What is here already is not fetched again, so that the same command goes on where one was
+    stopped. With --json one line an event. Exit code 4: some studies failed.
+
+    [bold]Example[/]
+
+      syntopy pull dimse pacs:104 --called PACS --query Modality=CR --query StudyDate=20260101-
+    """
+
+    def make(
+        inbox: Inbox, asked: ArchiveQuery, settings: Settings, stop: threading.Event
+    ) -> Archive:
+        del settings
+        from indexer.extras import extra
+
+        extra("pynetdicom")
+        from api.dimse.archive import DimseArchive, DimseOptions
+        from api.dimse.options import NodeOptions, Tls, calling_context, check_title
+
+        secure = tls or any((tls_cert, tls_key, tls_ca))
+        context = calling_context(tls_cert, tls_key, tls_ca) if secure else None
+        check_title(called)
+        check_title(calling)
+        node = None
+        if port is not None:
+            own = Tls(tls_cert, tls_key, tls_ca) if tls_cert and tls_key else None
+            node = NodeOptions(calling, host, port, allow=(called,), tls=own)
+        options = DimseOptions(
+            _address(address), called, calling, move, node, context, timeout=timeout
+        )
+        return DimseArchive(inbox, asked, options, stop)
+
+    with errors_on_one_line(as_json=as_json):
+        from api.service.pull import PullRequest
+
+        _pull(
+            make,
+            query or (),
+            PullRequest(limit, index),
+            inbox_limits(max_object_mb, min_free_mb),
+            settings_with(library, workers),
+            as_json=as_json,
+        )
+
+
+def _address(text: str) -> tuple[str, int]:
+    from indexer.errors import ConfigError
+
+    host, _, port = text.rpartition(":")
+    if not (host and port.isdecimal() and 0 < int(port) < 65_536):
+        raise ConfigError(f"an archive is at HOST:PORT, not at '{text}'")
+    return host.strip("[]"), int(port)
+
+
 def _pull(
     make: MakeArchive,
     query: Sequence[str],

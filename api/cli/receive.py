@@ -170,7 +170,7 @@ def _peer(text: str) -> tuple[str, Address]:
 
     title, _, address = text.partition("=")
     host, _, port = address.rpartition(":")
-    if not (title and host and port.isdigit()):
+    if not (title and host and port.isdecimal()):
         raise ConfigError(f"--peer takes TITLE=HOST:PORT, not '{text}'")
     return title, (host, int(port))
 
