@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,19 +13,27 @@ from typing import Any
 import pydicom
 import pytest
 from click.testing import Result
+from dicom_senders import node
 from orthanc_peer import Orthanc, free_port, needs_orthanc, orthanc
 from sent_objects import as_file, small_slice
+from served_library import serving
 from sqlalchemy import select
 from typer.testing import CliRunner
 
+from api.access import anyone_on_loopback
+from api.app import create_app
 from api.cli.main import app
 from indexer.catalog.database import reading
 from indexer.catalog.tables import Instance
+from indexer.config import Settings
 from indexer.library import Library
+from indexer.receiving.inbox import Inbox
 
 pytestmark = needs_orthanc
 
-STUDIES, SLICES = 3, 12
+UIDS = r"2.25.1\2.25.2\2.25.3"
+OURS = ("--query", "Modality=CT", "--query", f"StudyInstanceUID={UIDS}")
+STUDIES, SLICES, MANY = 3, 12, 150
 
 
 @pytest.fixture(scope="module")
@@ -73,9 +84,14 @@ def of_studies(*numbers: int) -> list[str]:
     return sorted(f"2.25.{study}.1.{number}" for study in numbers for number in range(SLICES))
 
 
+def ours(peer: Orthanc) -> Any:
+    """Its own names of the studies."""
+    return peer.ask("/tools/find", {"Level": "Study", "Query": {"StudyInstanceUID": UIDS}})
+
+
 def test_studies_are_pulled_over_dicomweb_and_indexed(peer: Orthanc, tmp_path: Path) -> None:
     library = tmp_path / "library"
-    asked = ("pull", "dicomweb", peer.web, "--query", "Modality=CT", "--library", library)
+    asked = ("pull", "dicomweb", peer.web, *OURS, "--library", library)
     result = run(*asked, "--json", "--workers", "1")
     assert result.exit_code == 0, result.output
     (summary,) = events(result)["summary"]
@@ -88,7 +104,7 @@ def test_studies_are_pulled_over_dicomweb_and_indexed(peer: Orthanc, tmp_path: P
 def test_studies_are_pulled_with_c_get_and_indexed(peer: Orthanc, tmp_path: Path) -> None:
     library = tmp_path / "library"
     asked = ("pull", "dimse", f"127.0.0.1:{peer.dicom}", "--called", "ORTHANC")
-    more = ("--query", "Modality=CT", "--library", library, "--json", "--workers", "1")
+    more = (*OURS, "--library", library, "--json", "--workers", "1")
     result = run(*asked, *more)
     assert result.exit_code == 0, result.output
     (summary,) = events(result)["summary"]
@@ -103,8 +119,58 @@ def test_studies_are_moved_to_a_node_of_the_pull_itself(peer: Orthanc, tmp_path:
     port = free_port()
     peer.know("MOVED", port)
     asked = ("pull", "dimse", f"127.0.0.1:{peer.dicom}", "--called", "ORTHANC", "--move")
-    more = ("--calling", "MOVED", "--query", "Modality=CT", "--library", library, "--json")
+    more = ("--calling", "MOVED", *OURS, "--library", library, "--json")
     result = run(*asked, *more, "--port", str(port), "--workers", "1")
     assert result.exit_code == 0, result.output
     assert events(result)["summary"][0]["fetched"] == 36, result.output
     assert uids(kept(library)) == indexed(library) == of_studies(1, 2, 3)
+
+
+def test_it_sends_by_c_store_and_what_comes_is_indexed(peer: Orthanc, tmp_path: Path) -> None:
+    library = tmp_path / "library"
+    with Library.create(library) as made:
+        inbox = Inbox(made.inbox_folder)
+    studies = ours(peer)
+    with node(inbox) as port:
+        peer.know("SYNTOPY", port)
+        for _ in range(2):
+            told = peer.ask("/modalities/SYNTOPY/store", {"Resources": studies})
+            assert told["FailedInstancesCount"] == 0
+    assert run("arrivals", "--library", library, "--workers", "1").exit_code == 0
+    assert uids(kept(library)) == indexed(library) == of_studies(1, 2, 3)
+
+
+def test_it_sends_by_stow_and_what_comes_is_kept_once(peer: Orthanc, tmp_path: Path) -> None:
+    library = tmp_path / "library"
+    Library.create(library).close()
+    settings = Settings(library=library)
+    with serving(settings, create_app(settings, anyone_on_loopback, receive=True)) as client:
+        url = str(client.base_url).rstrip("/") + "/dicomweb"
+        peer.rest.put("/dicom-web/servers/syntopy", json={"Url": url}).raise_for_status()
+        studies = ours(peer)
+        for _ in range(2):
+            peer.ask("/dicom-web/servers/syntopy/stow", {"Resources": studies, "Synchronous": True})
+    assert uids(kept(library)) == of_studies(1, 2, 3)
+
+
+@pytest.mark.parametrize("way", ["dicomweb", "dimse"])
+def test_a_pull_that_is_killed_is_taken_up_by_the_next(
+    peer: Orthanc, tmp_path: Path, way: str
+) -> None:
+    library, study = tmp_path / "library", 8 if way == "dimse" else 9
+    peer.put([as_file(small_slice(number, study=study)) for number in range(MANY)])
+    where = [peer.web] if way == "dicomweb" else [f"127.0.0.1:{peer.dicom}", "--called", "ORTHANC"]
+    asked = ["pull", way, *where, "--query", f"StudyInstanceUID=2.25.{study}", "--no-index"]
+    command = [sys.executable, "-m", "api.cli.main", *asked, "--library", str(library)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as pulling:
+        while len(kept(library)) < 20:
+            assert pulling.poll() is None, "it ended before it could be killed"
+            time.sleep(0.002)
+        pulling.kill()
+    before = len(kept(library))
+    assert before < MANY
+    result = run(*asked, "--library", library, "--json")
+    assert result.exit_code == 0, result.output
+    (summary,) = events(result)["summary"]
+    assert (summary["fetched"], summary["known"]) == (MANY - before, before)
+    assert len(kept(library)) == len(set(uids(kept(library)))) == MANY

@@ -184,7 +184,12 @@ class WebArchive:
         """The UIDs of some results from an offset on, by tag; each has those in ``uids``."""
         if self._stop.is_set():
             raise StoppedError
-        asked = {**matching, "limit": str(_PAGE), "offset": str(offset)}
+        # A list of UIDs may have commas here, and not every archive knows the other way.
+        keys = {
+            name: value.replace("\\", ",") if name.endswith("UID") else value
+            for name, value in matching.items()
+        }
+        asked = {**keys, "limit": str(_PAGE), "offset": str(offset)}
         with self._get(place, asked, _JSON) as answer:
             told = _read_json(answer)
         results = [
