@@ -44,6 +44,8 @@ class Settings(BaseSettings):
         jobs_streams: clients that may follow jobs at once.
         index_roots: folders below which jobs may index, with a colon between them; none by default.
         webhook_secret: signs what is posted to webhooks; ``whsec_`` and base64.
+        pull_token: bearer token for the archive that `syntopy pull dicomweb` asks, or
+        pull_user, pull_password: for basic authentication there.
         oidc_issuer: URL of the issuer whose bearer tokens are accepted; none without it.
         oidc_audience: what the tokens must be made for.
         oidc_roles_claim: the claim of a token that gives a role; dots lead into nested ones.
@@ -81,6 +83,9 @@ class Settings(BaseSettings):
     jobs_streams: int = Field(default=100, ge=0)
     index_roots: str = ""
     webhook_secret: SecretStr = SecretStr("")
+    pull_token: SecretStr = SecretStr("")
+    pull_user: str = ""
+    pull_password: SecretStr = SecretStr("")
     oidc_issuer: str = ""
     oidc_audience: str = ""
     oidc_roles_claim: str = "roles"

@@ -222,8 +222,10 @@ def test_other_media_types_are_not_taken(tmp_path: Path, content_type: str) -> N
         stow(Inbox(tmp_path / "inbox"), StowRequest(content_type), [b""])
 
 
-@pytest.mark.parametrize("boundary", ["", "x" * 71, "a\u00e9b", "ends with space ", "semi;colon"])
-def test_boundaries_that_the_standard_forbids_are_not_taken(tmp_path: Path, boundary: str) -> None:
+@pytest.mark.parametrize("boundary", ["", "x" * 201, "a\u00e9b", "ends with space ", "semi;colon"])
+def test_boundaries_that_are_too_long_or_malformed_are_not_taken(
+    tmp_path: Path, boundary: str
+) -> None:
     content_type = f'multipart/related; type="application/dicom"; boundary="{boundary}"'
     with pytest.raises(MultipartError):
         stow(Inbox(tmp_path / "inbox"), StowRequest(content_type), [body_of([b"x"])])

@@ -25,6 +25,7 @@ from api.cli.maps import app as maps
 from api.cli.models import app as models
 from api.cli.models import route
 from api.cli.ood import app as ood
+from api.cli.pull import app as pull
 from api.cli.receive import arrivals, listen
 from api.cli.regions import regions
 from api.cli.reindex import reindex
@@ -97,6 +98,7 @@ ood.add_typer(deliveries)
 ood.add_typer(monitors)
 app.add_typer(ood)
 app.add_typer(jobs)
+app.add_typer(pull)
 app.add_typer(keys)
 app.add_typer(audit)
 

@@ -106,7 +106,9 @@ def listen(
             pdu_bytes=pdu,
             timeout=timeout,
         )
-        request = ListenRequest(node, _limits(max_object_mb, min_free_mb, max_waiting), index=index)
+        request = ListenRequest(
+            node, inbox_limits(max_object_mb, min_free_mb, max_waiting), index=index
+        )
         settings = settings_with(library, workers)
         opened, _ = open_or_create(settings.library)
         with opened, stopped_by_signal() as stop, progress_bar(as_json) as show:
@@ -154,7 +156,7 @@ def arrivals(
             )
             files = 0
             for batch in batches:
-                files += _print_batch(batch, as_json=as_json)
+                files += print_batch(batch, as_json=as_json)
             stopped = stop.is_set()
     if stopped:
         print_error(_STOPPED)
@@ -168,7 +170,7 @@ def _peer(text: str) -> tuple[str, Address]:
 
     title, _, address = text.partition("=")
     host, _, port = address.rpartition(":")
-    if not (title and host and port.isdigit()):
+    if not (title and host and port.isdecimal()):
         raise ConfigError(f"--peer takes TITLE=HOST:PORT, not '{text}'")
     return title, (host, int(port))
 
@@ -184,7 +186,8 @@ def _tls(certificate: Path | None, key: Path | None, ca: Path | None) -> Tls | N
     return Tls(certificate, key, ca)
 
 
-def _limits(object_mb: int, free_mb: int, waiting: int) -> InboxLimits:
+def inbox_limits(object_mb: int, free_mb: int, waiting: int = 1_000_000) -> InboxLimits:
+    """Limits as options have them."""
     from indexer.receiving.inbox import InboxLimits
 
     return InboxLimits(object_mb << 20, free_mb << 20, waiting)
@@ -214,10 +217,10 @@ def _print(event: ListenEvent, node: NodeOptions, *, as_json: bool) -> None:
             f"{event.repeated:,} known already, {event.refused:,} refused{why}"
         )
     else:
-        _print_batch(event, as_json=as_json)
+        print_batch(event, as_json=as_json)
 
 
-def _print_batch(event: IngestSummary | Held, *, as_json: bool) -> int:
+def print_batch(event: IngestSummary | Held, *, as_json: bool) -> int:
     """Tell of a batch; the number of its files that were indexed."""
     from api.service.arrivals import Held
 

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import ipaddress
-import logging
-import socket
 import ssl
 import threading
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from socketserver import BaseServer
 from typing import Any, cast
 
-from pydicom.dataset import Dataset
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
 )
-from pynetdicom import AE, _config, evt
+from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     StorageCommitmentPushModel,
@@ -37,15 +33,10 @@ from api.dimse.options import (
     networks,
     server_context,
 )
-from api.dimse.streaming import (
-    IMPLEMENTATION_NAME,
-    IMPLEMENTATION_UID,
-    MismatchError,
-    StreamingProvider,
-)
-from indexer.errors import ConfigError, FileRejectedError, StorageFullError, SyntopyError
+from api.dimse.storing import limit_connection, prepare, store
+from api.dimse.streaming import IMPLEMENTATION_NAME, IMPLEMENTATION_UID, StreamingProvider
+from indexer.errors import ConfigError
 from indexer.receiving.inbox import Inbox
-from indexer.types import Reason
 
 _SYNTAXES = [
     ImplicitVRLittleEndian,
@@ -53,14 +44,9 @@ _SYNTAXES = [
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
 ]
-_SUCCESS, _OUT_OF_RESOURCES, _MISMATCH, _NOT_UNDERSTOOD = 0x0000, 0xA700, 0xA900, 0xC000
-_TOO_LARGE, _NOT_SUPPORTED = 0xC001, 0x0122
 _ON_THEIR_WAY = 16
 """Connections beyond the limit on associations, until they are told that they are too many."""
-_ASSOCIATE_BYTES = 1 << 20
-"""Of an A-ASSOCIATE request, to which the limit on PDUs of data does not apply."""
 _END_SECONDS = 10.0
-_QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)  # of Linux alone
 
 
 @dataclass(frozen=True)
@@ -119,17 +105,12 @@ class Node:
         Raises:
             ConfigError: the address cannot be listened on.
         """
-        # Settings of the whole process: any class may be stored, and nothing is written to logs.
-        _config.UNRESTRICTED_STORAGE_SERVICE = True
-        _config.LOG_HANDLER_LEVEL = "none"
-        for name in ("pynetdicom", "pydicom"):  # they quote what they cannot understand
-            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
-        warnings.filterwarnings("ignore", module="pydicom")
+        prepare()
         options = self._options
         handlers: list[Any] = [
             (evt.EVT_CONN_OPEN, self._opened),
             (evt.EVT_CONN_CLOSE, self._closed),
-            (evt.EVT_C_STORE, self._store),
+            (evt.EVT_C_STORE, store),
             (evt.EVT_N_ACTION, self._commitment.action),
         ]
         try:
@@ -163,19 +144,7 @@ class Node:
         association.daemon = association.dul.daemon = True
         wire = cast(Any, association.dul.socket)
         association.dimse = StreamingProvider(association, self._inbox, wire.socket)
-        # pynetdicom takes PDUs of any length, and whole into memory.
-        most, receive = max(self._options.pdu_bytes + 16, _ASSOCIATE_BYTES), wire.recv
-
-        def limited(count: int) -> Any:
-            if count > most:
-                raise OSError("a PDU is longer than agreed")
-            if _QUICKACK is not None and wire.socket is not None:
-                # Some senders keep a data set back until their command is confirmed, which the
-                # kernel puts off by 40 ms. It forgets this with each answer.
-                wire.socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
-            return receive(count)
-
-        wire.recv = limited
+        limit_connection(association, self._options.pdu_bytes)
 
     def _closed(self, event: Any) -> None:
         if not event.assoc.is_established:
@@ -197,25 +166,6 @@ class Node:
                     tally.reason,
                 )
             )
-
-    def _store(self, event: Any) -> Dataset | int:
-        """Keep an object; the status as in PS3.4 table B.2-1."""
-        provider: StreamingProvider = event.assoc.dimse
-        sink = provider.take(event.request.DataSet)
-        if sink is None:
-            return _status(_NOT_UNDERSTOOD, "no data set")
-        if event.context.abstract_syntax != event.request.AffectedSOPClassUID:
-            sink.discard()
-            return _status(_NOT_SUPPORTED, "not the class of the presentation context")
-        try:
-            received = sink.finish()
-        except SyntopyError as error:
-            provider.tally.refused += 1
-            provider.tally.reason = error.code
-            return _refusal(error)
-        provider.tally.stored += received.new
-        provider.tally.repeated += not received.new
-        return _SUCCESS
 
 
 class _Server(ThreadedAssociationServer):
@@ -281,21 +231,3 @@ def _entity(options: NodeOptions) -> AE:
     for service in (Verification, StorageCommitmentPushModel):
         entity.add_supported_context(service, _SYNTAXES)
     return entity
-
-
-def _refusal(error: SyntopyError) -> Dataset:
-    if isinstance(error, StorageFullError):
-        return _status(_OUT_OF_RESOURCES, "send again later")
-    if isinstance(error, MismatchError):
-        return _status(_MISMATCH, "not the instance that the request names")
-    if isinstance(error, FileRejectedError):
-        too_large = error.reason is Reason.TOO_LARGE
-        return _status(_TOO_LARGE if too_large else _NOT_UNDERSTOOD, error.detail)
-    return _status(_NOT_UNDERSTOOD, error.code)
-
-
-def _status(code: int, comment: str) -> Dataset:
-    status = Dataset()
-    status.Status = code
-    status.ErrorComment = comment[:64]
-    return status

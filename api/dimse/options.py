@@ -62,8 +62,7 @@ def check_options(options: NodeOptions) -> None:
         ConfigError: an option is wrong, or strangers could send to it.
     """
     for title in (options.ae_title, *options.allow, *options.peers):
-        if not _TITLE.fullmatch(title):
-            raise ConfigError(f"'{title}' is no AE title: 1 to 16 ASCII characters, no backslash")
+        check_title(title)
     if not 0 <= options.port <= 65_535:
         raise ConfigError(f"a port is 0 to 65535, not {options.port}")
     if options.associations < 1 or options.timeout <= 0:
@@ -77,6 +76,16 @@ def check_options(options: NodeOptions) -> None:
             f"on {options.host} anybody could send: name the senders with --allow, let them show "
             "certificates with --tls-ca, or insist with --insecure"
         )
+
+
+def check_title(title: str) -> None:
+    """See that a text can be an AE title.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    if not _TITLE.fullmatch(title):
+        raise ConfigError(f"'{title}' is no AE title: 1 to 16 ASCII characters, no backslash")
 
 
 def networks(addresses: Iterable[str]) -> tuple[Network, ...]:
@@ -109,6 +118,22 @@ def client_context(tls: Tls | None) -> ssl.SSLContext | None:
     return None if tls is None else _context(tls, ssl.PROTOCOL_TLS_CLIENT)
 
 
+def calling_context(certificate: Path | None, key: Path | None, ca: Path | None) -> ssl.SSLContext:
+    """How an archive is called: with our certificate, if any, trusting ``ca`` or the system's.
+
+    Raises:
+        ConfigError: a file cannot be used, or one is missing.
+    """
+    if (certificate is None) != (key is None):
+        raise ConfigError("TLS needs both --tls-cert and --tls-key, or neither")
+    if certificate is not None and key is not None:
+        return _context(Tls(certificate, key, ca), ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        return ssl.create_default_context(cafile=None if ca is None else str(ca))
+    except OSError as error:
+        raise _unusable(error) from error
+
+
 def _context(tls: Tls, protocol: int) -> ssl.SSLContext:
     context = ssl.SSLContext(protocol)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -120,11 +145,15 @@ def _context(tls: Tls, protocol: int) -> ssl.SSLContext:
         elif protocol == ssl.PROTOCOL_TLS_CLIENT:
             context.load_default_certs()
     except OSError as error:  # an error of ssl is one, too
-        raise ConfigError(
-            f"the TLS files cannot be used: {error.strerror or type(error).__name__}; they are a "
-            "certificate, its key without a password, and a CA, in PEM form"
-        ) from error
+        raise _unusable(error) from error
     return context
+
+
+def _unusable(error: OSError) -> ConfigError:
+    return ConfigError(
+        f"the TLS files cannot be used: {error.strerror or type(error).__name__}; they are a "
+        "certificate, its key without a password, and a CA, in PEM form"
+    )
 
 
 def _is_this_machine(host: str) -> bool:

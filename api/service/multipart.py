@@ -9,7 +9,8 @@ from email.message import Message
 
 from indexer.errors import SourceError
 
-_BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")
+_BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,199}[0-9A-Za-z'()+_,./:=?-]")
+"""RFC 2046 has 70 characters at most; those that Orthanc sends have 73."""
 _AT_ONCE = 65_536
 """Bytes that are looked through together: what looks like a boundary is cut out of them."""
 _PADDING = 1_024
@@ -81,12 +82,12 @@ def boundary_of(parameters: Mapping[str, str]) -> str:
     """The boundary that a Content-Type names.
 
     Raises:
-        MultipartError: it names none, or one that RFC 2046 does not allow.
+        MultipartError: it names none, or one that is too long or has other characters.
     """
     boundary = parameters.get("boundary", "")
     if not _BOUNDARY.fullmatch(boundary):
         raise MultipartError(
-            "the Content-Type names no boundary of 1 to 70 characters that RFC 2046 allows"
+            "the Content-Type names no boundary of 1 to 200 characters that RFC 2046 allows"
         )
     return boundary
 

@@ -127,7 +127,7 @@ class Inbox:
 
     def holding(self, sop_instance_uids: Iterable[str]) -> dict[str, list[Path]]:
         """Where the objects of some SOP Instance UIDs lie, those that are not here left out."""
-        wanted = {_hash(uid.encode()): uid for uid in sop_instance_uids}
+        wanted = {uid_key(uid): uid for uid in sop_instance_uids}
         found: dict[str, list[Path]] = {}
         for path in self._files():
             uid = wanted.get(path.name.partition("-")[0])
@@ -153,7 +153,7 @@ class Inbox:
 
     def place(self, partial: Path, uid: str, digest: str) -> tuple[Path, bool]:
         """Rename a finished file to its place, unless the same is there; whether it is new."""
-        name = f"{_hash(uid.encode())}-{digest[:_HASHED]}.dcm"
+        name = f"{uid_key(uid)}-{digest[:_HASHED]}.dcm"
         today = self.folder / datetime.now(UTC).strftime("%Y-%m-%d")
         with self._guard:
             if not today.is_dir():
@@ -252,8 +252,9 @@ class Incoming:
             self._handle.close()
 
 
-def _hash(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()[:_HASHED]
+def uid_key(sop_instance_uid: str) -> str:
+    """What names of the objects of a SOP Instance UID begin with, up to the first ``-``."""
+    return hashlib.sha256(sop_instance_uid.encode()).hexdigest()[:_HASHED]
 
 
 def _is_day(name: str) -> bool:

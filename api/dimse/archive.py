@@ -1,0 +1,364 @@
+"""An archive that is asked over DIMSE: C-FIND, then C-GET or C-MOVE (PS3.4 annex C)."""
+
+from __future__ import annotations
+
+import queue
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+
+from pydicom.dataset import Dataset
+from pydicom.uid import AllTransferSyntaxes
+from pynetdicom import AE, StoragePresentationContexts, build_context, build_role, evt
+from pynetdicom.association import Association
+from pynetdicom.pdu_primitives import P_DATA
+from pynetdicom.presentation import PresentationContext
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]
+    StudyRootQueryRetrieveInformationModelFind,
+    StudyRootQueryRetrieveInformationModelGet,
+    StudyRootQueryRetrieveInformationModelMove,
+)
+
+from api.dimse.node import Node
+from api.dimse.options import Address, NodeOptions
+from api.dimse.storing import limit_connection, prepare, store
+from api.dimse.streaming import IMPLEMENTATION_NAME, IMPLEMENTATION_UID, StreamingProvider
+from api.service.archives import (
+    ArchiveBusyError,
+    ArchiveError,
+    ArchiveQuery,
+    ArchiveRefusesError,
+    SeriesListed,
+    StoppedError,
+    is_uid,
+)
+from indexer.receiving.inbox import Inbox
+
+_FIND, _GET, _MOVE = (
+    StudyRootQueryRetrieveInformationModelFind,
+    StudyRootQueryRetrieveInformationModelGet,
+    StudyRootQueryRetrieveInformationModelMove,
+)
+_SYNTAXES = [
+    uid
+    for uid in AllTransferSyntaxes
+    # JPIP sends a reference instead of pixels; SMPTE is for streams, not for files.
+    if not uid.startswith(("1.2.840.10008.1.2.4.204", "1.2.840.10008.1.2.4.205"))
+    and not uid.startswith("1.2.840.10008.1.2.7.")
+]
+_CONTEXTS = 126
+"""Presentation contexts for storage on one association, of the 128 that there can be."""
+_CLASSES = _CONTEXTS // len(_SYNTAXES)
+"""Of which each transfer syntax has a context of its own, so that instances come as they are."""
+_PENDING = (0xFF00, 0xFF01)
+_FINE = (0x0000, 0xB000)
+_BUSY = (0xA701, 0xA702, 0xFE00)
+_UNKNOWN_DESTINATION = 0xA801
+_STUDY, _SERIES, _CLASS, _INSTANCE = (
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "SOPClassUID",
+    "SOPInstanceUID",
+)
+
+
+@dataclass(frozen=True)
+class DimseOptions:
+    """Where an archive is, and who asks.
+
+    Attributes:
+        address: of the archive.
+        called, calling: its AE title, and ours.
+        move: fetch with C-MOVE to ``calling``, and not with C-GET.
+        node: listens while studies are moved; None where another process does, for the same inbox.
+        tls: of associations, None for none.
+        pdu_bytes: the longest PDU that is taken.
+        timeout: seconds of silence.
+    """
+
+    address: Address
+    called: str
+    calling: str = "SYNTOPY"
+    move: bool = False
+    node: NodeOptions | None = None
+    tls: ssl.SSLContext | None = None
+    pdu_bytes: int = 262_144
+    timeout: float = 60.0
+
+
+class DimseArchive:
+    """An `api.service.archives.Archive` over DIMSE.
+
+    Args:
+        inbox: where instances go.
+        query: what is asked for.
+        options: where, and who asks.
+        stop: ends what is being fetched, within a second.
+
+    Raises:
+        ConfigError: the node's options are wrong, or its address cannot be listened on.
+    """
+
+    def __init__(
+        self, inbox: Inbox, query: ArchiveQuery, options: DimseOptions, stop: threading.Event
+    ) -> None:
+        prepare()
+        self._inbox, self._query, self._options, self._stop = inbox, query, options, stop
+        self._node = Node(inbox, options.node) if options.node is not None else None
+        if self._node is not None:
+            self._node.start()
+
+    def studies(self, offset: int) -> list[str]:
+        """See `Archive`; all come at once."""
+        if offset:
+            return []
+        with self._associated([build_context(_FIND)]) as association:
+            found = self._find(association, "STUDY", self._query.study, (_STUDY,))
+        return [each[_STUDY] for each in found]
+
+    def series(self, study_instance_uid: str) -> list[SeriesListed]:
+        """See `Archive`."""
+        listed = []
+        above = {_STUDY: study_instance_uid}
+        with self._associated([build_context(_FIND)]) as association:
+            asked = {**self._query.series, **above}
+            for each in self._find(association, "SERIES", asked, (_SERIES,)):
+                uid = each[_SERIES]
+                instances = self._find(
+                    association, "IMAGE", {**above, _SERIES: uid}, (_INSTANCE, _CLASS)
+                )
+                classes = {one[_INSTANCE]: one[_CLASS] for one in instances}
+                listed.append(SeriesListed(study_instance_uid, uid, classes))
+        return listed
+
+    def fetch(
+        self, series: SeriesListed, wanted: Sequence[str], heard: Callable[[int], None]
+    ) -> str:
+        """See `Archive`; the whole series at once where all of it is wanted."""
+        whole = len(wanted) == len(series.instances)
+        if self._options.move:
+            with self._associated([build_context(_MOVE)]) as association:
+                return self._each(association, series, [] if whole else wanted)
+        classes = sorted({series.instances[uid] for uid in wanted})
+        reason = ""
+        for some in _groups(classes):
+            uids = [uid for uid in wanted if series.instances[uid] in some]
+            at_once = whole and len(uids) == len(wanted)
+            with self._associated(_storage(some), heard) as association:
+                reason = self._each(association, series, [] if at_once else uids) or reason
+        return reason
+
+    def close(self) -> None:
+        """See `Archive`; associations end with what they were for."""
+        if self._node is not None:
+            self._node.stop()
+
+    def _each(self, association: Association, series: SeriesListed, uids: Sequence[str]) -> str:
+        """Retrieve a series, or some instances one by one, which each archive understands."""
+        above = {_STUDY: series.study_instance_uid, _SERIES: series.series_instance_uid}
+        if not uids:
+            return self._retrieve(association, "SERIES", above)
+        reason = ""
+        for uid in uids:
+            reason = self._retrieve(association, "IMAGE", {**above, _INSTANCE: uid}) or reason
+        return reason
+
+    def _retrieve(self, association: Association, level: str, keys: Mapping[str, str]) -> str:
+        """Ask for objects, and wait until they have come; why some did not."""
+        identifier = _identifier(level, keys)
+        if self._options.move:
+            answers = association.send_c_move(identifier, self._options.calling, _MOVE)
+        else:
+            answers = association.send_c_get(identifier, _GET)
+        last = [status for status, _ in self._guarded(answers)][-1]
+        self._check(last)
+        tally = getattr(association.dimse, "tally", None)
+        if tally is not None and tally.reason:
+            self._inbox.check_space()
+            return f"refused: {tally.reason}"
+        failed = last.get("NumberOfFailedSuboperations") or 0
+        return "the archive could not send them" if failed else ""
+
+    def _find(
+        self, association: Association, level: str, keys: Mapping[str, str], uids: Sequence[str]
+    ) -> list[dict[str, str]]:
+        """The UIDs of all results, each once by the first of them, which has to be there."""
+        identifier = _identifier(level, {**dict.fromkeys(uids, ""), **keys})
+        found: dict[str, dict[str, str]] = {}
+        last = Dataset()
+        for last, result in self._guarded(association.send_c_find(identifier, _FIND)):
+            if result is not None and last.get("Status") in _PENDING:
+                each = {name: str(result.get(name) or "") for name in uids}
+                found[each[uids[0]]] = each
+        self._check(last)
+        if not all(map(is_uid, found)):
+            raise ArchiveError("the archive lists something without a valid UID")
+        return list(found.values())
+
+    def _guarded(self, answers: Iterable[Any]) -> Iterator[Any]:
+        for each in answers:
+            if self._stop.is_set():
+                raise StoppedError
+            yield each
+
+    def _check(self, last: Dataset) -> None:
+        """See that a request ended well."""
+        status = last.get("Status")
+        if status in _FINE:
+            return
+        if status is None:
+            raise ArchiveBusyError(
+                f"the archive ended the association, or is silent for {self._options.timeout:g} s"
+            )
+        if status == _UNKNOWN_DESTINATION:
+            raise ArchiveError(
+                f"the archive does not know where {self._options.calling} listens; tell it"
+            )
+        kind = ArchiveBusyError if status in _BUSY else ArchiveError
+        raise kind(f"the archive answers status {status:04X}")
+
+    @contextmanager
+    def _associated(
+        self,
+        contexts: Sequence[PresentationContext],
+        heard: Callable[[int], None] | None = None,
+    ) -> Iterator[Association]:
+        """An association; objects that come on it are stored where ``heard`` is given."""
+        if self._stop.is_set():
+            raise StoppedError
+        opened: list[socket.socket] = []
+
+        def open_(event: Any) -> None:
+            association: Association = event.assoc
+            wire = cast(Any, association.dul.socket).socket
+            opened.append(wire)
+            wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            limit_connection(association, self._options.pdu_bytes)
+            association.dimse = _Provider(association, self._inbox, wire, self._stop, heard)
+
+        association = self._call(contexts, [(evt.EVT_CONN_OPEN, open_), (evt.EVT_C_STORE, store)])
+        try:
+            _check_established(association, self._options)
+            yield association
+            association.release()
+        finally:
+            if association.is_established:
+                association.abort()
+            if isinstance(association.dimse, StreamingProvider):
+                association.dimse.drop()
+            for wire in opened:  # pynetdicom leaves one open that the peer has closed first
+                wire.close()
+
+    def _call(self, contexts: Sequence[PresentationContext], handlers: list[Any]) -> Association:
+        options = self._options
+        entity = AE(options.calling)
+        entity.implementation_class_uid = IMPLEMENTATION_UID
+        entity.implementation_version_name = IMPLEMENTATION_NAME
+        entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = options.timeout
+        entity.connection_timeout = options.timeout
+        host, port = options.address
+        roles = [
+            build_role(uid, scp_role=True)
+            for uid in {str(each.abstract_syntax) for each in contexts} - {_FIND, _GET, _MOVE}
+        ]
+        return entity.associate(
+            host,
+            port,
+            contexts=list(contexts),
+            ae_title=options.called,
+            max_pdu=options.pdu_bytes,
+            ext_neg=roles,  # type: ignore[arg-type]
+            tls_args=None if options.tls is None else (options.tls, host),
+            evt_handlers=handlers,
+        )
+
+
+class _Provider(StreamingProvider):
+    """Waits for answers as long as anything comes, however long an object takes."""
+
+    def __init__(
+        self,
+        association: Association,
+        inbox: Inbox,
+        connection: socket.socket,
+        stop: threading.Event,
+        heard: Callable[[int], None] | None,
+    ) -> None:
+        super().__init__(association, inbox, connection)
+        self._stop, self._tell = stop, heard
+        self._last = time.monotonic()
+
+    def receive_primitive(self, primitive: P_DATA) -> None:
+        """Take parts of a message."""
+        self._last = time.monotonic()
+        if self._tell is not None:
+            self._tell(sum(len(data) for _, data in primitive.presentation_data_value_list))
+        super().receive_primitive(primitive)
+
+    def get_msg(self, block: bool = False) -> Any:
+        """The next message; (None, None) after silence, and when told to stop."""
+        if not block:
+            # pynetdicom's own thread asks so, for requests of the peer, of which there are none;
+            # at times also while answers are waited for, and would take one of them away.
+            return None, None
+        self._last = time.monotonic()
+        while not self._stop.is_set():
+            try:
+                return self.msg_queue.get(timeout=0.5)
+            except queue.Empty:
+                if time.monotonic() - self._last > (self.dimse_timeout or 0):
+                    break
+        return None, None
+
+
+def _identifier(level: str, keys: Mapping[str, str]) -> Dataset:
+    identifier = Dataset()
+    identifier.QueryRetrieveLevel = level
+    if not all(value.isascii() for value in keys.values()):
+        identifier.SpecificCharacterSet = "ISO_IR 192"
+    for keyword, value in keys.items():
+        setattr(identifier, keyword, value)
+    return identifier
+
+
+def _groups(classes: Sequence[str]) -> Iterator[Sequence[str]]:
+    """As many SOP Classes as one association can have; what is of no known class goes alone."""
+    known = [each for each in classes if each]
+    for start in range(0, len(known), _CLASSES):
+        yield known[start : start + _CLASSES]
+    if len(known) < len(classes):
+        yield [""]
+
+
+def _storage(classes: Sequence[str]) -> list[PresentationContext]:
+    """Contexts for C-GET and for what comes then."""
+    if list(classes) == [""]:
+        common = [str(each.abstract_syntax) for each in StoragePresentationContexts[:_CONTEXTS]]
+        contexts = [build_context(each, list(_SYNTAXES)) for each in common]
+    else:
+        contexts = [build_context(each, syntax) for each in classes for syntax in _SYNTAXES]
+    return [build_context(_GET), *contexts]
+
+
+def _check_established(association: Association, options: DimseOptions) -> None:
+    """See that an association stands, and offers what it was asked for."""
+    if association.is_rejected:
+        answer = association.acceptor.primitive
+        if answer is not None and answer.result == 0x02:
+            raise ArchiveBusyError("the archive takes no association now")
+        raise ArchiveRefusesError(
+            "the archive rejects our association: is --called its AE title, and does it know "
+            "--calling as ours?"
+        )
+    first = association.requestor.requested_contexts[0].abstract_syntax
+    if any(each.abstract_syntax == first for each in association.rejected_contexts):
+        ways = {_FIND: "C-FIND", _GET: "C-GET; try --move", _MOVE: "C-MOVE"}
+        raise ArchiveError(f"the archive does not offer {ways[first]}")
+    if not association.is_established:
+        over = " with TLS" if options.tls is not None else ""
+        raise ArchiveBusyError(f"the archive is not reached{over}, or ended the association")
