@@ -35,6 +35,7 @@ _BODY = {
 }
 _TAGS = {
     "service": "Whether it lives, and what it is.",
+    "session": "Who is signed in with a browser.",
     "library": "What is served.",
     "catalog": "Studies, series and items.",
     "pictures": "Pictures of items.",

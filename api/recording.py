@@ -59,24 +59,28 @@ class Recording:
             raise ProblemError(429, "too many requests without a right", _again(wait))
         self._record(request, Ending.REFUSED, b"")
 
-    def _record(self, request: Request, ending: Ending, body: bytes) -> None:
+    def event(
+        self, request: Request, action: Action, ending: Ending, body: bytes = b""
+    ) -> AuditEvent:
+        """What is recorded of a request: who asked from where, and whose data the answer holds."""
         asker: Principal | None = request.state.principal
         named = _named(request)
         uids = {*named, *(found.decode() for found in _STUDY.findall(body))}
         with reading(self._library.engine) as db:
             patients = pseudonyms_of(db, sorted(uids))
         subject = {"route": request.scope["route"].path, "uid": "".join(named)}
-        self._recorder.record(
-            AuditEvent(
-                actor=asker.name if asker else "not known",
-                action=_action(request, ending),
-                subject=subject | ({"how": asker.how} if asker else {}),
-                patients=patients,
-                outcome=ending,
-                origin=_origin(request),
-                request_id=request.state.request_id,
-            )
+        return AuditEvent(
+            actor=asker.name if asker else "not known",
+            action=action,
+            subject=subject | ({"how": asker.how} if asker else {}),
+            patients=patients,
+            outcome=ending,
+            origin=_origin(request),
+            request_id=request.state.request_id,
         )
+
+    def _record(self, request: Request, ending: Ending, body: bytes) -> None:
+        self._recorder.record(self.event(request, _action(request, ending), ending, body))
 
 
 class Rates:
