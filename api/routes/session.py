@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import Query, Request, Response
 from fastapi.responses import RedirectResponse
@@ -159,7 +159,9 @@ def _end(request: Request, served: Served, found: Recognised) -> None:
 def _told(
     served: Served, principal: Principal | None, session: SessionInfo | None = None
 ) -> SessionTold:
-    ways = [] if served.recording is None else ["key"]
+    ways: list[Literal["key", "issuer"]] = [] if served.recording is None else ["key"]
+    if served.signing_in is not None:
+        ways.append("issuer")
     return SessionTold(
         signed_in=session is not None,
         name=principal.name if principal else "",
@@ -168,7 +170,7 @@ def _told(
         how=principal.how if principal else "",
         expires_at=session.expires_at if session else "",
         idle_minutes=served.settings.session_minutes,
-        ways=[*ways, *(["issuer"] if served.signing_in else [])],
+        ways=ways,
     )
 
 
