@@ -16,6 +16,7 @@ from api.origins import Site
 from api.recording import Rates, Recording
 from api.service.arrivals import count_waiting
 from api.service.audit import Recorder
+from api.service.kept_references import KeptReferences
 from api.service.search import open_searcher
 from api.signing_in import SigningIn, signing_in
 from api.uploads import uploads_folder
@@ -37,6 +38,7 @@ class Served:
         searcher: keeps its indexes open between searches.
         settings: as the service was started with.
         uploads: folder of what comes with requests.
+        references: stay loaded between judgements.
         ready: set when the indexes have been loaded.
         recording: of every request; None where nobody has to say who they are.
         rates: how often each may ask; None as well.
@@ -49,6 +51,7 @@ class Served:
     searcher: Searcher
     settings: Settings
     uploads: Path
+    references: KeptReferences
     ready: threading.Event = field(default_factory=threading.Event)
     recording: Recording | None = None
     rates: Rates | None = None
@@ -84,6 +87,7 @@ def serving(settings: Settings, *, guarded: bool, receive: bool) -> Iterator[Ser
             open_searcher(library, settings),
             settings,
             uploads,
+            KeptReferences(library),
             recording=recording,
             rates=rates,
             inbox=Inbox(library.inbox_folder) if receive else None,

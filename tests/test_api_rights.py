@@ -130,7 +130,7 @@ def _signed_in(client: httpx.Client, key: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("operation", GUARDED, ids=str)
-def test_a_route_lets_in_whom_its_rule_says(people: dict[str, Asker], operation: Operation) -> None:
+def test_a_route_lets_in_whom_its_rule_says(asked: Asked, operation: Operation) -> None:
     for name, status in _answers(asked, operation).items():
         asker = asked.people[name]
         assert operation.least is not None
