@@ -6,15 +6,14 @@ has to say who they are, it is `anyone_on_loopback`; else it is that of `known_b
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 
 from api.doorkeeper import Doorkeeper
+from api.origins import host_of, is_loopback
 from api.rights import EVERY_LIBRARY, Principal, Role, permitted
 from indexer.errors import NotAuthenticatedError
 
@@ -36,9 +35,9 @@ def anyone_on_loopback(headers: Mapping[str, str]) -> Principal:
         NotAuthenticatedError: the request comes from such a page.
     """
     origin = headers.get("origin")
-    if not is_loopback(_host(f"//{headers.get('host', '')}")):
+    if not is_loopback(host_of(f"//{headers.get('host', '')}")):
         raise NotAuthenticatedError("ask this service as http://127.0.0.1 or http://localhost")
-    if origin is not None and not is_loopback(_host(origin)):
+    if origin is not None and not is_loopback(host_of(origin)):
         raise NotAuthenticatedError("pages of other sites may not ask this service")
     if headers.get("sec-fetch-site") == "cross-site":
         raise NotAuthenticatedError("pages of other sites may not ask this service")
@@ -52,29 +51,8 @@ def anyone(_headers: Mapping[str, str]) -> Principal:
 
 
 def known_by(doorkeeper: Doorkeeper) -> Authenticate:
-    """Those who send an API key or a bearer token."""
-
-    def authenticate(headers: Mapping[str, str]) -> Principal:
-        return doorkeeper.who(headers.get("authorization"))
-
-    return authenticate
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a name or an address stands for this machine and nothing else."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _host(url: str) -> str:
-    try:
-        return urlsplit(url).hostname or ""
-    except ValueError:
-        return ""
+    """Those who send an API key or a bearer token, or who have signed in."""
+    return doorkeeper.who
 
 
 @dataclass(frozen=True)
@@ -94,6 +72,8 @@ class Rule:
         principal = authenticate(request.headers)
         # Known from here on to the log, and to the record of what is refused.
         request.state.principal = principal
+        if principal.by_cookie:
+            request.app.state.served.site.from_a_page(request.method, request.headers)
         permitted(principal, self.role, request.app.state.served.library.config.id)
         return principal
 

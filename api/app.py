@@ -8,12 +8,14 @@ from contextlib import asynccontextmanager
 import anyio.to_thread
 from fastapi import FastAPI
 from fastapi.middleware import Middleware
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi.routing import APIRoute
 
 from api.access import Authenticate, anyone_on_loopback, known_by
 from api.doorkeeper import Doorkeeper
 from api.edge import Edge, Limits
 from api.openapi import described
+from api.origins import Site, checked_origin
 from api.problems import add_handlers
 from api.routes import (
     catalog,
@@ -25,6 +27,7 @@ from api.routes import (
     qido,
     reviews,
     search,
+    session,
     sets,
     system,
     wado,
@@ -53,9 +56,17 @@ def create_app(
         settings: which library, and all limits.
         authenticate: who asks; without another one everybody does who can reach it on loopback,
             and it must listen nowhere else. None takes the API keys of the library and the tokens
-            of the issuer that the settings name; then everything is recorded in the audit.
+            of the issuer that the settings name, and lets people sign in with either; then
+            everything is recorded in the audit.
         receive: take studies that are sent; ``syntopy arrivals --follow`` indexes them.
+
+    Raises:
+        ConfigError: settings say wrongly who may ask.
     """
+    if authenticate is None:
+        token_rules(settings, frozenset())  # refused here, not when the service has started
+    Site(settings.public_url)
+    elsewhere = [checked_origin(each, "SYNTOPY_CORS_ORIGINS") for each in settings.cors_origins]
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -75,11 +86,16 @@ def create_app(
         docs_url=None,  # their pages load scripts from elsewhere
         redoc_url=None,
         generate_unique_id_function=_operation_id,
-        middleware=[Middleware(Edge), Middleware(Limits, settings=settings)],
+        middleware=[
+            Middleware(Edge),
+            *([_shared_with(elsewhere)] if elsewhere else []),
+            Middleware(Limits, settings=settings),
+        ],
     )
     for routes in (
         system.open_to_all,
         system.for_readers,
+        session.routes,
         catalog.routes,
         pictures.routes,
         search.routes,
@@ -106,7 +122,20 @@ def create_app(
 
 def _doorkeeper(served: Served) -> Doorkeeper:
     rules = token_rules(served.settings, frozenset({served.library.config.id}))
-    return Doorkeeper(served.library, None if rules is None else TokenVerifier(rules))
+    tokens = None if rules is None else TokenVerifier(rules)
+    return Doorkeeper(served.library, tokens, site=served.site, settings=served.settings)
+
+
+def _shared_with(sites: list[str]) -> Middleware:
+    """Pages of these sites may ask with a key or a token, and never with a cookie."""
+    return Middleware(
+        CORSMiddleware,
+        allow_origins=sites,
+        allow_credentials=False,
+        allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+        allow_headers=["Authorization", "Content-Type", "If-Match", "If-None-Match", "Range"],
+        expose_headers=["ETag", "X-Request-Id", "Retry-After"],
+    )
 
 
 def _operation_id(route: APIRoute) -> str:

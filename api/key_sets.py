@@ -1,4 +1,4 @@
-"""The public keys of an issuer of tokens, kept for a while and asked for again when they change."""
+"""What an issuer of tokens tells: its public keys, kept for a while and asked for again."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import ipaddress
 import json
 import threading
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,8 +20,8 @@ RETRY_SECONDS = 60.0
 """Between two attempts, whoever causes them."""
 _TIMEOUT, _MOST_BYTES = 5.0, 262_144
 _WEAKEST_RSA = 2_048
-_NO_KEYS = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
-"""What an answer causes that is no key set."""
+UNUSABLE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+"""What an answer causes that is not what was asked for."""
 
 
 class KeySet:
@@ -41,7 +41,7 @@ class KeySet:
 
     def __init__(self, issuer: str, keys_url: str = "", *, clock: Callable[[], float]) -> None:
         for url in filter(None, (issuer, keys_url)):
-            if not _is_safe(url):
+            if not is_safe(url):
                 raise ConfigError(
                     f"'{url}' is no https URL; the keys of tokens come over https, or from this "
                     "machine"
@@ -78,7 +78,7 @@ class KeySet:
             if at - self._tried >= RETRY_SECONDS:
                 self._tried = at
                 self._keys, self._fetched = self._fetch(), at
-        except (OSError, HTTPException, *_NO_KEYS) as error:
+        except (OSError, HTTPException, *UNUSABLE) as error:
             if not self._keys:
                 raise self._unavailable() from error
         finally:
@@ -93,13 +93,8 @@ class KeySet:
         )
 
     def _fetch(self) -> dict[str, dict[str, Any]]:
-        url = self._keys_url
-        if not url:
-            told = _get(self._issuer.rstrip("/") + "/.well-known/openid-configuration")
-            if told["issuer"] != self._issuer:
-                raise ValueError("the document is of another issuer")
-            url = str(told["jwks_uri"])
-        return {key["kid"]: key for key in _get(url)["keys"] if self._usable(key)}
+        url = self._keys_url or str(discovered(self._issuer)["jwks_uri"])
+        return {key["kid"]: key for key in told_by(url)["keys"] if self._usable(key)}
 
     def _usable(self, key: dict[str, Any]) -> bool:
         """Whether a key has an id and is a public one for signatures, and not a weak one."""
@@ -127,20 +122,46 @@ def _opener() -> urllib.request.OpenerDirector:
     return urllib.request.build_opener(_NoRedirects, urllib.request.ProxyHandler(proxies))
 
 
-def _get(url: str) -> dict[str, Any]:
-    if not _is_safe(url):
+def discovered(issuer: str) -> dict[str, Any]:
+    """What an issuer tells of itself (OpenID Connect Discovery 1.0).
+
+    Raises:
+        OSError, HTTPException, ValueError, KeyError, TypeError: it does not answer, or not so.
+    """
+    told = told_by(issuer.rstrip("/") + "/.well-known/openid-configuration")
+    if told["issuer"] != issuer:
+        raise ValueError("the document is of another issuer")
+    return told
+
+
+def told_by(
+    url: str, form: bytes | None = None, headers: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """The JSON object at an address; redirects are not followed.
+
+    Args:
+        url: https, or on this machine.
+        form: what is posted there; nothing is asked for with GET.
+        headers: of the request.
+
+    Raises:
+        OSError, HTTPException, ValueError, TypeError: it does not answer, or not so.
+    """
+    if not is_safe(url):
         raise ValueError("neither https nor on this machine")
-    with _opener().open(url, timeout=_TIMEOUT) as answer:
+    asked = urllib.request.Request(url, form, dict(headers or {}))  # noqa: S310 - seen to just now
+    with _opener().open(asked, timeout=_TIMEOUT) as answer:
         body = answer.read(_MOST_BYTES + 1)
     if len(body) > _MOST_BYTES:
-        raise ValueError("far too long for a key set")
+        raise ValueError("far too long for an answer of an issuer")
     told = json.loads(body)
     if not isinstance(told, dict):
         raise TypeError("no JSON object")
     return told
 
 
-def _is_safe(url: str) -> bool:
+def is_safe(url: str) -> bool:
+    """Whether what is sent to an address stays secret: it is https, or on this machine."""
     parts = urlsplit(url)
     if parts.scheme != "http":
         return parts.scheme == "https" and bool(parts.hostname)

@@ -39,6 +39,7 @@ _CONDITIONAL = {
 }
 _TAGS = {
     "service": "Whether it lives, and what it is.",
+    "session": "Who is signed in with a browser.",
     "library": "What is served.",
     "catalog": "Studies, series and items.",
     "pictures": "Pictures of items.",

@@ -39,7 +39,7 @@ class Recording:
 
     def change(self, request: Request) -> AuditEvent:
         """What is recorded of a change that is made; whose data it was is to be added."""
-        return self._event(request, Ending.SUCCESS, ())
+        return _event(request, _action(request, Ending.SUCCESS), Ending.SUCCESS, ())
 
     def answered(self, request: Request, response: Response) -> None:
         """A request that was answered; a change was recorded when it was made.
@@ -67,24 +67,17 @@ class Recording:
             raise ProblemError(429, "too many requests without a right", _again(wait))
         self._record(request, Ending.REFUSED, b"")
 
-    def _record(self, request: Request, ending: Ending, body: bytes) -> None:
+    def event(
+        self, request: Request, action: Action, ending: Ending, body: bytes = b""
+    ) -> AuditEvent:
+        """What is recorded of a request: who asked from where, and whose data the answer holds."""
         uids = {*_named(request), *(found.decode() for found in _STUDY.findall(body))}
         with reading(self._library.engine) as db:
             patients = pseudonyms_of(db, sorted(uids))
-        self._recorder.record(self._event(request, ending, patients))
+        return _event(request, action, ending, patients)
 
-    def _event(self, request: Request, ending: Ending, patients: tuple[str, ...]) -> AuditEvent:
-        asker: Principal | None = request.state.principal
-        subject = {"route": request.scope["route"].path, "uid": "".join(_named(request))}
-        return AuditEvent(
-            actor=asker.name if asker else "not known",
-            action=_action(request, ending),
-            subject=subject | ({"how": asker.how} if asker else {}),
-            patients=patients,
-            outcome=ending,
-            origin=_origin(request),
-            request_id=request.state.request_id,
-        )
+    def _record(self, request: Request, ending: Ending, body: bytes) -> None:
+        self._recorder.record(self.event(request, _action(request, ending), ending, body))
 
 
 class Rates:
@@ -107,6 +100,22 @@ class Rates:
         wait = self._buckets.take(f"{asker.how} {asker.name}")
         if wait:
             raise ProblemError(429, "more requests than this key may send", _again(wait))
+
+
+def _event(
+    request: Request, action: Action, ending: Ending, patients: tuple[str, ...]
+) -> AuditEvent:
+    asker: Principal | None = request.state.principal
+    subject = {"route": request.scope["route"].path, "uid": "".join(_named(request))}
+    return AuditEvent(
+        actor=asker.name if asker else "not known",
+        action=action,
+        subject=subject | ({"how": asker.how} if asker else {}),
+        patients=patients,
+        outcome=ending,
+        origin=_origin(request),
+        request_id=request.state.request_id,
+    )
 
 
 def _again(wait: float) -> dict[str, str]:

@@ -8,6 +8,8 @@ from enum import StrEnum
 from indexer.errors import AccessDeniedError, ConfigError, NotAuthenticatedError
 
 EVERY_LIBRARY = "*"
+SIGNED_IN = "session:"
+"""Before how somebody is known who has signed in."""
 
 
 class Role(StrEnum):
@@ -48,14 +50,19 @@ class Principal:
         name: as the audit has it.
         role: in each of the libraries.
         libraries: ids of the libraries, as in ``library.toml``; `EVERY_LIBRARY` stands for all.
-        how: how it is known: ``key:PREFIX``, ``token:ISSUER`` or ``loopback``. With the name it
-            tells apart all who ask.
+        how: how it is known: ``key:PREFIX``, ``token:ISSUER`` or ``loopback``; with ``session:``
+            before it where somebody signed in with it. With the name it tells apart all who ask.
     """
 
     name: str
     role: Role
     libraries: frozenset[str]
     how: str
+
+    @property
+    def by_cookie(self) -> bool:
+        """Whether the browser says so by itself, whatever page lets it ask."""
+        return self.how.startswith(SIGNED_IN)
 
 
 def permitted(principal: Principal | None, role: Role, library: str) -> None:

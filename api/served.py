@@ -12,10 +12,13 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from api import logs
+from api.origins import Site
 from api.recording import Rates, Recording
 from api.service.arrivals import count_waiting
 from api.service.audit import Recorder
+from api.service.kept_references import KeptReferences
 from api.service.search import open_searcher
+from api.signing_in import SigningIn, signing_in
 from api.uploads import uploads_folder
 from indexer.config import Settings
 from indexer.errors import SyntopyError
@@ -35,20 +38,26 @@ class Served:
         searcher: keeps its indexes open between searches.
         settings: as the service was started with.
         uploads: folder of what comes with requests.
+        references: stay loaded between judgements.
         ready: set when the indexes have been loaded.
         recording: of every request; None where nobody has to say who they are.
         rates: how often each may ask; None as well.
         inbox: of studies that are sent; None where none are taken.
+        site: whose pages may ask with a cookie.
+        signing_in: people, with the issuer; None where they cannot.
     """
 
     library: Library
     searcher: Searcher
     settings: Settings
     uploads: Path
+    references: KeptReferences
     ready: threading.Event = field(default_factory=threading.Event)
     recording: Recording | None = None
     rates: Rates | None = None
     inbox: Inbox | None = None
+    site: Site = field(default_factory=Site)
+    signing_in: SigningIn | None = None
 
 
 @contextmanager
@@ -78,9 +87,12 @@ def serving(settings: Settings, *, guarded: bool, receive: bool) -> Iterator[Ser
             open_searcher(library, settings),
             settings,
             uploads,
+            KeptReferences(library),
             recording=recording,
             rates=rates,
             inbox=Inbox(library.inbox_folder) if receive else None,
+            site=Site(settings.public_url),
+            signing_in=signing_in(settings, library) if guarded else None,
         )
         stop = threading.Event()
         if served.inbox is not None:

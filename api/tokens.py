@@ -8,9 +8,10 @@ public.
 
 from __future__ import annotations
 
+import hmac
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from api.key_sets import KeySet
@@ -42,7 +43,8 @@ class TokenRules:
     Attributes:
         issuer: URL, as it stands in the tokens.
         audience: what the tokens must be made for.
-        roles: from a value of the roles claim to a role; of several the highest counts.
+        roles: from a value of the roles claim to a role; of several the highest counts, and
+            without any there are no rights.
         libraries: ids of the libraries that every token with a role may reach.
         roles_claim: name of the claim, or a path with dots (``realm_access.roles``); its value is
             a list, or words.
@@ -52,7 +54,7 @@ class TokenRules:
 
     issuer: str
     audience: str
-    roles: Mapping[str, Role] = field(default_factory=lambda: {role.value: role for role in Role})
+    roles: Mapping[str, Role]
     libraries: frozenset[str] = frozenset()
     roles_claim: str = "roles"
     keys_url: str = ""
@@ -60,28 +62,37 @@ class TokenRules:
 
 
 def token_rules(settings: Settings, libraries: frozenset[str]) -> TokenRules | None:
-    """What the settings say of tokens; None where they name no issuer.
+    """What the settings say of bearer tokens; None where none are accepted.
 
     Args:
         settings: those that begin with ``oidc``.
         libraries: ids of the libraries that tokens may reach.
 
     Raises:
-        ConfigError: there is an issuer and no audience: tokens made for others would count.
+        ConfigError: there is an issuer, and neither an audience nor a client id: tokens made for
+            others would count; or no roles: the issuer's names would count, whoever has them.
     """
     if not settings.oidc_issuer:
         return None
-    if not settings.oidc_audience:
-        raise ConfigError("SYNTOPY_OIDC_ISSUER needs SYNTOPY_OIDC_AUDIENCE beside it")
-    named = settings.oidc_roles or {role.value: role.value for role in Role}
-    return TokenRules(
+    if not (settings.oidc_audience or settings.oidc_client_id):
+        raise ConfigError(
+            "SYNTOPY_OIDC_ISSUER needs beside it SYNTOPY_OIDC_AUDIENCE, for bearer tokens, or "
+            "SYNTOPY_OIDC_CLIENT_ID, for people who sign in"
+        )
+    if not settings.oidc_roles:
+        raise ConfigError(
+            "SYNTOPY_OIDC_ISSUER needs SYNTOPY_OIDC_ROLES beside it: which of the issuer's names "
+            'give which role here, such as {"radiology": "reader"}'
+        )
+    rules = TokenRules(
         issuer=settings.oidc_issuer,
         audience=settings.oidc_audience,
-        roles={value: Role(role) for value, role in named.items()},
+        roles={value: Role(role) for value, role in settings.oidc_roles.items()},
         libraries=libraries,
         roles_claim=settings.oidc_roles_claim,
         keys_url=settings.oidc_keys_url,
     )
+    return rules if rules.audience else None
 
 
 class TokenVerifier:
@@ -101,8 +112,13 @@ class TokenVerifier:
         self._jwt = extra("jwt")
         self._keys = KeySet(rules.issuer, rules.keys_url, clock=clock)
 
-    def principal(self, token: str) -> Principal:
+    def principal(self, token: str, *, nonce: str = "") -> Principal:
         """Who asks with this token.
+
+        Args:
+            token: the whole of it.
+            nonce: that it must have, and that it must be made for this audience alone; where
+                somebody signs in (OpenID Connect Core 1.0, 3.1.3.7).
 
         Raises:
             NotAuthenticatedError: it is forged, expired, of another issuer or for another
@@ -111,6 +127,8 @@ class TokenVerifier:
             IssuerUnavailableError: its key is not known and the issuer does not answer.
         """
         claims = self._claims(token)
+        if nonce:
+            self._check_sign_in(claims, nonce)
         roles = [self._rules.roles[v] for v in self._said(claims) if v in self._rules.roles]
         if not roles:
             raise AccessDeniedError(
@@ -145,6 +163,16 @@ class TokenVerifier:
         if not claims["sub"].strip():
             raise NotAuthenticatedError("this token is not accepted: it names nobody")
         return claims
+
+    def _check_sign_in(self, claims: Mapping[str, Any], nonce: str) -> None:
+        said = claims.get("nonce")
+        if not isinstance(said, str) or not hmac.compare_digest(said.encode(), nonce.encode()):
+            raise NotAuthenticatedError("this token is not accepted: it is of another sign-in")
+        party = claims.get("azp", self._rules.audience)
+        if claims["aud"] not in (self._rules.audience, [self._rules.audience]) or (
+            party != self._rules.audience
+        ):
+            raise NotAuthenticatedError("this token is not accepted: it is for others, too")
 
     def _said(self, claims: Mapping[str, Any]) -> list[str]:
         """The values of the roles claim."""

@@ -46,11 +46,17 @@ class Settings(BaseSettings):
         webhook_secret: signs what is posted to webhooks; ``whsec_`` and base64.
         pull_token: bearer token for the archive that `syntopy pull dicomweb` asks, or
         pull_user, pull_password: for basic authentication there.
+        public_url: where people reach the service, https or on this machine.
+        session_minutes: after which somebody who signed in and asks nothing is signed out.
+        session_hours: after which they are signed out anyhow.
+        cors_origins: JSON, sites whose pages may ask with a key or token; never with a cookie.
         oidc_issuer: URL of the issuer whose bearer tokens are accepted; none without it.
         oidc_audience: what the tokens must be made for.
         oidc_roles_claim: the claim of a token that gives a role; dots lead into nested ones.
-        oidc_roles: JSON, from values of that claim to roles; the names of the roles by default.
+        oidc_roles: JSON, from values of that claim to roles; required with an issuer.
         oidc_keys_url: of the issuer's key set, if its discovery document does not tell it.
+        oidc_client_id, oidc_client_secret: of this service, where people sign in with the issuer.
+        oidc_scope: what is asked of the issuer then.
     """
 
     model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True)
@@ -86,11 +92,18 @@ class Settings(BaseSettings):
     pull_token: SecretStr = SecretStr("")
     pull_user: str = ""
     pull_password: SecretStr = SecretStr("")
+    public_url: str = ""
+    session_minutes: float = Field(default=60.0, gt=0, le=1440)
+    session_hours: float = Field(default=12.0, gt=0, le=168)
+    cors_origins: tuple[str, ...] = ()
     oidc_issuer: str = ""
     oidc_audience: str = ""
     oidc_roles_claim: str = "roles"
     oidc_roles: dict[str, Literal["reader", "curator", "operator", "admin"]] = {}
     oidc_keys_url: str = ""
+    oidc_client_id: str = ""
+    oidc_client_secret: SecretStr = SecretStr("")
+    oidc_scope: str = "openid profile"
 
     @property
     def worker_count(self) -> int:
@@ -121,5 +134,6 @@ def load_settings() -> Settings:
         raise ConfigError(f"environment variable {_PREFIX}{field}: {first['msg']}") from error
     except SettingsError as error:
         raise ConfigError(
-            f'environment variable {_PREFIX}OIDC_ROLES is JSON such as {{"radiology": "reader"}}'
+            f"environment variables hold JSON: {_PREFIX}OIDC_ROLES such as "
+            f'{{"radiology": "reader"}}, {_PREFIX}CORS_ORIGINS such as ["https://ohif.example.org"]'
         ) from error

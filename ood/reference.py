@@ -28,6 +28,7 @@ DEFAULT = (Recipe("knn"), Recipe("mahalanobis"), Recipe("residual"), Recipe("qua
 _FEWEST = 20
 """Fewer cases to fit on, or patients to calibrate on, are no stratum of their own."""
 _SHOWN = 5
+_MOST_LIMITS = 100
 
 
 def _nobody(_what: str, _done: int, _total: int) -> None:
@@ -77,10 +78,13 @@ class Stratum:
         Raises:
             ReferenceSetError: the rate is none.
         """
-        if alarm not in self._limits:
+        found = self._limits.get(alarm)
+        if found is None:
             thresholds = [part.threshold(alarm) for part in self.together.parts]
-            self._limits[alarm] = thresholds, self.together.least.alarm_interval(alarm)
-        return self._limits[alarm]
+            found = thresholds, self.together.least.alarm_interval(alarm)
+            if len(self._limits) < _MOST_LIMITS:
+                self._limits[alarm] = found
+        return found
 
     @cached_property
     def _limits(self) -> dict[float, tuple[list[float], Interval]]:

@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from token_issuer import AUDIENCE, Issuer, issuing, public_pem, rsa_key
 
+from api.app import create_app
 from api.doorkeeper import Doorkeeper
 from api.key_sets import FRESH_SECONDS, RETRY_SECONDS
 from api.rights import Principal, Role
@@ -35,6 +36,7 @@ from indexer.library import Library
 
 KEY, OTHER_KEY = rsa_key(), rsa_key()
 LIBRARIES = frozenset({"chest"})
+ROLES = {role.value: role for role in Role}
 
 
 @dataclass
@@ -53,7 +55,7 @@ def issuer() -> Iterator[Issuer]:
 
 
 def rules(issuer: Issuer, **changed: Any) -> TokenRules:
-    return replace(TokenRules(issuer.url, AUDIENCE, libraries=LIBRARIES), **changed)
+    return replace(TokenRules(issuer.url, AUDIENCE, ROLES, LIBRARIES), **changed)
 
 
 def verifier(issuer: Issuer, clock: Clock | None = None, **changed: Any) -> TokenVerifier:
@@ -259,11 +261,12 @@ def test_settings_say_which_tokens_count(issuer: Issuer, monkeypatch: pytest.Mon
     with pytest.raises(ConfigError, match="SYNTOPY_OIDC_AUDIENCE"):
         token_rules(load_settings(), LIBRARIES)
     monkeypatch.setenv("SYNTOPY_OIDC_AUDIENCE", AUDIENCE)
-    assert token_rules(load_settings(), LIBRARIES) == rules(issuer)
+    with pytest.raises(ConfigError, match="SYNTOPY_OIDC_ROLES"):
+        token_rules(load_settings(), LIBRARIES)
     monkeypatch.setenv("SYNTOPY_OIDC_ROLES_CLAIM", "groups")
     monkeypatch.setenv("SYNTOPY_OIDC_ROLES", '{"radiology": "operator"}')
     told = token_rules(load_settings(), LIBRARIES)
-    assert told is not None
+    assert told == rules(issuer, roles_claim="groups", roles={"radiology": Role.OPERATOR})
     token = issuer.token("first", KEY, roles=None, groups=["radiology"])
     assert TokenVerifier(told).principal(token).role is Role.OPERATOR
 
@@ -281,10 +284,12 @@ def test_the_door_takes_keys_and_tokens(issuer: Issuer, tmp_path: Path) -> None:
     with Library.create(tmp_path / "library") as library:
         key = keys.create(library, keys.KeyRequest("viewer"), actor="tester").token
         door = Doorkeeper(library, verifier(issuer))
-        assert door.who(f"Bearer {key}").name == "viewer"
-        assert door.who(f"bearer  {issuer.token('first', KEY)} ").name == "dr-who"
+        token = issuer.token("first", KEY)
+        assert door.who({"authorization": f"Bearer {key}"}).name == "viewer"
+        assert door.who({"authorization": f"bearer  {token} "}).name == "dr-who"
+        with pytest.raises(NotAuthenticatedError, match="sign in"):
+            door.who({})
         for header in (
-            None,
             "",
             "Bearer",
             "Bearer ",
@@ -294,9 +299,18 @@ def test_the_door_takes_keys_and_tokens(issuer: Issuer, tmp_path: Path) -> None:
             "Bearer x",
         ):
             with pytest.raises(NotAuthenticatedError):
-                door.who(header)
+                door.who({"authorization": header})
         with pytest.raises(NotAuthenticatedError, match="no issuer of tokens is set up"):
-            Doorkeeper(library).who(f"Bearer {issuer.token('first', KEY)}")
+            Doorkeeper(library).who({"authorization": f"Bearer {token}"})
+
+
+def test_the_names_of_an_issuer_are_no_roles_here_by_themselves(
+    issuer: Issuer, tmp_path: Path
+) -> None:
+    """Whoever an issuer calls admin, for whatever, would be one here."""
+    named = Settings(library=tmp_path, oidc_issuer=issuer.url, oidc_audience=AUDIENCE)
+    with pytest.raises(ConfigError, match="SYNTOPY_OIDC_ROLES"):
+        create_app(named, None)
 
 
 # -- keys come, change and go ---------------------------------------------------------------------
@@ -385,6 +399,6 @@ def test_redirects_are_not_followed(issuer: Issuer) -> None:
 )
 def test_keys_come_over_https_or_from_this_machine(url: str) -> None:
     with pytest.raises(ConfigError, match="https"):
-        TokenVerifier(TokenRules(url, AUDIENCE))
+        TokenVerifier(TokenRules(url, AUDIENCE, ROLES))
     with pytest.raises(ConfigError, match="https"):
-        TokenVerifier(TokenRules("https://issuer.example", AUDIENCE, keys_url=url))
+        TokenVerifier(TokenRules("https://issuer.example", AUDIENCE, ROLES, keys_url=url))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import threading
 import time
@@ -10,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import jwt
 from cryptography.hazmat.primitives import serialization
@@ -40,6 +43,10 @@ class Issuer:
     answering: bool = True
     said_issuer: str = ""
     redirect: str = ""
+    signs: tuple[str, PrivateKey] | None = None
+    changed: dict[str, Any] = field(default_factory=dict)
+    codes: dict[str, dict[str, str]] = field(default_factory=dict)
+    exchanged: list[dict[str, str]] = field(default_factory=list)
 
     @property
     def url(self) -> str:
@@ -54,6 +61,26 @@ class Issuer:
         told = {"iss": self.url, "aud": AUDIENCE, "sub": "dr-who", "iat": at, "exp": at + 300}
         told |= {"roles": ["reader"], **changed}
         return {name: value for name, value in told.items() if value is not None}
+
+    def authorize(self, url: str) -> dict[str, str]:
+        """What a browser that was sent to ``url`` comes back with, when somebody has signed in."""
+        asked = dict(parse_qsl(urlsplit(url).query))
+        code = f"code-{len(self.codes)}"
+        self.codes[code] = asked
+        return {"code": code, "state": asked["state"], "iss": self.url, "session_state": "s"}
+
+    def exchange(self, form: dict[str, str], authorization: str) -> dict[str, Any] | None:
+        """An id token for a code, once, and for whoever has its verifier."""
+        self.exchanged.append({**form, "authorization": authorization})
+        asked = self.codes.pop(form.get("code", ""), None)
+        challenge = hashlib.sha256(form.get("code_verifier", "").encode()).digest()
+        packed = base64.urlsafe_b64encode(challenge).decode().rstrip("=")
+        if asked is None or asked["code_challenge"] != packed or self.signs is None:
+            return None
+        if asked["redirect_uri"] != form["redirect_uri"]:
+            return None
+        said = {"aud": asked["client_id"], "nonce": asked["nonce"], **self.changed}
+        return {"id_token": self.token(*self.signs, **said), "access_token": "none of ours"}
 
     def token(self, kid: str, key: PrivateKey, algorithm: str = "RS256", **changed: Any) -> str:
         return jwt.encode(self.claims(**changed), key, algorithm, headers={"kid": kid})
@@ -70,6 +97,8 @@ def issuing() -> Iterator[Issuer]:
                 body: dict[str, Any] = {
                     "issuer": issuer.said_issuer or issuer.url,
                     "jwks_uri": f"{issuer.url}/keys",
+                    "authorization_endpoint": f"{issuer.url}/authorize",
+                    "token_endpoint": f"{issuer.url}/token",
                 }
             else:
                 issuer.asked += 1
@@ -82,6 +111,14 @@ def issuing() -> Iterator[Issuer]:
             self.send_response(200 if issuer.answering else 503)
             self.end_headers()
             self.wfile.write(json.dumps(body).encode())
+
+        def do_POST(self) -> None:
+            form = self.rfile.read(int(self.headers["content-length"])).decode()
+            authorization = self.headers.get("authorization", "")
+            told = issuer.exchange(dict(parse_qsl(form)), authorization)
+            self.send_response(200 if told and issuer.answering else 400)
+            self.end_headers()
+            self.wfile.write(json.dumps(told).encode())
 
         def log_message(self, *_: object) -> None:
             pass

@@ -107,3 +107,50 @@ def revoke(
         print_json({"key": gone})
         return
     out.print(f"the key {gone.prefix} of {gone.name} is revoked")
+
+
+@app.command("sessions")
+def sessions_(library: LibraryOption = None, as_json: JsonOption = False) -> None:
+    """List who is signed in with a browser."""
+    with errors_on_one_line(as_json=as_json):
+        from api.service import sessions as service
+        from indexer.library import Library
+
+        settings = settings_with(library)
+        with Library.open(settings.library) as opened:
+            found = service.listed(opened, settings)
+    if as_json:
+        print_json({"sessions": found})
+        return
+    if not found:
+        out.print("no sessions")
+        return
+    table = Table("prefix", "name", "role", "signed in with", "since", "last asked", "expires")
+    for each in found:
+        times = (each.created_at[:16], each.used_at[:16], each.expires_at[:16])
+        table.add_row(each.prefix, each.name, each.role, each.via, *times)
+    out.print(table)
+
+
+@app.command("sign-out")
+def sign_out(
+    prefix: Annotated[str, typer.Argument(help="Of the session, as listed.")],
+    library: LibraryOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Sign somebody out, from their next request on.
+
+    [bold]Example[/]
+
+      syntopy keys sign-out 5b1e0c9d2a3f --library chest
+    """
+    with errors_on_one_line(as_json=as_json):
+        from api.service import sessions as service
+        from indexer.library import Library
+
+        with Library.open(settings_with(library).library) as opened:
+            service.sign_out(opened, prefix, actor=user_name())
+    if as_json:
+        print_json({"ended": prefix})
+        return
+    out.print(f"the session {prefix} has ended")

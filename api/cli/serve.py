@@ -54,9 +54,10 @@ def serve(
 
         for module in ("fastapi", "python_multipart", "uvicorn"):
             extra(module)
-        from api.access import anyone, anyone_on_loopback, is_loopback
+        from api.access import anyone, anyone_on_loopback
         from api.app import create_app
         from api.logs import log_to_stderr
+        from api.origins import is_loopback
         from api.server import indexing, listening, server_of
 
         settings = settings_with(library)

@@ -43,8 +43,7 @@ def get_reference(
 @routes.post("/ood/score")
 def score(served: Service, asked: ScoreAsked) -> Scores:
     """What a reference says of items of the library, study by study; nothing is stored."""
-    judge = Judge(served.library, asked.reference, asked.alarm, settings=served.settings)
-    return _scores(judge.of_items(asked.filter), asked.limit)
+    return _scores(_judge(served, asked).of_items(asked.filter), asked.limit)
 
 
 @routes.post(
@@ -62,8 +61,17 @@ async def score_files(request: Request, served: Service) -> Scores:
 
 
 def _of_files(served: Served, asked: ScoreFilesAsked, paths: list[Path]) -> Scores:
-    judge = Judge(served.library, asked.reference, asked.alarm, settings=served.settings)
-    return _scores(judge.of_files(paths), len(paths))
+    return _scores(_judge(served, asked).of_files(paths), len(paths))
+
+
+def _judge(served: Served, asked: ScoreAsked | ScoreFilesAsked) -> Judge:
+    return Judge(
+        served.library,
+        asked.reference,
+        asked.alarm,
+        settings=served.settings,
+        fitted=served.references.sets,
+    )
 
 
 def _scores(answers: Iterable[StudyAnswer], limit: int) -> Scores:

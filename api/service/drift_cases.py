@@ -19,7 +19,7 @@ from api.service.cases import (
     row_in,
     with_qualities,
 )
-from api.service.judge import fitted_sets
+from api.service.fitted import fitted_sets
 from clustering.contract import Progress
 from indexer.catalog.database import reading
 from indexer.errors import QueryError, ReferenceSetError

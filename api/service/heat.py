@@ -12,7 +12,7 @@ import numpy as np
 from sqlalchemy import select
 
 from api.service.cases import keys_of
-from api.service.judge import Fitted, fitted_sets
+from api.service.fitted import Fitted, fitted_sets
 from api.service.originals import Originals
 from clustering.contract import Progress, no_progress
 from indexer.catalog.database import reading

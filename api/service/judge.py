@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ from api.service.cases import (
     row_in,
     with_qualities,
 )
+from api.service.fitted import Fitted, fitted_sets
 from api.service.options import read_options
 from api.service.why import of_header, of_pixels, of_turns, of_votes, reason
 from clustering.contract import Progress, no_progress
@@ -39,21 +40,18 @@ from indexer.errors import (
 )
 from indexer.evaluating.labelled import read_vectors
 from indexer.evidence.originals import read_again
-from indexer.groups.items import Described, Gathered, describe
-from indexer.groups.references import IDS, StoredReference, find_reference, load_reference
+from indexer.groups.items import Gathered
+from indexer.groups.references import StoredReference, find_reference
 from indexer.library import Library
 from indexer.reading.drafts import ReadOptions
 from indexer.reading.study import QueryStudy, read_study
 from indexer.registry import usable_encoder
 from indexer.sources.discover import Problem, discover
 from indexer.types import Embeddings, ItemIds, Pixels
-from ood.acquisition import Usual
 from ood.calibrate import Interval, simes
 from ood.picture_checks import Finding
-from ood.reference import Judgement, ReferenceSet, Stratum, Verdict
-from ood.registry import part
+from ood.reference import Judgement, Verdict
 from ood.strata import said
-from ood.tags import FIELDS, VOTERS, Vote, counted
 
 _BATCH = 1_024
 _OTHERWISE = {
@@ -136,49 +134,6 @@ class StudyAnswer:
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """A reference set of a library: its cases are items.
-
-    Attributes:
-        reference: that was fitted.
-        ids: private numbers of its cases.
-        known: what the catalog knows of them now.
-        usual: how the cases of each stratum were taken, by its name in words.
-    """
-
-    reference: ReferenceSet
-    ids: ItemIds
-    known: Described
-    usual: Mapping[str, Usual]
-
-    @cached_property
-    def learned(self) -> frozenset[int]:
-        """Items that a detector was fitted on."""
-        rows = [each.fitted for each in self.reference.strata.values()]
-        return frozenset(self.ids[np.unique(np.concatenate(rows))].tolist())
-
-    @cached_property
-    def held(self) -> Mapping[str, Mapping[str, int]]:
-        """How many of the cases that the coarsest stratum was fitted on have which tag."""
-        rows = self._root.fitted.tolist()
-        return counted({name: [self.known.fields[name][row] for row in rows] for name in FIELDS})
-
-    def vote(self, row: np.ndarray, uid: str) -> Vote:
-        """What the reference has, and what is nearest to a row ``(1, dim)``, itself left out."""
-        root = self._root
-        _, near = root.near.nearest(row, min(VOTERS + 1, len(root.fitted)))
-        rows = [number for number in root.fitted[near[0][near[0] >= 0]].tolist()
-                if not uid or self.known.uids[number] != uid][:VOTERS]  # fmt: skip
-        nearest = {name: [self.known.fields[name][each] for each in rows] for name in FIELDS}
-        return Vote(self.held, nearest)
-
-    @cached_property
-    def _root(self) -> Stratum:
-        """The coarsest: everything, most often."""
-        return self.reference.strata[min(self.reference.strata, key=len)]
-
-
-@dataclass(frozen=True)
 class _Judged:
     """A case with what was said of it, as what it was judged, and by which set of cases."""
 
@@ -197,6 +152,7 @@ class Judge:
         alarm: the false-alarm rate; None takes the one that it was fitted for.
         settings: how files are read, and where models lie; None takes those of the environment.
         look: also look at the pixels of what is flagged, and of files.
+        fitted: gives the sets of the reference; None loads them.
 
     Raises:
         QueryError: there is none of this name.
@@ -211,11 +167,13 @@ class Judge:
         *,
         settings: Settings | None = None,
         look: bool = True,
+        fitted: Callable[[StoredReference], Mapping[str, Fitted]] | None = None,
     ) -> None:
         self.library, self.stored = library, find_reference(library, name)
         self.alarm = self.stored.alarm if alarm is None else alarm
         self.space = next(each for each in library.spaces() if each.id == self.stored.space_id)
-        self.fitted = fitted_sets(library, self.stored)
+        load = fitted or partial(fitted_sets, library)
+        self.fitted = load(self.stored)
         self._look = look
         settings = settings or Settings()
         self._options: ReadOptions = replace(
@@ -443,29 +401,6 @@ class Judge:
     def _nothing(self, source: str, why: str) -> StudyAnswer:
         note = f"cannot judge: {why}"
         return StudyAnswer("", source, None, None, self.alarm, None, "", (), (note,))
-
-
-def fitted_sets(library: Library, stored: StoredReference) -> dict[str, Fitted]:
-    """The sets of a reference by what describes their cases: vectors of items, or slices.
-
-    Raises:
-        ReferenceSetError: its file is gone or damaged.
-    """
-    arrays = load_reference(library, stored)
-    usual: dict[str, dict[str, Usual]] = {VECTOR: {}, SLICES: {}}
-    for each in stored.report["strata"]:
-        usual[each["described_by"]][each["stratum"]] = Usual.from_told(each["usual"])
-    made = {}
-    for how in (VECTOR, SLICES):
-        own = part(how, arrays)
-        if own:
-            ids = own.pop(IDS)
-            with reading(library.engine) as db:
-                known = describe(db, ids, labels=())
-            made[how] = Fitted(ReferenceSet.from_state(own), ids, known, usual[how])
-    if not made:
-        raise ReferenceSetError(f"the reference '{stored.name}' has no cases: fit it again")
-    return made
 
 
 def _rows_of(cases: Sequence[Case], how: str, by: Fitted) -> Embeddings:

@@ -572,3 +572,22 @@ class ApiKey(Base):
     last_used_on: Mapped[str] = mapped_column(String(10), default="")
     """ISO date, UTC; empty until it is used."""
     revoked_at: Mapped[datetime | None]
+
+
+class Session(Base):
+    """Somebody who signed in with a browser; of the cookie only a keyed hash is kept."""
+
+    __tablename__ = "session"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    prefix: Mapped[str] = mapped_column(String(12), unique=True)
+    """The part of the cookie by which it is named."""
+    name: Mapped[str] = mapped_column(String(255))
+    role: Mapped[str] = mapped_column(String(16))
+    libraries: Mapped[list[str]] = mapped_column(default=list)
+    via: Mapped[str] = mapped_column(Text)
+    """What was signed in with: ``key:PREFIX`` or ``token:ISSUER``."""
+    digest: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    expires_at: Mapped[datetime]
+    used_at: Mapped[datetime]
+    """To the minute."""
