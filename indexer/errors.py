@@ -28,6 +28,7 @@ SyntopyError
 ├── QueryError
 │   ├── FilterError         with the place in the expression
 │   └── ItemNotFoundError
+├── NotSentError            a destination cannot be reached, or refuses
 └── AccessError
     ├── NotAuthenticatedError   nobody knows who asks
     ├── AccessDeniedError       who asks may not do this
@@ -223,6 +224,12 @@ class ItemNotFoundError(QueryError):
     """No such study, series, instance or item in the library."""
 
     code = "not_found"
+
+
+class NotSentError(SyntopyError):
+    """A destination cannot be reached, or did not take what was sent to it."""
+
+    code = "not_sent"
 
 
 class AccessError(SyntopyError):

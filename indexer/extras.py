@@ -13,6 +13,7 @@ from indexer.errors import MissingExtraError
 _OF = {
     "faiss": "cpu",
     "fastapi": "serve",
+    "highdicom": "sr",
     "jwt": "serve",
     "pynetdicom": "dimse",
     "python_multipart": "serve",
