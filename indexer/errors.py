@@ -28,11 +28,11 @@ SyntopyError
 ├── QueryError
 │   ├── FilterError         with the place in the expression
 │   ├── ItemNotFoundError
-│   ├── ItemNotFoundError
 │   └── UnknownNameError    no clustering, reference or map of this name
 ├── EditError               something cannot be changed as asked
 │   ├── ChangedMeanwhileError  it is not any more what the change was made from
 │   └── UnknownLinesError   some of many lines name nothing in the library
+├── NotSentError            a destination cannot be reached, or refuses
 └── AccessError
     ├── NotAuthenticatedError   nobody knows who asks
     ├── AccessDeniedError       who asks may not do this
@@ -263,6 +263,12 @@ class UnknownLinesError(EditError):
     def __init__(self, message: str, lines: tuple[int, ...]) -> None:
         super().__init__(message)
         self.lines = lines
+
+
+class NotSentError(SyntopyError):
+    """A destination cannot be reached, or did not take what was sent to it."""
+
+    code = "not_sent"
 
 
 class AccessError(SyntopyError):

@@ -13,6 +13,7 @@ from indexer.errors import MissingExtraError
 _OF = {
     "faiss": "cpu",
     "fastapi": "serve",
+    "highdicom": "sr",
     "httpx": "serve",
     "jwt": "serve",
     "pynetdicom": "dimse",

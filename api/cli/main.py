@@ -32,6 +32,7 @@ from api.cli.reindex import reindex
 from api.cli.reports import reports
 from api.cli.search import search, show
 from api.cli.serve import serve
+from api.cli.sr import app as sr
 from api.cli.watch import deliveries, monitors, watch
 from indexer import __version__
 
@@ -99,6 +100,7 @@ ood.add_typer(monitors)
 app.add_typer(ood)
 app.add_typer(jobs)
 app.add_typer(pull)
+app.add_typer(sr)
 app.add_typer(keys)
 app.add_typer(audit)
 

@@ -8,15 +8,33 @@ from pydicom import Dataset
 
 from indexer.dicom.opening import text_of, value_of
 
+OWN_SCHEME = "99SYNTOPY"
+"""The coding scheme of reports that Syntopy writes itself."""
 _MAX_CHARS = 100_000
 _MAX_DEPTH = 40
+
+
+def is_own(ds: Dataset) -> bool:
+    """Whether Syntopy wrote a report: it, or its headings down to the second level, say so.
+
+    What it says is what a search or a reference answered. Read as a radiologist's words it would
+    come back in answers, and be learned from.
+    """
+    schemes = value_of(ds, "CodingSchemeIdentificationSequence") or ()
+    if any(text_of(each, "CodingSchemeDesignator") == OWN_SCHEME for each in schemes):
+        return True
+    items = [ds, *(value_of(ds, "ContentSequence") or ())]
+    return any(_scheme(each) == OWN_SCHEME for each in items)
 
 
 def report_text(ds: Dataset) -> str:
     """Text, code and number content of an SR tree (PS3.3 C.17.3), headings in front of lines.
 
-    Person names, dates and UIDs in the tree are left out. ``""`` where there is nothing to read.
+    Person names, dates and UIDs in the tree are left out. ``""`` where there is nothing to read,
+    and of reports that Syntopy wrote.
     """
+    if is_own(ds):
+        return ""
     return "\n".join(_lines(ds, 0))[:_MAX_CHARS]
 
 
@@ -44,6 +62,11 @@ def _value(item: Dataset) -> str:
             return text_of(measured[0], "NumericValue") if measured else ""
         case _:
             return ""
+
+
+def _scheme(item: Dataset) -> str:
+    concepts = value_of(item, "ConceptNameCodeSequence")
+    return text_of(concepts[0], "CodingSchemeDesignator") if concepts else ""
 
 
 def _concept(item: Dataset, keyword: str) -> str:

@@ -1,0 +1,201 @@
+"""Structured reports: what a reference or a search says of a study, to be kept with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from api.service.audit import record
+from api.service.destinations import Destination
+from api.service.judge import Judge, StudyAnswer
+from api.service.options import read_options
+from api.service.search import search
+from api.service.sending import send
+from api.structured.document import OOD, SIMILAR, Document, document
+from api.structured.ood_tree import LISTED, ood_tree
+from api.structured.similar_tree import similar_tree
+from api.structured.subject import images_of, read_subject, study_under
+from indexer.catalog.audit import Action, AuditEvent, Ending
+from indexer.catalog.database import reading
+from indexer.catalog.lookup import pseudonyms_of
+from indexer.config import Settings
+from indexer.errors import ConfigError, NotSentError, QueryError, StorageFullError
+from indexer.extras import extra
+from indexer.library import Library
+from indexer.searching.asking import SearchRequest, like
+from indexer.searching.search import Searcher
+
+MOST = 100
+"""Neighbours that a report lists at most."""
+
+
+@dataclass(frozen=True)
+class OodReportRequest:
+    """What a reference says of a study.
+
+    Attributes:
+        uid: of the study, or of anything in it.
+        reference: name of the reference.
+        alarm: the false-alarm rate; None takes the one that it was fitted for.
+        references: name the nearest study of the reference.
+    """
+
+    uid: str
+    reference: str
+    alarm: float | None = None
+    references: bool = True
+
+
+@dataclass(frozen=True)
+class SimilarReportRequest:
+    """Which studies are most like a study.
+
+    Attributes:
+        uid: of the study, or of anything in it, which is searched with then.
+        k: neighbours, 1 to `MOST`.
+        filter: of hits.
+        encoders: whose spaces, see `SearchRequest`.
+        references: name the neighbours by their UIDs; else scores alone are told.
+    """
+
+    uid: str
+    k: int = 5
+    filter: str = ""
+    encoders: tuple[str, ...] = ()
+    references: bool = True
+
+
+def ood_report(
+    library: Library, request: OodReportRequest, settings: Settings, judge: Judge | None = None
+) -> tuple[Document, StudyAnswer]:
+    """Judge a study of the library and report it.
+
+    Args:
+        library: whose.
+        request: what to report.
+        settings: how files are read.
+        judge: of that reference and rate, if one is loaded.
+
+    Raises:
+        MissingExtraError: the extra ``sr`` is not installed.
+        ItemNotFoundError: there is no such study.
+        QueryError: no such reference; it cannot judge any of the study; it is not of DICOM files.
+        OriginalGoneError: the files of the study are gone.
+        ReferenceSetError: the file of the reference is gone or damaged, or the rate is none.
+        StorageFullError: the library's folder cannot be written.
+    """
+    extra("highdicom")
+    with reading(library.engine) as db:
+        study = study_under(db, request.uid)
+    judge = judge or Judge(library, request.reference, request.alarm, settings=settings)
+    answer = next(judge.of_items(f"study={study}"))
+    subject = read_subject(library, study, read_options(library, settings))
+    with reading(library.engine) as db:
+        images = images_of(db, [one.item for one in answer.items[:LISTED]])
+    by = (judge.stored, judge.space)
+    tree = ood_tree(library, answer, by, images, references=request.references)
+    made = document(library, OOD, subject, tree)
+    near = [each.study_instance_uid for one in answer.items for each in one.nearest[:1]]
+    named = (*made.studies, *near) if request.references else made.studies
+    return replace(made, studies=tuple(dict.fromkeys(named))), answer
+
+
+def similar_report(
+    library: Library,
+    request: SimilarReportRequest,
+    settings: Settings,
+    searcher: Searcher | None = None,
+) -> Document:
+    """Search with a study of the library and report the neighbours.
+
+    Args:
+        library: whose.
+        request: what to report.
+        settings: how files are read.
+        searcher: with its indexes open, if there is one.
+
+    Raises:
+        MissingExtraError: the extra ``sr`` is not installed.
+        ItemNotFoundError: there is no such study.
+        QueryError: k is out of range; the search cannot be made; it is not of DICOM files.
+        OriginalGoneError: the files of the study are gone.
+        StorageFullError: the library's folder cannot be written.
+    """
+    extra("highdicom")
+    if not 1 <= request.k <= MOST:
+        raise QueryError(f"a report lists 1 to {MOST} neighbours, not {request.k}")
+    with reading(library.engine) as db:
+        study = study_under(db, request.uid)
+    asked = SearchRequest(
+        like(uid=request.uid),
+        k=request.k,
+        filter=request.filter,
+        encoders=request.encoders,
+        evidence=True,
+    )
+    answer = searcher.search(asked) if searcher else search(library, asked, settings)
+    subject = read_subject(library, study, read_options(library, settings))
+    with reading(library.engine) as db:
+        images = images_of(db, [*(q.item for q in answer.queries), *(h.id for h in answer.hits)])
+    tree = similar_tree(library, answer, images, references=request.references)
+    hits = answer.hits if request.references else []
+    made = document(
+        library, SIMILAR, subject, tree, [images[hit.id] for hit in hits if hit.id in images]
+    )
+    named = dict.fromkeys((*made.studies, *(hit.study_instance_uid for hit in hits)))
+    return replace(made, studies=tuple(named))
+
+
+def hand_over(
+    library: Library,
+    made: Document,
+    *,
+    actor: str,
+    output: Path | None = None,
+    to: Sequence[Destination] = (),
+) -> None:
+    """Write a report to a file, and send it; what leaves the library stands in the audit.
+
+    Args:
+        library: whose report it is.
+        made: the report.
+        actor: who asks for it.
+        output: the file, None for none; one that is there is replaced.
+        to: destinations.
+
+    Raises:
+        ConfigError: neither a file nor a destination is named.
+        StorageFullError: the file cannot be written.
+        NotSentError: a destination cannot be reached, or did not take it.
+    """
+    if output is None and not to:
+        raise ConfigError("say where the report goes: --output FILE, or --send DESTINATION")
+    if output is not None:
+        _record(library, made, actor, "file")
+        try:
+            output.write_bytes(made.content)
+        except OSError as error:
+            raise StorageFullError(f"{output} cannot be written: {error.strerror}") from error
+    for each in to:
+        try:
+            send(each, made.content)
+        except NotSentError:
+            _record(library, made, actor, each.name, Ending.FAILED)
+            raise
+        _record(library, made, actor, each.name)
+
+
+def _record(
+    library: Library, made: Document, actor: str, where: str, ending: Ending = Ending.SUCCESS
+) -> None:
+    with reading(library.engine) as db:
+        patients = pseudonyms_of(db, made.studies)
+    said = {"what": "structured report", "uid": made.study_instance_uid, "to": where}
+    said["sop_instance_uid"] = made.sop_instance_uid
+    record(
+        library,
+        AuditEvent(
+            actor=actor, action=Action.EXPORT, subject=said, patients=patients, outcome=ending
+        ),
+    )
