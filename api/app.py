@@ -13,9 +13,11 @@ from fastapi.routing import APIRoute
 from api.access import Authenticate, anyone_on_loopback, known_by
 from api.doorkeeper import Doorkeeper
 from api.edge import Edge, Limits
+from api.measuring import Measuring
+from api.metrics import Metrics
 from api.openapi import described
 from api.problems import add_handlers
-from api.routes import catalog, dicomweb, groups, ood, pictures, search, system
+from api.routes import catalog, dicomweb, groups, metrics, ood, pictures, search, system
 from api.served import Served, serving
 from api.tokens import TokenVerifier, token_rules
 from indexer import __version__
@@ -42,12 +44,13 @@ def create_app(
             of the issuer that the settings name; then everything is recorded in the audit.
         receive: take studies that are sent; ``syntopy arrivals --follow`` indexes them.
     """
+    counted = Metrics()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         # Each worker holds at most two connections to the catalog, of the 15 that there are.
         anyio.to_thread.current_default_thread_limiter().total_tokens = settings.serve_threads
-        with serving(settings, guarded=authenticate is None, receive=receive) as served:
+        with serving(settings, counted, guarded=authenticate is None, receive=receive) as served:
             app.state.served = served
             app.state.authenticate = authenticate or known_by(_doorkeeper(served))
             yield
@@ -61,7 +64,11 @@ def create_app(
         docs_url=None,  # their pages load scripts from elsewhere
         redoc_url=None,
         generate_unique_id_function=_operation_id,
-        middleware=[Middleware(Edge), Middleware(Limits, settings=settings)],
+        middleware=[
+            Middleware(Measuring, metrics=counted),
+            Middleware(Edge),
+            Middleware(Limits, settings=settings),
+        ],
     )
     for routes in (
         system.open_to_all,
@@ -73,6 +80,7 @@ def create_app(
         groups.on_maps,
         ood.routes,
         dicomweb.routes,
+        metrics.routes,
     ):
         app.include_router(routes)
     add_handlers(app)

@@ -17,7 +17,7 @@ from indexer.config import Settings
 
 JSON_BYTES = 1 << 20
 """A body of JSON; the longest filter that is read, with its 10,000 values, fits."""
-_ALWAYS = frozenset({"/v1/health", "/v1/ready", "/v1/version"})
+_ALWAYS = frozenset({"/metrics", "/v1/health", "/v1/ready", "/v1/version"})
 """Answered also while too much else is asked."""
 _HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; "

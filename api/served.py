@@ -12,15 +12,19 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from api import logs
+from api.metrics import Metrics
 from api.recording import Rates, Recording
 from api.service.arrivals import count_waiting
 from api.service.audit import Recorder
+from api.service.figures import FiguresReader
 from api.service.search import open_searcher
 from api.uploads import uploads_folder
 from indexer.config import Settings
 from indexer.errors import SyntopyError
 from indexer.library import Library
 from indexer.receiving.inbox import Inbox
+from indexer.searching.answers import SearchAnswer
+from indexer.searching.asking import SearchRequest
 from indexer.searching.search import Searcher
 
 _AGAIN_SECONDS = 5.0
@@ -35,6 +39,7 @@ class Served:
         searcher: keeps its indexes open between searches.
         settings: as the service was started with.
         uploads: folder of what comes with requests.
+        metrics: what is counted for whoever watches it.
         ready: set when the indexes have been loaded.
         recording: of every request; None where nobody has to say who they are.
         rates: how often each may ask; None as well.
@@ -45,18 +50,31 @@ class Served:
     searcher: Searcher
     settings: Settings
     uploads: Path
+    metrics: Metrics
     ready: threading.Event = field(default_factory=threading.Event)
     recording: Recording | None = None
     rates: Rates | None = None
     inbox: Inbox | None = None
 
+    def search(self, asked: SearchRequest) -> SearchAnswer:
+        """Search, and count that somebody did.
+
+        Raises:
+            SyntopyError: as `Searcher.search`.
+        """
+        self.metrics.searched(asked)
+        return self.searcher.search(asked)
+
 
 @contextmanager
-def serving(settings: Settings, *, guarded: bool, receive: bool) -> Iterator[Served]:
+def serving(
+    settings: Settings, metrics: Metrics, *, guarded: bool, receive: bool
+) -> Iterator[Served]:
     """Open the library and begin to load its indexes; everything is closed at the end.
 
     Args:
         settings: of the service.
+        metrics: that count what it does.
         guarded: everyone has to say who they are: what they ask is recorded, and counted.
         receive: take studies; another process indexes them.
 
@@ -78,10 +96,12 @@ def serving(settings: Settings, *, guarded: bool, receive: bool) -> Iterator[Ser
             open_searcher(library, settings),
             settings,
             uploads,
+            metrics,
             recording=recording,
             rates=rates,
             inbox=Inbox(library.inbox_folder) if receive else None,
         )
+        metrics.watch(FiguresReader(library).read, served.ready.is_set)
         stop = threading.Event()
         if served.inbox is not None:
             waiting = (library, served.inbox, stop)

@@ -70,7 +70,7 @@ class Settings(BaseSettings):
     oidc_issuer: str = ""
     oidc_audience: str = ""
     oidc_roles_claim: str = "roles"
-    oidc_roles: dict[str, Literal["reader", "curator", "operator", "admin"]] = {}
+    oidc_roles: dict[str, Literal["monitor", "reader", "curator", "operator", "admin"]] = {}
     oidc_keys_url: str = ""
 
     @property

@@ -14,6 +14,7 @@ _OF = {
     "faiss": "cpu",
     "fastapi": "serve",
     "jwt": "serve",
+    "prometheus_client": "serve",
     "pynetdicom": "dimse",
     "python_multipart": "serve",
     "uvicorn": "serve",

@@ -52,7 +52,7 @@ def serve(
         from indexer.extras import extra
         from indexer.library import Library
 
-        for module in ("fastapi", "python_multipart", "uvicorn"):
+        for module in ("fastapi", "prometheus_client", "python_multipart", "uvicorn"):
             extra(module)
         from api.access import anyone, anyone_on_loopback, is_loopback
         from api.app import create_app
