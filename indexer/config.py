@@ -33,6 +33,8 @@ class Settings(BaseSettings):
         qdrant_api_key: for libraries whose vectors a Qdrant server holds; it stands nowhere else.
         serve_threads: of the HTTP service, requests that are worked on at once.
         serve_waiting: requests that are taken at once, those that wait among them.
+        serve_connections: that may be open at once; above that those that ask nothing are closed.
+        serve_header_seconds: wall time in which the header of a request has to arrive.
         serve_rate, serve_burst: requests a second of one key or person, and how many at once.
         upload_mb, upload_files: caps on what comes with one request.
         upload_seconds: wall time in which the body of a request has to arrive.
@@ -61,6 +63,8 @@ class Settings(BaseSettings):
     qdrant_api_key: SecretStr = SecretStr("")
     serve_threads: int = Field(default=4, ge=1, le=7)
     serve_waiting: int = Field(default=64, ge=1)
+    serve_connections: int = Field(default=2000, ge=1)
+    serve_header_seconds: float = Field(default=10.0, gt=0)
     serve_rate: float = Field(default=50.0, gt=0)
     serve_burst: float = Field(default=200.0, ge=1)
     upload_mb: int = Field(default=1024, ge=1)

@@ -56,6 +56,7 @@ def serve(
             extra(module)
         from api.access import anyone, anyone_on_loopback, is_loopback
         from api.app import create_app
+        from api.connections import ConnectionLimits
         from api.logs import log_to_stderr
         from api.server import indexing, listening, server_of
 
@@ -66,6 +67,7 @@ def serve(
                 f"nobody would have to say who they are on {host}: listen on 127.0.0.1, or leave "
                 "out --no-auth; --insecure insists"
             )
+        limits = ConnectionLimits(settings.serve_connections, settings.serve_header_seconds)
         let_in = None if guarded else anyone_on_loopback if is_loopback(host) else anyone
         if let_in is anyone:
             err.print(
@@ -81,6 +83,6 @@ def serve(
             with indexing(settings) if receive else nullcontext():
                 try:
                     app = create_app(settings, let_in, receive=receive)
-                    server_of(app).run(sockets=[listener])
+                    server_of(app, limits).run(sockets=[listener])
                 except KeyboardInterrupt:
                     raise typer.Exit(INTERRUPTED) from None
