@@ -17,6 +17,7 @@ from api.measuring import Measuring
 from api.metrics import Metrics
 from api.openapi import described
 from api.problems import add_handlers
+from api.proxies import Proxied, trusted_networks
 from api.routes import catalog, dicomweb, groups, metrics, ood, pictures, search, system
 from api.served import Served, serving
 from api.tokens import TokenVerifier, token_rules
@@ -43,6 +44,9 @@ def create_app(
             and it must listen nowhere else. None takes the API keys of the library and the tokens
             of the issuer that the settings name; then everything is recorded in the audit.
         receive: take studies that are sent; ``syntopy arrivals --follow`` indexes them.
+
+    Raises:
+        ConfigError: the trusted proxies are none.
     """
     counted = Metrics()
 
@@ -65,6 +69,7 @@ def create_app(
         redoc_url=None,
         generate_unique_id_function=_operation_id,
         middleware=[
+            Middleware(Proxied, trusted=trusted_networks(settings.trusted_proxies)),
             Middleware(Measuring, metrics=counted),
             Middleware(Edge),
             Middleware(Limits, settings=settings),

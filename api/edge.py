@@ -50,8 +50,9 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id, start, status = uuid.uuid4().hex, time.perf_counter(), 0
-        scope.setdefault("state", {}).update(request_id=request_id, principal=None)
+        known, start, status = scope.setdefault("state", {}), time.perf_counter(), 0
+        request_id = known.get("request_id") or uuid.uuid4().hex  # of a trusted proxy, or our own
+        known.update(request_id=request_id, principal=None)
 
         async def sending(message: Message) -> None:
             nonlocal status

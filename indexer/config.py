@@ -36,6 +36,7 @@ class Settings(BaseSettings):
         serve_connections: that may be open at once; above that those that ask nothing are closed.
         serve_header_seconds: wall time in which the header of a request has to arrive.
         serve_rate, serve_burst: requests a second of one key or person, and how many at once.
+        trusted_proxies: addresses and networks, divided by commas, whose word on who asks counts.
         upload_mb, upload_files: caps on what comes with one request.
         upload_seconds: wall time in which the body of a request has to arrive.
         webhook_secret: signs what is posted to webhooks; ``whsec_`` and base64.
@@ -67,6 +68,7 @@ class Settings(BaseSettings):
     serve_header_seconds: float = Field(default=10.0, gt=0)
     serve_rate: float = Field(default=50.0, gt=0)
     serve_burst: float = Field(default=200.0, ge=1)
+    trusted_proxies: str = ""
     upload_mb: int = Field(default=1024, ge=1)
     upload_files: int = Field(default=1000, ge=1)
     upload_seconds: float = Field(default=300.0, gt=0)

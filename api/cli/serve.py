@@ -68,6 +68,11 @@ def serve(
                 "out --no-auth; --insecure insists"
             )
         limits = ConnectionLimits(settings.serve_connections, settings.serve_header_seconds)
+        if settings.trusted_proxies and not guarded and not insecure:
+            raise ConfigError(
+                "through the proxy in SYNTOPY_TRUSTED_PROXIES others ask, and nobody would have to "
+                "say who they are: add --auth; --insecure insists"
+            )
         let_in = None if guarded else anyone_on_loopback if is_loopback(host) else anyone
         if let_in is anyone:
             err.print(
