@@ -57,9 +57,13 @@ def known_by(doorkeeper: Doorkeeper) -> Authenticate:
 
 @dataclass(frozen=True)
 class Rule:
-    """Who may use a route: those who have ``role`` in the library; None lets everybody."""
+    """Who may use a route: those who have ``role`` in the library; None lets everybody.
+
+    ``recorded``: whether the audit tells that it was used; of refusals it always tells.
+    """
 
     role: Role | None
+    recorded: bool = True
 
     def check(self, request: Request) -> Principal:
         """Who asks, where that matters.
@@ -83,6 +87,6 @@ class Rule:
         return found
 
 
-def allowed(role: Role | None) -> Any:
+def allowed(role: Role | None, *, recorded: bool = True) -> Any:
     """The rule of a route, for its ``dependencies``."""
-    return Depends(Rule(role))
+    return Depends(Rule(role, recorded))

@@ -14,14 +14,18 @@ from fastapi.routing import APIRoute
 from api.access import Authenticate, anyone_on_loopback, known_by
 from api.doorkeeper import Doorkeeper
 from api.edge import Edge, Limits
+from api.measuring import Measuring
+from api.metrics import Metrics
 from api.openapi import described
 from api.origins import Site, checked_origin
 from api.problems import add_handlers
+from api.proxies import Proxied, trusted_networks
 from api.routes import (
     catalog,
     dicomweb,
     groups,
     labels,
+    metrics,
     ood,
     pictures,
     qido,
@@ -61,8 +65,9 @@ def create_app(
         receive: take studies that are sent; ``syntopy arrivals --follow`` indexes them.
 
     Raises:
-        ConfigError: settings say wrongly who may ask.
+        ConfigError: settings say wrongly who may ask, or which proxies are trusted.
     """
+    counted = Metrics()
     if authenticate is None:
         token_rules(settings, frozenset())  # refused here, not when the service has started
     Site(settings.public_url)
@@ -72,7 +77,7 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         # Each worker holds at most two connections to the catalog, of the 15 that there are.
         anyio.to_thread.current_default_thread_limiter().total_tokens = settings.serve_threads
-        with serving(settings, guarded=authenticate is None, receive=receive) as served:
+        with serving(settings, counted, guarded=authenticate is None, receive=receive) as served:
             app.state.served = served
             app.state.authenticate = authenticate or known_by(_doorkeeper(served))
             yield
@@ -87,6 +92,8 @@ def create_app(
         redoc_url=None,
         generate_unique_id_function=_operation_id,
         middleware=[
+            Middleware(Proxied, trusted=trusted_networks(settings.trusted_proxies)),
+            Middleware(Measuring, metrics=counted),
             Middleware(Edge),
             *([_shared_with(elsewhere)] if elsewhere else []),
             Middleware(Limits, settings=settings),
@@ -113,6 +120,7 @@ def create_app(
         qido.routes,
         wado.routes,
         wado_pictures.routes,
+        metrics.routes,
     ):
         app.include_router(routes)
     add_handlers(app)

@@ -17,7 +17,7 @@ from indexer.config import Settings
 
 JSON_BYTES = 1 << 20
 """A body of JSON; the longest filter that is read, with its 10,000 values, fits."""
-_ALWAYS = frozenset({"/v1/health", "/v1/ready", "/v1/version"})
+_ALWAYS = frozenset({"/metrics", "/v1/health", "/v1/ready", "/v1/version"})
 """Answered also while too much else is asked."""
 _NOTHING = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 """Policy of what is no page: it runs, loads and shows nothing, even where a browser opens it."""
@@ -64,8 +64,9 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id, start, status = uuid.uuid4().hex, time.perf_counter(), 0
-        scope.setdefault("state", {}).update(request_id=request_id, principal=None, author=None)
+        known, start, status = scope.setdefault("state", {}), time.perf_counter(), 0
+        request_id = known.get("request_id") or uuid.uuid4().hex  # of a trusted proxy, or our own
+        known.update(request_id=request_id, principal=None, author=None)
 
         async def sending(message: Message) -> None:
             nonlocal status

@@ -15,10 +15,12 @@ SIGNED_IN = "session:"
 class Role(StrEnum):
     """What somebody may do; each may also do what those before it may.
 
-    A reader searches and views, a curator labels and groups, an operator brings in and removes
-    studies and runs jobs, an admin makes keys and reads the audit.
+    A monitor reads figures of the service alone, a reader searches and views, a curator labels and
+    groups, an operator brings in and removes studies and runs jobs, an admin makes keys and reads
+    the audit.
     """
 
+    MONITOR = "monitor"
     READER = "reader"
     CURATOR = "curator"
     OPERATOR = "operator"

@@ -62,6 +62,8 @@ class Route(APIRoute):
                 return await answered(request)
             served: Served = request.app.state.served
             await run_in_threadpool(_let_in, request, rule, served)
+            if not rule.recorded:
+                return await answered(request)
             try:
                 response = await answered(request)
             except Exception:
@@ -92,9 +94,10 @@ def _let_in(request: Request, rule: Rule, served: Served) -> None:
         served.rates.take(asker)
 
 
-def router(tag: str, role: Role | None, prefix: str = "/v1") -> APIRouter:
+def router(tag: str, role: Role | None, prefix: str = "/v1", *, recorded: bool = True) -> APIRouter:
     """Routes of one kind, all under one rule."""
-    return APIRouter(prefix=prefix, tags=[tag], route_class=Route, dependencies=[allowed(role)])
+    rule = allowed(role, recorded=recorded)
+    return APIRouter(prefix=prefix, tags=[tag], route_class=Route, dependencies=[rule])
 
 
 def check_depth(body: bytes) -> None:

@@ -12,10 +12,12 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from api import logs
+from api.metrics import Metrics
 from api.origins import Site
 from api.recording import Rates, Recording
 from api.service.arrivals import count_waiting
 from api.service.audit import Recorder
+from api.service.figures import FiguresReader
 from api.service.kept_references import KeptReferences
 from api.service.search import open_searcher
 from api.signing_in import SigningIn, signing_in
@@ -24,6 +26,8 @@ from indexer.config import Settings
 from indexer.errors import SyntopyError
 from indexer.library import Library
 from indexer.receiving.inbox import Inbox
+from indexer.searching.answers import SearchAnswer
+from indexer.searching.asking import SearchRequest
 from indexer.searching.search import Searcher
 
 _AGAIN_SECONDS = 5.0
@@ -39,6 +43,7 @@ class Served:
         settings: as the service was started with.
         uploads: folder of what comes with requests.
         references: stay loaded between judgements.
+        metrics: what is counted for whoever watches it.
         ready: set when the indexes have been loaded.
         recording: of every request; None where nobody has to say who they are.
         rates: how often each may ask; None as well.
@@ -52,6 +57,7 @@ class Served:
     settings: Settings
     uploads: Path
     references: KeptReferences
+    metrics: Metrics
     ready: threading.Event = field(default_factory=threading.Event)
     recording: Recording | None = None
     rates: Rates | None = None
@@ -59,13 +65,25 @@ class Served:
     site: Site = field(default_factory=Site)
     signing_in: SigningIn | None = None
 
+    def search(self, asked: SearchRequest) -> SearchAnswer:
+        """Search, and count that somebody did.
+
+        Raises:
+            SyntopyError: as `Searcher.search`.
+        """
+        self.metrics.searched(asked)
+        return self.searcher.search(asked)
+
 
 @contextmanager
-def serving(settings: Settings, *, guarded: bool, receive: bool) -> Iterator[Served]:
+def serving(
+    settings: Settings, metrics: Metrics, *, guarded: bool, receive: bool
+) -> Iterator[Served]:
     """Open the library and begin to load its indexes; everything is closed at the end.
 
     Args:
         settings: of the service.
+        metrics: that count what it does.
         guarded: everyone has to say who they are: what they ask is recorded, and counted.
         receive: take studies; another process indexes them.
 
@@ -88,12 +106,14 @@ def serving(settings: Settings, *, guarded: bool, receive: bool) -> Iterator[Ser
             settings,
             uploads,
             KeptReferences(library),
+            metrics,
             recording=recording,
             rates=rates,
             inbox=Inbox(library.inbox_folder) if receive else None,
             site=Site(settings.public_url),
             signing_in=signing_in(settings, library) if guarded else None,
         )
+        metrics.watch(FiguresReader(library).read, served.ready.is_set)
         stop = threading.Event()
         if served.inbox is not None:
             waiting = (library, served.inbox, stop)

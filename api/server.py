@@ -14,13 +14,14 @@ from typing import NoReturn
 import uvicorn
 from fastapi import FastAPI
 
+from api.connections import ConnectionLimits, bounded
 from indexer.config import Settings
 from indexer.errors import ConfigError
 
 _GRACE_SECONDS, _BACKLOG = 30, 2048
 
 
-def server_of(app: FastAPI) -> uvicorn.Server:
+def server_of(app: FastAPI, limits: ConnectionLimits | None = None) -> uvicorn.Server:
     """A server for one application in this process; it logs as the process does.
 
     When it is told to end, it takes no more requests and answers those that it has, for half a
@@ -33,7 +34,7 @@ def server_of(app: FastAPI) -> uvicorn.Server:
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            http="h11",
+            http=bounded(limits or ConnectionLimits()),
             ws="none",
             timeout_graceful_shutdown=_GRACE_SECONDS,
         )

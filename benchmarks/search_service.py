@@ -60,11 +60,11 @@ class Plain:
         raise NotImplementedError
 
 
-def fill(library: Library, items: int) -> None:
+def fill(library: Library, items: int, spec: EncoderSpec) -> None:
     """Two series of one item a study, two studies a patient, every hundredth item derived."""
-    space = library.ensure_space(Plain(EncoderContext("plain")).spec)
+    space = library.ensure_space(spec)
     rng = np.random.default_rng(0)
-    centres = rng.normal(size=(200, DIM))
+    centres = rng.normal(size=(200, space.dim))
     modalities = ("CT", "MR", "DX", "CR", "US")
     with transaction(library.engine) as db:
         run = db.connection.driver_connection.executemany  # type: ignore[union-attr]
@@ -182,7 +182,7 @@ def main() -> None:
         path = folder / f"service-{options.items}"
         if not path.exists():
             with Library.create(path, encoders=("plain",)) as library:
-                fill(library, options.items)
+                fill(library, options.items, Plain(EncoderContext("plain")).spec)
                 with library.writing():
                     save_projection(library, library.spaces()[0])
         with Library.open(path) as library:

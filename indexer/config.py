@@ -33,7 +33,10 @@ class Settings(BaseSettings):
         qdrant_api_key: for libraries whose vectors a Qdrant server holds; it stands nowhere else.
         serve_threads: of the HTTP service, requests that are worked on at once.
         serve_waiting: requests that are taken at once, those that wait among them.
+        serve_connections: that may be open at once; above that those that ask nothing are closed.
+        serve_header_seconds: wall time in which the header of a request has to arrive.
         serve_rate, serve_burst: requests a second of one key or person, and how many at once.
+        trusted_proxies: addresses and networks, divided by commas, whose word on who asks counts.
         upload_mb, upload_files: caps on what comes with one request.
         upload_seconds: wall time in which the body of a request has to arrive.
         jobs_workers: processes that ``syntopy serve`` starts to do jobs; 0 for none.
@@ -76,8 +79,11 @@ class Settings(BaseSettings):
     qdrant_api_key: SecretStr = SecretStr("")
     serve_threads: int = Field(default=4, ge=1, le=7)
     serve_waiting: int = Field(default=64, ge=1)
+    serve_connections: int = Field(default=2000, ge=1)
+    serve_header_seconds: float = Field(default=10.0, gt=0)
     serve_rate: float = Field(default=50.0, gt=0)
     serve_burst: float = Field(default=200.0, ge=1)
+    trusted_proxies: str = ""
     upload_mb: int = Field(default=1024, ge=1)
     upload_files: int = Field(default=1000, ge=1)
     upload_seconds: float = Field(default=300.0, gt=0)
@@ -99,7 +105,7 @@ class Settings(BaseSettings):
     oidc_issuer: str = ""
     oidc_audience: str = ""
     oidc_roles_claim: str = "roles"
-    oidc_roles: dict[str, Literal["reader", "curator", "operator", "admin"]] = {}
+    oidc_roles: dict[str, Literal["monitor", "reader", "curator", "operator", "admin"]] = {}
     oidc_keys_url: str = ""
     oidc_client_id: str = ""
     oidc_client_secret: SecretStr = SecretStr("")

@@ -39,7 +39,7 @@ SOMEBODY = Principal("somebody", Role.CURATOR, frozenset({"chest"}), "key:0")
 def test_a_role_may_what_lower_ones_may_in_its_libraries_alone(
     has: Role, takes: Role, here: bool
 ) -> None:
-    order = ["reader", "curator", "operator", "admin"]
+    order = ["monitor", "reader", "curator", "operator", "admin"]
     who = replace(SOMEBODY, role=has)
     if here and order.index(has) >= order.index(takes):
         permitted(who, takes, "chest")

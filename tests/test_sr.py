@@ -3,56 +3,39 @@
 from __future__ import annotations
 
 import io
-import json
-import os
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pydicom
 import pytest
 from archive_library import NAME, REFERENCE, STUDIES, make_archive, radiograph, study_uid, write
-from dicom_senders import node
 from pydicom.uid import ComprehensiveSRStorage
-from served_library import serving
 from sqlalchemy import select, update
 from typer.testing import CliRunner, Result
 
-from api.app import create_app
 from api.cli.main import app
-from api.rights import Role
-from api.service import keys, ood
-from api.service.arrivals import index_arrivals
-from api.service.destinations import destinations, find_destination
+from api.service import ood
 from api.service.structured import (
     OodReportRequest,
     SimilarReportRequest,
-    hand_over,
     ood_report,
     similar_report,
 )
-from api.service.sending import send
 from api.structured.codes import OWN
-from indexer.catalog.audit import Action, Ending, rows_since
 from indexer.catalog.database import reading, transaction
 from indexer.catalog.tables import Instance, Report, Series
 from indexer.config import Settings
 from indexer.dicom.report import OWN_SCHEME, report_text
 from indexer.errors import (
-    ConfigError,
     ItemNotFoundError,
-    NotSentError,
     OriginalGoneError,
     QueryError,
 )
 from indexer.library import Library
-from indexer.receiving.inbox import Inbox
 
 ODD = study_uid(STUDIES)
 

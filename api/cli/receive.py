@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,8 +27,17 @@ if TYPE_CHECKING:
     from api.service.arrivals import Held
     from api.service.listen import ListenEvent
     from indexer.ingest import IngestSummary
+    from indexer.library import Library
     from indexer.receiving.inbox import InboxLimits
 
+MetricsOption = Annotated[
+    str,
+    typer.Option(
+        help="Tell Prometheus how it goes, at this port of 127.0.0.1, or at HOST:PORT.",
+        metavar="PORT",
+        show_default=False,
+    ),
+]
 _STOPPED = "stopped; what was acknowledged is safe, and what waits is indexed by the next run"
 
 
@@ -69,6 +79,7 @@ def listen(
         int, typer.Option(help="Objects that may wait to be indexed.", min=1)
     ] = 1_000_000,
     index: Annotated[bool, typer.Option(help="Index what comes, too.")] = True,
+    metrics: MetricsOption = "",
     library: LibraryOption = None,
     workers: WorkersOption = None,
     as_json: JsonOption = False,
@@ -113,8 +124,9 @@ def listen(
         opened, _ = open_or_create(settings.library)
         with opened, stopped_by_signal() as stop, progress_bar(as_json) as show:
             events = service(opened, request, settings, on_progress=show, stop=stop)
-            with closing(events):
+            with closing(events), _metrics(metrics, opened) as count:
                 for event in events:
+                    count(event)
                     _print(event, node, as_json=as_json)
     print_error(_STOPPED)
     raise typer.Exit(INTERRUPTED)
@@ -124,6 +136,7 @@ def arrivals(
     follow: Annotated[
         bool, typer.Option("--follow", help="Stay, and index what comes later (Ctrl-C ends it).")
     ] = False,
+    metrics: MetricsOption = "",
     library: LibraryOption = None,
     workers: WorkersOption = None,
     as_json: JsonOption = False,
@@ -149,6 +162,7 @@ def arrivals(
             Library.open(settings.library) as opened,
             stopped_by_signal() as stop,
             progress_bar(as_json) as show,
+            _metrics(metrics, opened),
         ):
             inbox = Inbox(opened.inbox_folder)
             batches = index_arrivals(
@@ -163,6 +177,37 @@ def arrivals(
         raise typer.Exit(INTERRUPTED)
     if not as_json:
         out.print(f"{files:,} files indexed, nothing waits")
+
+
+@contextmanager
+def _metrics(address: str, library: Library) -> Iterator[Callable[[ListenEvent], None]]:
+    """Metrics, where they are wanted; what is given back counts an event."""
+    if not address:
+        yield lambda _event: None
+        return
+    from indexer.errors import ConfigError
+    from indexer.extras import extra
+
+    extra("prometheus_client")
+    from api.metrics import Metrics, told_at
+    from api.service.figures import FiguresReader
+
+    host, _, port = address.rpartition(":")
+    if not port.isdigit() or int(port) > 65535:
+        raise ConfigError(f"--metrics takes PORT or HOST:PORT, not '{address}'")
+
+    def count(event: ListenEvent) -> None:
+        from api.dimse.node import AssociationEnded
+
+        if isinstance(event, AssociationEnded):
+            stored = event.stored + event.repeated
+            metrics.received("dimse", stored=stored, refused=event.refused)
+
+    metrics = Metrics()
+    metrics.watch(FiguresReader(library).read, lambda: True)
+    with told_at(metrics, host or "127.0.0.1", int(port)) as told:
+        err.print(f"metrics at http://{host or '127.0.0.1'}:{told}/metrics")
+        yield count
 
 
 def _peer(text: str) -> tuple[str, Address]:

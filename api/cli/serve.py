@@ -52,10 +52,11 @@ def serve(
         from indexer.extras import extra
         from indexer.library import Library
 
-        for module in ("fastapi", "python_multipart", "uvicorn"):
+        for module in ("fastapi", "prometheus_client", "python_multipart", "uvicorn"):
             extra(module)
         from api.access import anyone, anyone_on_loopback
         from api.app import create_app
+        from api.connections import ConnectionLimits
         from api.logs import log_to_stderr
         from api.origins import is_loopback
         from api.server import indexing, listening, server_of
@@ -66,6 +67,12 @@ def serve(
             raise ConfigError(
                 f"nobody would have to say who they are on {host}: listen on 127.0.0.1, or leave "
                 "out --no-auth; --insecure insists"
+            )
+        limits = ConnectionLimits(settings.serve_connections, settings.serve_header_seconds)
+        if settings.trusted_proxies and not guarded and not insecure:
+            raise ConfigError(
+                "through the proxy in SYNTOPY_TRUSTED_PROXIES others ask, and nobody would have to "
+                "say who they are: add --auth; --insecure insists"
             )
         let_in = None if guarded else anyone_on_loopback if is_loopback(host) else anyone
         if let_in is anyone:
@@ -82,6 +89,6 @@ def serve(
             with indexing(settings) if receive else nullcontext():
                 try:
                     app = create_app(settings, let_in, receive=receive)
-                    server_of(app).run(sockets=[listener])
+                    server_of(app, limits).run(sockets=[listener])
                 except KeyboardInterrupt:
                     raise typer.Exit(INTERRUPTED) from None

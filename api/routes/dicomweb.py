@@ -58,4 +58,5 @@ async def _stored(request: Request, served: Served, study: str) -> Response:
     base = str(request.base_url).rstrip("/") + "/dicomweb"
     asked = StowRequest(request.headers.get("content-type", ""), study, base)
     answer = await stow_async(served.inbox, asked, request.stream())
+    served.metrics.received("stow", stored=answer.stored, refused=answer.failed)
     return Response(json.dumps(answer.body), answer.status, media_type=_JSON)

@@ -37,7 +37,7 @@ def search(served: Service, asked: SearchAsked) -> SearchAnswer:
 
     The examples' own studies are left out; their patients' other studies are listed apart.
     """
-    return SearchAnswer.model_validate(served.searcher.search(asked.as_request()))
+    return SearchAnswer.model_validate(served.search(asked.as_request()))
 
 
 @routes.post("/search/files", openapi_extra=body_of(SearchFilesAsked, _FILES))
@@ -46,7 +46,7 @@ async def search_files(request: Request, served: Service) -> SearchAnswer:
     async with received(request, served.uploads, served.settings) as body:
         asked = read_request(SearchFilesAsked, body.request)
         wanted = asked.as_request(body.files, one_study=asked.one_study)
-        answer = await run_in_threadpool(served.searcher.search, wanted)
+        answer = await run_in_threadpool(served.search, wanted)
     return SearchAnswer.model_validate(answer)
 
 
@@ -70,7 +70,7 @@ def neighbours(
         encoders=(encoder,) if encoder else (),
         evidence=True,
     )
-    return SearchAnswer.model_validate(served.searcher.search(asked))
+    return SearchAnswer.model_validate(served.search(asked))
 
 
 @routes.post("/reports")

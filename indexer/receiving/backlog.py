@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from itertools import islice
 
 from sqlalchemy import select
@@ -14,6 +15,8 @@ from indexer.receiving.inbox import Inbox
 from indexer.sources.discover import SourceFile
 
 _PART = 500
+_COARSE = 5_000_000_000
+"""Nanoseconds within which a change may leave a folder's time as it was."""
 
 
 class Backlog:
@@ -28,21 +31,27 @@ class Backlog:
         self._library, self._inbox = library, inbox
         self._settled: dict[str, set[str]] = {}
         """Of each day the names that the ledger knows."""
+        self._done: dict[str, int] = {}
+        """When the folders changed last in which nothing waits any more, in nanoseconds."""
 
     def look(self) -> list[SourceFile]:
         """The files that wait, oldest first; the inbox is told how many there are."""
         found = []
-        days = [str(each) for each in self._inbox.days()]
-        for day in days:
-            settled = self._settled.setdefault(day, set())
+        for folder in self._inbox.days():
+            day, changed = str(folder), folder.stat().st_mtime_ns
+            if self._done.get(day) == changed:
+                continue
+            began, settled = time.time_ns(), self._settled.setdefault(day, set())
             with os.scandir(day) as entries:
                 new = {e.name: e for e in entries if e.name not in settled}
             known = self._known([f"{day}/{name}" for name in new])
             settled |= {path.rpartition("/")[2] for path in known}
-            for name, entry in new.items():
-                if name not in settled:
-                    status = entry.stat()
-                    found.append(SourceFile(entry.path, None, status.st_size, status.st_mtime_ns))
+            waiting = [entry for name, entry in new.items() if name not in settled]
+            for entry in waiting:
+                status = entry.stat()
+                found.append(SourceFile(entry.path, None, status.st_size, status.st_mtime_ns))
+            if not waiting and began - changed > _COARSE:
+                self._done[day] = changed
         self._inbox.tell_waiting(len(found))
         return sorted(found, key=lambda file: (file.mtime_ns, file.path))
 
