@@ -14,8 +14,9 @@ from api.access import Authenticate, anyone_on_loopback, known_by
 from api.doorkeeper import Doorkeeper
 from api.edge import Edge, Limits
 from api.openapi import described
+from api.page import add_page
 from api.problems import add_handlers
-from api.routes import catalog, dicomweb, groups, ood, pictures, search, system
+from api.routes import catalog, dicomweb, facets, groups, ood, pictures, search, system
 from api.served import Served, serving
 from api.tokens import TokenVerifier, token_rules
 from indexer import __version__
@@ -67,6 +68,7 @@ def create_app(
         system.open_to_all,
         system.for_readers,
         catalog.routes,
+        facets.routes,
         pictures.routes,
         search.routes,
         groups.clusters,
@@ -75,6 +77,7 @@ def create_app(
         dicomweb.routes,
     ):
         app.include_router(routes)
+    add_page(app, settings)
     add_handlers(app)
     app.openapi = lambda: described(app)  # type: ignore[method-assign] # FastAPI's own way
     return app

@@ -59,7 +59,7 @@ class Edge:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 for name, value in {**_HEADERS, "X-Request-Id": request_id}.items():
-                    headers[name] = value
+                    headers.setdefault(name, value)
                 headers.setdefault("Cache-Control", _NOT_KEPT)
             await send(message)
 

@@ -15,6 +15,7 @@ from api import logs
 from api.recording import Rates, Recording
 from api.service.arrivals import count_waiting
 from api.service.audit import Recorder
+from api.service.facets import FacetCounts
 from api.service.search import open_searcher
 from api.uploads import uploads_folder
 from indexer.config import Settings
@@ -35,6 +36,7 @@ class Served:
         searcher: keeps its indexes open between searches.
         settings: as the service was started with.
         uploads: folder of what comes with requests.
+        facets: counts by which lists and searches are narrowed.
         ready: set when the indexes have been loaded.
         recording: of every request; None where nobody has to say who they are.
         rates: how often each may ask; None as well.
@@ -45,6 +47,7 @@ class Served:
     searcher: Searcher
     settings: Settings
     uploads: Path
+    facets: FacetCounts
     ready: threading.Event = field(default_factory=threading.Event)
     recording: Recording | None = None
     rates: Rates | None = None
@@ -78,6 +81,7 @@ def serving(settings: Settings, *, guarded: bool, receive: bool) -> Iterator[Ser
             open_searcher(library, settings),
             settings,
             uploads,
+            FacetCounts(library),
             recording=recording,
             rates=rates,
             inbox=Inbox(library.inbox_folder) if receive else None,
