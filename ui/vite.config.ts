@@ -14,6 +14,7 @@ function packed(): Plugin {
     closeBundle() {
       const assets = join(OUT, "assets");
       for (const name of readdirSync(assets)) {
+        if (name.endsWith(".woff2")) continue; // packed in itself
         const path = join(assets, name);
         const content = readFileSync(path);
         writeFileSync(`${path}.gz`, gzipSync(content, { level: 9 }));
