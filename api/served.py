@@ -17,6 +17,7 @@ from api.origins import Site
 from api.recording import Rates, Recording
 from api.service.arrivals import count_waiting
 from api.service.audit import Recorder
+from api.service.facets import FacetCounts
 from api.service.figures import FiguresReader
 from api.service.kept_references import KeptReferences
 from api.service.search import open_searcher
@@ -44,6 +45,7 @@ class Served:
         uploads: folder of what comes with requests.
         references: stay loaded between judgements.
         metrics: what is counted for whoever watches it.
+        facets: counts by which lists and searches are narrowed.
         ready: set when the indexes have been loaded.
         recording: of every request; None where nobody has to say who they are.
         rates: how often each may ask; None as well.
@@ -58,6 +60,7 @@ class Served:
     uploads: Path
     references: KeptReferences
     metrics: Metrics
+    facets: FacetCounts
     ready: threading.Event = field(default_factory=threading.Event)
     recording: Recording | None = None
     rates: Rates | None = None
@@ -107,6 +110,7 @@ def serving(
             uploads,
             KeptReferences(library),
             metrics,
+            FacetCounts(library),
             recording=recording,
             rates=rates,
             inbox=Inbox(library.inbox_folder) if receive else None,

@@ -112,7 +112,7 @@ class Gallery:
         """The items as this view has them, and whether they are what is held now."""
         if db.engine is not self._library.engine:
             raise ValueError("this is a view of another library: its row numbers mean nothing here")
-        revision = db.exec_driver_sql(_REVISION).scalar() or 0
+        revision = revision_of(db)
         if self._items is not None and revision == self._revision:
             return self._items, True
         if revision < self._revision:  # a view from before the last renewal
@@ -132,6 +132,11 @@ class Gallery:
 
     def _answer_bytes(self) -> int:
         return sum(a.ids.nbytes for a in self._answers.values() if a.ids is not None)
+
+
+def revision_of(db: Connection) -> int:
+    """What grows with every change of the catalog that a filter can see."""
+    return int(db.exec_driver_sql(_REVISION).scalar() or 0)
 
 
 def _answer(db: Connection, items: _Items, tree: Filter | None, roles: frozenset[Role]) -> Allowed:

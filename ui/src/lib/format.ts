@@ -1,0 +1,33 @@
+/** `2024-01-31` as it stands, `2024` of what has no day; nothing where nothing is known. */
+export const parts = (...said: (string | number | null | undefined | false)[]): string =>
+  said
+    .filter((each) => each !== null && each !== undefined && each !== false && each !== "")
+    .join(" · ");
+
+/** Sex and whole years: `F 44`. */
+export function who(sex: string, age: number | null | undefined): string {
+  return [sex, age === null || age === undefined ? "" : Math.floor(age)]
+    .filter((x) => x !== "")
+    .join(" ");
+}
+
+/** A share of random pairs, never rounded up to all of them: 99.96 is 99.9. */
+export function percentile(value: number): string {
+  return value >= 99.9 ? "99.9" : value >= 99 ? value.toFixed(1) : String(Math.floor(value));
+}
+
+export const percent = (share: number): string => `${Math.round(share * 100)} %`;
+
+/** How many pixels, bytes, studies: grouped by the language. */
+export const count = (value: number, language: string): string =>
+  new Intl.NumberFormat(language).format(value);
+
+/** A value of a label or a tag as a person reads it. */
+export const plain = (value: string): string => value.replaceAll("_", " ");
+
+/** The last part of a UID, which is where they differ. */
+export const shortUid = (uid: string): string => (uid.length > 14 ? `…${uid.slice(-10)}` : uid);
+
+/** Whether what was typed or pasted is a UID: digits with points between them. */
+export const isUid = (text: string): boolean =>
+  /^[0-2](\.\d+){3,}$/.test(text) && text.length <= 64;

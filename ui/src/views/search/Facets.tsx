@@ -1,0 +1,152 @@
+import { type FormEvent, useEffect, useState } from "react";
+import type { Facet, Schemas } from "../../api/client";
+import type { Asked } from "../../lib/ask";
+import { count } from "../../lib/format";
+import { useSettings, useWords } from "../../lib/settings";
+import { ProblemNotice } from "../../parts/Notice";
+import { fieldName, valueName } from "./names";
+import { type Choice, toggled } from "./state";
+
+const FEW = 6;
+
+interface FacetsProps {
+  asked: Asked<Schemas["FacetAnswer"]>;
+  choices: Choice[];
+  filter: string;
+  onChange: (change: { choices?: Choice[]; filter?: string }) => void;
+}
+
+/** What can be chosen, with how many studies have it; of one field any choice will do. */
+export function Facets({ asked, choices, filter, onChange }: FacetsProps) {
+  const t = useWords();
+  const facets = asked.data?.facets ?? [];
+  return (
+    <aside className="facets" id="facets" aria-label={t.filters} aria-busy={asked.loading}>
+      <header>
+        <h2>{t.filters}</h2>
+        {(choices.length > 0 || filter) && (
+          <button
+            type="button"
+            className="button quiet small"
+            onClick={() => onChange({ choices: [], filter: "" })}
+          >
+            {t.clearFilters}
+          </button>
+        )}
+      </header>
+      {asked.error && asked.error.code !== "filter" && (
+        <ProblemNotice problem={asked.error} retry={asked.retry} />
+      )}
+      {!asked.data && asked.loading && <FacetSkeleton />}
+      {facets.map((facet) => (
+        <FacetGroup key={facet.field} facet={facet} choices={choices} onChange={onChange} />
+      ))}
+      <ByHand
+        key={filter}
+        filter={filter}
+        error={asked.error?.code === "filter" ? asked.error.message : ""}
+        onChange={onChange}
+      />
+    </aside>
+  );
+}
+
+interface GroupProps {
+  facet: Facet;
+  choices: Choice[];
+  onChange: (change: { choices: Choice[] }) => void;
+}
+
+function FacetGroup({ facet, choices, onChange }: GroupProps) {
+  const t = useWords();
+  const { language } = useSettings();
+  const [all, setAll] = useState(false);
+  const chosen = new Set(choices.filter((c) => c.field === facet.field).map((c) => c.value));
+  const values = facet.values.filter((each, at) => all || at < FEW || chosen.has(each.value));
+  const missing = [...chosen].filter((value) => !facet.values.some((each) => each.value === value));
+  const most = Math.max(1, ...facet.values.map((each) => each.studies));
+  const hidden = facet.values.length - values.length;
+  const row = (value: string, studies: number) => (
+    <label key={value} className="facet-value">
+      <input
+        type="checkbox"
+        checked={chosen.has(value)}
+        onChange={() => onChange({ choices: toggled(choices, { field: facet.field, value }) })}
+      />
+      <span className="facet-name" title={valueName(facet.field, value, t)}>
+        {valueName(facet.field, value, t)}
+      </span>
+      <span className="facet-count">{count(studies, language)}</span>
+      <span className="facet-bar" style={{ width: `${(100 * studies) / most}%` }} />
+    </label>
+  );
+  return (
+    <fieldset>
+      <legend>{fieldName(facet.field, t)}</legend>
+      {missing.map((value) => row(value, 0))}
+      {values.map((each) => row(each.value, each.studies))}
+      {(hidden > 0 || all) && facet.values.length > FEW && (
+        <button type="button" className="link" aria-expanded={all} onClick={() => setAll(!all)}>
+          {all ? t.fewerValues : t.moreValues(hidden)}
+        </button>
+      )}
+      {all && facet.more > 0 && <p className="facet-rest">{t.rarer(facet.more)}</p>}
+      {facet.unknown > 0 && (
+        <p className="facet-rest">{t.unknown(count(facet.unknown, language))}</p>
+      )}
+    </fieldset>
+  );
+}
+
+interface ByHandProps {
+  filter: string;
+  error: string;
+  onChange: (change: { filter: string }) => void;
+}
+
+function ByHand({ filter, error, onChange }: ByHandProps) {
+  const t = useWords();
+  const [typed, setTyped] = useState(filter);
+  useEffect(() => setTyped(filter), [filter]);
+  function submit(event: FormEvent): void {
+    event.preventDefault();
+    onChange({ filter: typed.trim() });
+  }
+  return (
+    <form className="by-hand" onSubmit={submit}>
+      <label htmlFor="by-hand">{t.filterText}</label>
+      <input
+        id="by-hand"
+        value={typed}
+        spellCheck={false}
+        autoComplete="off"
+        aria-invalid={error ? true : undefined}
+        aria-describedby="by-hand-hint"
+        onChange={(event) => setTyped(event.target.value)}
+      />
+      <p id="by-hand-hint" className={error ? "field-error" : "facet-rest"}>
+        {error || t.filterHint}
+      </p>
+      {typed.trim() !== filter && (
+        <button type="submit" className="button small">
+          {t.apply}
+        </button>
+      )}
+    </form>
+  );
+}
+
+function FacetSkeleton() {
+  return (
+    <div className="facet-skeleton" aria-hidden="true">
+      {[5, 4, 2, 6].map((rows) => (
+        <div key={rows}>
+          {Array.from({ length: rows }, (_, at) => (
+            // biome-ignore lint/suspicious/noArrayIndexKey: they are all alike
+            <span key={at} className="bone" />
+          ))}
+        </div>
+      ))}
+    </div>
+  );
+}

@@ -1,0 +1,225 @@
+import type { ReactNode } from "react";
+import type { Hit, SearchAnswer } from "../../api/client";
+import type { Asked } from "../../lib/ask";
+import { count, parts, percent, plain } from "../../lib/format";
+import { useSettings, useWords } from "../../lib/settings";
+import { Icon } from "../../parts/Icon";
+import { Notice } from "../../parts/Notice";
+import { type HitActs, HitCard } from "./HitCard";
+import { fieldName } from "./names";
+import { MOST, type SearchState, STEP } from "./state";
+
+interface ResultsProps {
+  state: SearchState;
+  asked: Asked<SearchAnswer>;
+  acts: HitActs;
+  onChange: (change: Partial<SearchState>) => void;
+}
+
+/** Two lanes: other patients, and the priors of the query's own. */
+export function Results({ state, asked, acts, onChange }: ResultsProps) {
+  const t = useWords();
+  const answer = asked.data;
+  if (!answer) return asked.loading ? <ResultSkeleton dense={state.dense} /> : null;
+  const card = (hit: Hit, place: number | null) => (
+    <HitCard
+      key={hit.id}
+      hit={hit}
+      place={place}
+      answer={answer}
+      selected={hit.id === state.hit}
+      kept={state.kept.includes(hit.id)}
+      acts={acts}
+    />
+  );
+  const more = answer.hits.length >= state.k && state.k < MOST;
+  return (
+    <div className={`lanes${asked.loading ? " stale" : ""}`} aria-busy={asked.loading}>
+      <section className="lane" aria-label={t.others}>
+        <Votes answer={answer} />
+        {answer.hits.length ? (
+          <ol className={state.dense ? "hits dense" : "hits"}>
+            {answer.hits.map((hit, at) => card(hit, at + 1))}
+          </ol>
+        ) : (
+          <Notice
+            kind="info"
+            title={t.noHits}
+            actions={
+              state.choices.length > 0 || state.filter ? (
+                <button
+                  type="button"
+                  className="button"
+                  onClick={() => onChange({ choices: [], filter: "" })}
+                >
+                  {t.clearFilters}
+                </button>
+              ) : undefined
+            }
+          >
+            {t.noHitsDo}
+          </Notice>
+        )}
+        {more && (
+          <button
+            type="button"
+            className="button more"
+            onClick={() => onChange({ k: Math.min(MOST, state.k + STEP) })}
+          >
+            {t.showMore(Math.min(STEP, MOST - state.k))}
+          </button>
+        )}
+      </section>
+      {answer.priors.length > 0 && (
+        <section className="lane priors" aria-label={t.priors}>
+          <h2>
+            {t.priors} <span className="quantity">{answer.priors.length}</span>
+          </h2>
+          <ol className={state.dense ? "hits dense" : "hits"}>
+            {answer.priors.map((hit) => card(hit, null))}
+          </ol>
+        </section>
+      )}
+    </div>
+  );
+}
+
+interface ToolbarProps {
+  state: SearchState;
+  asked: Asked<SearchAnswer>;
+  onChange: (change: Partial<SearchState>) => void;
+  filters: ReactNode;
+}
+
+/** What was found, and how it is shown. */
+export function Toolbar({ state, asked, onChange, filters }: ToolbarProps) {
+  const t = useWords();
+  const { language } = useSettings();
+  const answer = asked.data;
+  const hits = answer?.hits.length ?? 0;
+  const said = count(hits, language);
+  return (
+    <div className="toolbar">
+      {filters}
+      <p className="found" role="status">
+        {answer && !asked.loading ? (
+          <>
+            <strong>
+              {state.group === "patient" ? t.patients(hits, said) : t.studies(hits, said)}
+            </strong>{" "}
+            {t.outOf(count(answer.candidates, language))}
+            <span className="took"> · {t.took(answer.seconds.toFixed(2))}</span>
+          </>
+        ) : (
+          asked.loading && t.searching
+        )}
+      </p>
+      <Segments
+        label={t.group}
+        value={state.group}
+        options={[
+          ["study", t.groupStudy],
+          ["patient", t.groupPatient],
+        ]}
+        onChange={(group) => onChange({ group: group === "patient" ? "patient" : "study" })}
+      />
+      <Segments
+        label={t.density}
+        value={state.dense ? "list" : "cards"}
+        options={[
+          ["cards", <Icon key="cards" name="cards" />, t.cards],
+          ["list", <Icon key="list" name="list" />, t.list],
+        ]}
+        onChange={(value) => onChange({ dense: value === "list" })}
+      />
+    </div>
+  );
+}
+
+interface SegmentsProps {
+  label: string;
+  value: string;
+  options: [value: string, shown: ReactNode, title?: string][];
+  onChange: (value: string) => void;
+}
+
+function Segments({ label, value, options, onChange }: SegmentsProps) {
+  return (
+    <div className="segments" role="group" aria-label={label}>
+      {options.map(([each, shown, title]) => (
+        <button
+          key={each}
+          type="button"
+          aria-pressed={each === value}
+          aria-label={title}
+          title={title}
+          onClick={() => onChange(each)}
+        >
+          {shown}
+        </button>
+      ))}
+    </div>
+  );
+}
+
+/** Of each label the values that the nearest have, by their weighted share of the votes. */
+function Votes({ answer }: { answer: SearchAnswer }) {
+  const t = useWords();
+  const names = [...new Set(answer.votes.map((vote) => vote.name))].slice(0, 3);
+  if (!names.length) return null;
+  return (
+    <section className="votes" aria-label={t.vote}>
+      <h2>{t.vote}</h2>
+      {names.map((name) => {
+        const votes = answer.votes
+          .filter((vote) => vote.name === name && vote.share > 0)
+          .sort((a, b) => b.share - a.share)
+          .slice(0, 3);
+        return (
+          <div key={name} className="vote" title={t.voteTitle(votes[0]?.voters ?? 0)}>
+            <h3>{fieldName(`label:${name}`, t)}</h3>
+            <ol>
+              {votes.map((vote) => (
+                <li key={vote.value}>
+                  <span className="vote-value" title={plain(vote.value)}>
+                    {plain(vote.value)}
+                  </span>
+                  <span className="vote-share">
+                    {parts(
+                      t.voteShare(percent(vote.share)),
+                      typeof vote.probability === "number" &&
+                        t.voteCalibrated(percent(vote.probability)),
+                    )}
+                  </span>
+                  <span className="vote-bar" style={{ width: `${100 * vote.share}%` }} />
+                </li>
+              ))}
+            </ol>
+          </div>
+        );
+      })}
+    </section>
+  );
+}
+
+export function ResultSkeleton({ dense }: { dense: boolean }) {
+  const t = useWords();
+  return (
+    <div className="lanes">
+      <section className="lane" aria-busy="true" aria-label={t.searching}>
+        <ol className={dense ? "hits dense" : "hits"} aria-hidden="true">
+          {Array.from({ length: 12 }, (_, at) => (
+            // biome-ignore lint/suspicious/noArrayIndexKey: they are all alike
+            <li key={at} className="hit bones">
+              <span className="thumb bone" />
+              <span className="hit-body">
+                <span className="bone" />
+                <span className="bone short" />
+              </span>
+            </li>
+          ))}
+        </ol>
+      </section>
+    </div>
+  );
+}

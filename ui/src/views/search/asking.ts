@@ -1,0 +1,134 @@
+import type { Schemas, SearchAnswer } from "../../api/client";
+import * as api from "../../api/client";
+import { type Asked, useAsked } from "../../lib/ask";
+import { held } from "./files";
+import { exampleOf, filterOf, type Part, type SearchState } from "./state";
+
+/** What keeps a query from being asked: nothing in it, only "unlike", files that are gone. */
+export type Hindrance = "empty" | "unlike" | "files" | undefined;
+
+export function hindranceOf(parts: readonly Part[]): Hindrance {
+  if (!parts.length) return "empty";
+  if (parts.some((part) => part.kind === "file" && !held(part.value))) return "files";
+  return parts.every((part) => part.weight < 0) ? "unlike" : undefined;
+}
+
+interface Request {
+  body: Schemas["SearchFilesAsked"];
+  files: File[];
+}
+
+/** Several files dropped at once are one study, as long as no other files are asked with. */
+export function requestOf(state: SearchState): Request {
+  const withFiles = state.parts.filter((part) => part.kind === "file");
+  const only = withFiles.length === 1 ? held(withFiles[0]?.value ?? "") : undefined;
+  const oneStudy = (only?.length ?? 0) > 1;
+  const files: File[] = [];
+  const examples = state.parts.flatMap((part) => {
+    if (part.kind !== "file") return [exampleOf(part)];
+    const mine = held(part.value) ?? [];
+    const first = files.length;
+    files.push(...mine);
+    const each = { uid: "", text: "", report: "", weight: part.weight };
+    if (oneStudy) return [{ ...each, file: 0 }];
+    return mine.map((_, at) => ({ ...each, file: first + at }));
+  });
+  const body = {
+    examples,
+    k: state.k,
+    filter: filterOf(state.choices, state.filter),
+    group: state.group,
+    one_study: oneStudy,
+  };
+  return { body: body as Schemas["SearchFilesAsked"], files };
+}
+
+/** The answer to what the state asks, as long as nothing hinders it. */
+export function useSearch(state: SearchState): Asked<SearchAnswer> {
+  const { body, files } = requestOf(state);
+  const names = state.parts.filter((part) => part.kind === "file").map((part) => part.value);
+  const key = hindranceOf(state.parts) ? null : `search ${names} ${JSON.stringify(body)}`;
+  return useAsked(key, (signal) => {
+    if (files.length) return api.searchFiles(body, files, signal);
+    const { one_study: _, ...asked } = body;
+    return api.search(asked, signal);
+  });
+}
+
+/** Facets under the filter; of a field with choices as if it had none, so that more can be chosen. */
+export function useFacets(state: SearchState): Asked<Schemas["FacetAnswer"]> {
+  const fields = [...new Set(state.choices.map((choice) => choice.field))];
+  const filter = filterOf(state.choices, state.filter);
+  const without = fields.map((field) =>
+    filterOf(
+      state.choices.filter((choice) => choice.field !== field),
+      state.filter,
+    ),
+  );
+  return useAsked(`facets ${JSON.stringify([filter, fields, without])}`, async (signal) => {
+    const [whole, ...others] = await Promise.all(
+      [filter, ...without].map((each) => api.facets(each, signal)),
+    );
+    if (!whole) throw new Error("no facets");
+    const open = new Map(fields.map((field, at) => [field, others[at]]));
+    const named = new Map(whole.facets.map((facet) => [facet.field, facet]));
+    for (const [field, answer] of open) {
+      const facet = answer?.facets.find((each) => each.field === field);
+      if (facet) named.set(field, facet);
+    }
+    return { ...whole, facets: inOrder([...named.values()]) };
+  });
+}
+
+const ORDER = ["modality", "body_part", "view", "sex", "age", "year", "manufacturer"];
+
+function inOrder(facets: Schemas["Facet"][]): Schemas["Facet"][] {
+  const place = (field: string) => (ORDER.indexOf(field) + ORDER.length + 1) % (ORDER.length + 1);
+  const rank = (field: string) => (ORDER.includes(field) ? place(field) - ORDER.length - 1 : 0);
+  return facets.sort((a, b) => rank(a.field) - rank(b.field) || a.field.localeCompare(b.field));
+}
+
+/** Items to begin with, one a study. */
+export function useStart(state: SearchState, active: boolean): Asked<api.Item[]> {
+  const filter = ["role=primary", filterOf(state.choices, state.filter)].filter(Boolean);
+  const said = filter.map((each) => `(${each})`).join(" and ");
+  return useAsked(active ? `items ${said}` : null, async (signal) => {
+    const { rows } = await api.items({ filter: said, sort: "-study_date", limit: 120 }, signal);
+    const seen = new Set<string>();
+    const first = rows.filter(
+      (row) => !seen.has(row.study_instance_uid) && seen.add(row.study_instance_uid),
+    );
+    return first.slice(0, 60);
+  });
+}
+
+export interface Unlike {
+  reference: string;
+  p: number;
+  reason: string;
+}
+
+const SMALL = 64 * 1024 * 1024;
+
+/** Whether the newest reference of the library flags the first thing that was asked with. */
+export function useUnlike(
+  state: SearchState,
+  answer: SearchAnswer | undefined,
+): Unlike | undefined {
+  const references = useAsked("references", (signal) => api.references(signal));
+  const reference = references.data?.at(-1)?.name;
+  const first = state.parts.find((part) => part.weight > 0 && part.kind !== "text");
+  const files = first?.kind === "file" ? held(first.value) : undefined;
+  const small = (files ?? []).reduce((sum, file) => sum + file.size, 0) <= SMALL;
+  const asked = answer?.queries.find((query) => query.kind === first?.kind && query.weight > 0);
+  const study = first?.kind === "uid" ? asked?.study_instance_uid : undefined;
+  const possible = reference && first && asked && small && (files || study);
+  const judged = useAsked(possible ? `ood ${reference} ${first.value}` : null, (signal) => {
+    const named = { reference: reference ?? "" };
+    if (files) return api.scoreFiles({ ...named, one_study: files.length > 1 }, files, signal);
+    return api.scoreItems({ ...named, filter: `study="${study}"`, limit: 1 }, signal);
+  });
+  const found = judged.data?.studies[0];
+  if (!possible || !found?.flagged || found.p_value === null) return undefined;
+  return { reference, p: found.p_value, reason: found.reason };
+}

@@ -1,0 +1,67 @@
+import type { SearchAnswer } from "../../api/client";
+import { parts as joined, plain, shortUid } from "../../lib/format";
+import type { Messages } from "../../lib/messages";
+import { held } from "./files";
+import type { Part } from "./state";
+
+/** What is shown of a part of the query: words, and an item that has a picture. */
+export interface PartName {
+  words: string;
+  item: string;
+}
+
+interface Imaged {
+  modality: string;
+  body_part: string;
+  view?: string;
+  description: string;
+}
+
+/** `MR · BRAIN · AX T1`. */
+export const imageName = (image: Imaged): string =>
+  joined(image.modality, image.body_part, image.view, plain(image.description));
+
+/** Names of what was seen in this visit, so that a chip has its name before the answer is there. */
+const seen = new Map<string, PartName>();
+
+export function see(uid: string, name: PartName): void {
+  seen.set(uid, name);
+}
+
+/** The name of a part; what the answer says of it comes first. */
+export function nameOf(
+  part: Part,
+  at: number,
+  answer: SearchAnswer | undefined,
+  t: Messages,
+): PartName {
+  if (part.kind === "text") return { words: `“${part.value}”`, item: "" };
+  if (part.kind === "file") {
+    const files = held(part.value);
+    return { words: files ? t.files(files.length) : t.fileGone, item: "" };
+  }
+  const told = answer?.queries[at];
+  if (told && told.kind === "uid" && isOf(told, part.value)) {
+    see(part.value, { words: imageName(told) || shortUid(part.value), item: told.item });
+  }
+  return seen.get(part.value) ?? { words: shortUid(part.value), item: "" };
+}
+
+function isOf(told: SearchAnswer["queries"][number], uid: string): boolean {
+  return [
+    told.item,
+    told.study_instance_uid,
+    told.series_instance_uid,
+    told.sop_instance_uid,
+  ].includes(uid);
+}
+
+export function fieldName(field: string, t: Messages): string {
+  if (field.startsWith("label:")) return plain(field.slice(6));
+  return t.fields[field] ?? plain(field);
+}
+
+export function valueName(field: string, value: string, t: Messages): string {
+  if (field === "sex") return t.sexes[value] ?? value;
+  return field === "age" ? value.replace("-", "–") : plain(value);
+}

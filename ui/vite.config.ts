@@ -1,0 +1,38 @@
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { brotliCompressSync, constants, gzipSync } from "node:zlib";
+import react from "@vitejs/plugin-react";
+import { defineConfig, type Plugin } from "vite";
+
+const OUT = join(import.meta.dirname, "../api/page");
+
+/** Beside each asset the same packed, so that the service need not do it again and again. */
+function packed(): Plugin {
+  return {
+    name: "packed",
+    apply: "build",
+    closeBundle() {
+      const assets = join(OUT, "assets");
+      for (const name of readdirSync(assets)) {
+        if (name.endsWith(".woff2")) continue; // packed in itself
+        const path = join(assets, name);
+        const content = readFileSync(path);
+        writeFileSync(`${path}.gz`, gzipSync(content, { level: 9 }));
+        const quality = { [constants.BROTLI_PARAM_QUALITY]: 11 };
+        writeFileSync(`${path}.br`, brotliCompressSync(content, { params: quality }));
+      }
+    },
+  };
+}
+
+export default defineConfig({
+  plugins: [react(), packed()],
+  build: {
+    outDir: OUT,
+    emptyOutDir: true,
+    assetsInlineLimit: 0, // the policy of the page allows no inline parts
+    modulePreload: { polyfill: false },
+    target: "es2022",
+  },
+  server: { proxy: { "/v1": process.env.SYNTOPY_URL ?? "http://127.0.0.1:8000" } },
+});
