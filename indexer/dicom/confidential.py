@@ -48,7 +48,7 @@ _KEPT = """
     SecondaryCaptureDeviceSoftwareVersions
     SequenceName PulseSequenceName ReceiveCoilName TransmitCoilName ImagedNucleus
     ConvolutionKernel FilterType AttenuationCorrectionMethod ScatterCorrectionMethod
-    ReconstructionMethod RandomsCorrectionMethod Radiopharmaceutical StackID
+    ReconstructionMethod Radiopharmaceutical StackID
     DimensionDescriptionLabel SegmentLabel
     RescaleType ModalityLUTType LUTExplanation WindowCenterWidthExplanation
 """
