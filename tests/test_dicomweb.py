@@ -16,10 +16,14 @@ from dicomweb_client import DICOMwebClient
 from PIL import Image
 from pydicom.encaps import generate_frames
 from pydicom.uid import UID
-from sent_objects import real_file
+from sent_objects import as_file, real_file, small_slice
 from served_library import serving
 
-from api.service import ingest
+from api.app import create_app
+from api.rights import Role
+from api.service import ingest, keys
+from indexer.catalog.audit import Action, rows_since
+from indexer.catalog.database import reading
 from indexer.config import Settings
 from indexer.library import Library
 
@@ -223,11 +227,16 @@ def test_frames_come_as_they_are_stored_or_decoded(viewer: DICOMwebClient, name:
 def test_several_frames_come_in_the_order_that_was_asked_for(viewer: DICOMwebClient) -> None:
     name = "examples_ybr_color.dcm"
     stored = list(generate_frames(original(name).PixelData, number_of_frames=30))
+    pixels = original(name).pixel_array
     for asked in ([30, 1, 7], [2]):
         given = viewer.retrieve_instance_frames(
             *uids(name), asked, media_types=[("image/jpeg", NAMES[name])]
         )
         assert list(given) == [stored[n - 1] for n in asked]
+        native = viewer.retrieve_instance_frames(
+            *uids(name), asked, media_types=["application/octet-stream"]
+        )
+        assert list(native) == [pixels[n - 1].tobytes() for n in asked]
 
 
 def test_what_ohif_accepts_for_frames_is_given_with_its_syntax(client: httpx.Client) -> None:
@@ -360,3 +369,80 @@ def test_files_that_are_gone_or_changed_are_told(moved: httpx.Client) -> None:
     assert keyword(row, "SOPInstanceUID") == "2.25.4.1.1"
     some = moved.get("/dicomweb/studies/2.25.9")
     assert some.status_code == 206 and "1 instances are left out" in some.headers["warning"]
+
+
+# -- who asks -------------------------------------------------------------------------------------
+
+
+def test_what_is_found_and_retrieved_is_recorded_with_pseudonyms(library: Path) -> None:
+    study, series, instance = uids("CT_small.dcm")
+    with Library.open(library) as opened:
+        token = keys.create(opened, keys.KeyRequest("viewer"), actor="test").token
+    headers = {"Authorization": f"Bearer {token}"}
+    address = f"/dicomweb/studies/{study}"
+    with serving(Settings(library=library), create_app(Settings(library=library), None)) as client:
+        assert client.get(address).status_code == 401
+        (row,) = client.get(f"{address}/series", headers=headers).json()
+        listed = client.get("/dicomweb/studies?limit=3", headers=headers).json()
+        for path in (address, f"{address}/metadata",
+                     f"{address}/series/{series}/instances/{instance}/frames/1"):  # fmt: skip
+            assert client.get(path, headers=headers).status_code == 200
+    with Library.open(library) as opened, reading(opened.engine) as db:
+        rows = [each for each in rows_since(db) if each.origin]
+    assert [each.action for each in rows[:6]] == [
+        Action.REFUSE, Action.QUERY, Action.QUERY, *[Action.VIEW] * 3
+    ]  # fmt: skip
+    assert "00100020" not in row, "the address says whose it is"
+    assert sorted(rows[2].patients) == sorted(keyword(each, "PatientID") for each in listed)
+    for each in (rows[1], *rows[3:]):
+        assert len(each.patients) == 1 and each.subject["uid"] == study
+    assert "MRN" not in str(rows)
+
+
+def test_an_operator_finds_a_patient_by_the_real_id_and_a_reader_does_not(library: Path) -> None:
+    with Library.open(library) as opened:
+        tokens = {
+            role: keys.create(opened, keys.KeyRequest(role.value, role), actor="test").token
+            for role in (Role.READER, Role.OPERATOR)
+        }
+    with serving(Settings(library=library), create_app(Settings(library=library), None)) as client:
+        found = {
+            role: client.get(
+                "/dicomweb/studies?PatientID=MRN-1000",
+                headers={"Authorization": f"Bearer {token}"},
+            )
+            for role, token in tokens.items()
+        }
+    assert found[Role.READER].status_code == 204
+    (row,) = found[Role.OPERATOR].json()
+    assert keyword(row, "StudyInstanceUID") == "2.25.1" and "MRN" not in found[Role.OPERATOR].text
+
+
+def test_a_library_that_keeps_who_it_is_gives_originals_as_they_are(tmp_path: Path) -> None:
+    ds = small_slice(1)
+    ds.InstitutionName = "St. Elsewhere"
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "slice.dcm").write_bytes(as_file(ds))
+    shutil.copy(real_file("test-SR.dcm"), tmp_path / "files")
+    with Library.create(tmp_path / "library", phi="keep") as made:
+        ingest.index(made, ingest.IndexRequest([tmp_path / "files"]), Settings(workers=1))
+    with serving(Settings(library=tmp_path / "library")) as client:
+        viewer = DICOMwebClient(str(client.base_url.join("/dicomweb")))
+        given = viewer.retrieve_instance("2.25.1", "2.25.1.1", "2.25.1.1.1")
+        report = pydicom.dcmread(real_file("test-SR.dcm"))
+        (words,) = viewer.retrieve_study(report.StudyInstanceUID)
+    assert (given.PatientID, given.InstitutionName) == ("P-4711", "St. Elsewhere")
+    assert "PatientIdentityRemoved" not in given
+    assert words.ContentSequence == report.ContentSequence
+
+
+def test_words_are_not_given_but_their_header_is(tmp_path: Path) -> None:
+    (tmp_path / "files").mkdir()
+    shutil.copy(real_file("test-SR.dcm"), tmp_path / "files")
+    with Library.create(tmp_path / "library") as made:
+        ingest.index(made, ingest.IndexRequest([tmp_path / "files"]), Settings(workers=1))
+    uid = pydicom.dcmread(real_file("test-SR.dcm")).StudyInstanceUID
+    with serving(Settings(library=tmp_path / "library")) as client:
+        assert client.get(f"/dicomweb/studies/{uid}").status_code == 406
+        (row,) = client.get(f"/dicomweb/studies/{uid}/metadata").json()
+    assert keyword(row, "Modality") == "SR" and "0040A730" not in row
