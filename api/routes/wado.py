@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import chain
 from typing import Annotated, Any
 
 from fastapi import Path, Request
@@ -42,6 +43,7 @@ routes = router("wado", Role.READER, prefix="/dicomweb")
 STUDY, SERIES = "/studies/{uid}", "/studies/{uid}/series/{series}"
 INSTANCE = SERIES + "/instances/{instance}"
 FRAMES = INSTANCE + "/frames/{frames}"
+_AT_ONCE = 1 << 17
 _BYTES = {"schema": {"type": "string", "format": "binary"}}
 _PROBLEM = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
 
@@ -146,14 +148,21 @@ def _metadata(request: Request, served: Served, place: Place, ranges: list[Range
     given = wado.readable(found)
     told = (json.dumps(wado.metadata(kept), separators=(",", ":")) for kept in given)
     first = next(told)  # what is wrong with it can still be told
+    return StreamingResponse(
+        _array(chain([first], told)), headers=_left_out(len(found) - len(given)), media_type=JSON
+    )
 
-    def body() -> Iterator[str]:
-        yield "[" + first
-        for each in told:
-            yield "," + each
-        yield "]"
 
-    return StreamingResponse(body(), headers=_left_out(len(found) - len(given)), media_type=JSON)
+def _array(told: Iterator[str]) -> Iterator[str]:
+    """An array of JSON, handed on in parts of a size that is worth it."""
+    part, before = "", "["
+    for each in told:
+        part += before + each
+        before = ","
+        if len(part) > _AT_ONCE:
+            yield part
+            part = ""
+    yield part + "]"
 
 
 @routes.get(FRAMES, **_PARTS)

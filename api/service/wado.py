@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import BinaryIO
 
 import numpy as np
 from pydicom import Dataset
@@ -15,9 +16,11 @@ from indexer.dicom.confidential import cleaned, identified
 from indexer.dicom.json_model import JsonSet, json_model
 from indexer.dicom.opening import tolerant
 from indexer.dicom.stored import (
+    Header,
     as_file,
     decoded_frames,
     frames_in_place,
+    lone_frame,
     read_header,
     uncompress,
 )
@@ -152,19 +155,24 @@ class Wado:
         _check_dicom(kept)
         if not kept.has_pixels:
             raise ItemNotFoundError(f"instance {kept.identity.instance} has no frames")
-        with _readable(kept):
-            with kept.stream(self._file_bytes) as stream:
-                header = read_header(stream)
-                indices = _indices(numbers, header.frames)
-                if not (native and compressed(kept.syntax)):
-                    stored = frames_in_place(stream, header, indices)
-                    if stored is not None:
-                        return list(stored)
+        with _readable(kept), kept.stream(self._file_bytes) as stream:
+            header = read_header(stream)
+            indices = _indices(numbers, header.frames)
+            if native and compressed(kept.syntax):
+                return [self._decoded(kept, stream, header, index) for index in indices]
+            stored = frames_in_place(stream, header, indices)
+            if stored is not None:
+                return list(stored)
             opened = kept.opened(self._file_bytes)
-            return [
-                _packed(f, opened.dataset)
-                for f in decoded_frames(opened, indices, self._pixel_bytes)
-            ]
+            frames = decoded_frames(opened, indices, self._pixel_bytes)
+            return [_packed(frame, opened.dataset) for frame in frames]
+
+    def _decoded(self, kept: Kept, stream: BinaryIO, header: Header, index: int) -> bytes:
+        alone = lone_frame(stream, header, index)
+        if alone is not None:
+            return next(decoded_frames(alone, [0], self._pixel_bytes)).tobytes()
+        opened = kept.opened(self._file_bytes)
+        return next(decoded_frames(opened, [index], self._pixel_bytes)).tobytes()
 
     def url(self, kept: Kept) -> str:
         """Of an instance."""

@@ -18,6 +18,7 @@ from indexer.config import Settings
 from indexer.dicom.opening import tolerant
 from indexer.dicom.pixels import FrameReader
 from indexer.dicom.render import render_frame
+from indexer.dicom.stored import lone_frame, read_header
 from indexer.errors import FileRejectedError, ItemNotFoundError
 from indexer.library import Library
 from indexer.types import Role, Window
@@ -81,16 +82,18 @@ def rendered(library: Library, kept: Kept, shown: Shown, settings: Settings) -> 
 
 
 def _frame(kept: Kept, shown: Shown, settings: Settings) -> tuple[Image.Image, float]:
+    file_bytes, pixel_bytes = settings.max_file_mb << 20, settings.max_pixel_mb << 20
     try:
-        with tolerant(set()):
-            reader = FrameReader(
-                kept.opened(settings.max_file_mb << 20), settings.max_pixel_mb << 20
-            )
-            frames = reader.shape.frames
+        with tolerant(set()), kept.stream(file_bytes) as stream:
+            header = read_header(stream)
+            frames = header.frames
             number = frames // 2 + 1 if shown.frame is None else shown.frame
             if not 1 <= number <= frames:
                 raise ItemNotFoundError(f"the instance has frames 1 to {frames}, not {number}")
-            image = reader.image(next(reader.frames([number - 1])), number - 1)
+            alone = lone_frame(stream, header, number - 1)
+            reader = FrameReader(alone or kept.opened(file_bytes), pixel_bytes)
+            stored = next(reader.frames([0 if alone else number - 1]))
+            image = reader.image(stored, number - 1)
     except FileRejectedError as error:
         raise NotGivenError(
             f"instance {kept.identity.instance} cannot be drawn: {error.detail}"

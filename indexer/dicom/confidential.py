@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 from pydicom import Dataset
 from pydicom.datadict import dictionary_has_tag, dictionary_VR
@@ -48,7 +49,7 @@ _KEPT = """
     SecondaryCaptureDeviceSoftwareVersions
     SequenceName PulseSequenceName ReceiveCoilName TransmitCoilName ImagedNucleus
     ConvolutionKernel FilterType AttenuationCorrectionMethod ScatterCorrectionMethod
-    ReconstructionMethod RandomsCorrectionMethod Radiopharmaceutical StackID
+    ReconstructionMethod Radiopharmaceutical StackID
     DimensionDescriptionLabel SegmentLabel
     RescaleType ModalityLUTType LUTExplanation WindowCenterWidthExplanation
 """
@@ -142,10 +143,7 @@ def cleaned(ds: Dataset, identity: Identity) -> Dataset:
         setattr(ds, keyword, "")
     identified(ds, identity)
     ds.PatientID = ds.PatientName = identity.patient
-    ds.PatientIdentityRemoved = "YES"
-    ds.DeidentificationMethod = METHOD
-    ds.DeidentificationMethodCodeSequence = [_coded(code) for code in OPTIONS]
-    ds.LongitudinalTemporalInformationModified = "UNMODIFIED"
+    ds.update(_said())
     return ds
 
 
@@ -153,6 +151,17 @@ def identified(ds: Dataset, identity: Identity) -> Dataset:
     """The data set with the UIDs by which it is known, which the file may lack."""
     ds.StudyInstanceUID, ds.SeriesInstanceUID = identity.study, identity.series
     ds.SOPInstanceUID = identity.instance
+    return ds
+
+
+@cache
+def _said() -> Dataset:
+    """What is said of the cleaning; made once, as nothing changes it."""
+    ds = Dataset()
+    ds.PatientIdentityRemoved = "YES"
+    ds.DeidentificationMethod = METHOD
+    ds.DeidentificationMethodCodeSequence = [_coded(code) for code in OPTIONS]
+    ds.LongitudinalTemporalInformationModified = "UNMODIFIED"
     return ds
 
 

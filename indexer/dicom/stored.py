@@ -11,8 +11,8 @@ from typing import BinaryIO
 import numpy as np
 import pydicom
 from pydicom import Dataset
-from pydicom.dataset import FileMetaDataset
-from pydicom.encaps import get_frame
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.encaps import encapsulate, get_frame
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import (
     UID,
@@ -41,6 +41,7 @@ _AS_THEY_ARE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, DeflatedExplicit
 _IN_PLACE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian)
 """Those of them that can be read from their place in the file."""
 _UNDEFINED = 0xFFFFFFFF
+_OFFSETS = ("ExtendedOffsetTable", "ExtendedOffsetTableLengths")
 
 
 @dataclass(frozen=True)
@@ -50,15 +51,12 @@ class Header:
     Attributes:
         dataset: all elements before the pixel data.
         syntax: its transfer syntax, None where the file does not say.
+        frames: how many it says that it has.
     """
 
-    dataset: Dataset
+    dataset: FileDataset
     syntax: UID | None
-
-    @property
-    def frames(self) -> int:
-        """How many frames it says that it has."""
-        return frame_count(self.dataset)
+    frames: int
 
 
 def frame_count(ds: Dataset) -> int:
@@ -78,7 +76,7 @@ def read_header(stream: BinaryIO) -> Header:
             syntax = uid_of(ds.file_meta, "TransferSyntaxUID")
     except (InvalidDicomError, *READ_ERRORS) as error:
         raise FileRejectedError(Reason.HEADER_CORRUPT, "the data set cannot be parsed") from error
-    return Header(ds, UID(syntax) if syntax else None)
+    return Header(ds, UID(syntax) if syntax else None, frame_count(ds))
 
 
 def frames_in_place(
@@ -143,9 +141,7 @@ def _native(stream: BinaryIO, size: int, indices: Sequence[int]) -> Iterator[byt
 
 
 def _encapsulated(stream: BinaryIO, header: Header, indices: Sequence[int]) -> Iterator[bytes]:
-    offsets, lengths = (
-        value_of(header.dataset, k) for k in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths")
-    )
+    offsets, lengths = (value_of(header.dataset, k) for k in _OFFSETS)
     extended = (offsets, lengths) if offsets and lengths else None
     start = stream.tell()
     for index in indices:
@@ -158,6 +154,30 @@ def _encapsulated(stream: BinaryIO, header: Header, indices: Sequence[int]) -> I
             raise FileRejectedError(
                 Reason.TRUNCATED, "the encapsulated pixel data is cut or not delimited"
             ) from error
+
+
+def lone_frame(stream: BinaryIO, header: Header, index: int) -> OpenedDicom | None:
+    """The data set with one frame alone, read from its place; None where it cannot be found so.
+
+    Args:
+        stream: a file that `read_header` has read, whose pixels come next.
+        header: what it gave; its data set is the one that is given back.
+        index: zero-based.
+    """
+    start = stream.tell()
+    stored = frames_in_place(stream, header, [index])
+    if stored is None:
+        return None
+    ds, frame = header.dataset, next(stored)
+    stream.seek(start)
+    ds.NumberOfFrames = 1
+    for keyword in _OFFSETS:
+        if keyword in ds:
+            del ds[keyword]
+    packed = header.syntax is not None and header.syntax.is_encapsulated
+    ds.add_new("PixelData", "OB" if packed else "OW", encapsulate([frame]) if packed else frame)
+    ds["PixelData"].is_undefined_length = packed
+    return OpenedDicom(ds)
 
 
 def decoded_frames(
@@ -186,7 +206,7 @@ def uncompress(opened: OpenedDicom, max_bytes: int) -> None:
     if not has_pixels(ds):
         return
     frames = list(decoded_frames(opened, range(frame_count(ds)), max_bytes))
-    for keyword in (*PIXEL_KEYWORDS, "ExtendedOffsetTable", "ExtendedOffsetTableLengths"):
+    for keyword in (*PIXEL_KEYWORDS, *_OFFSETS):
         if keyword in ds:
             del ds[keyword]
     if frames[0].ndim == 3:
