@@ -37,6 +37,7 @@ from api.service.archives import (
     StoppedError,
     is_uid,
 )
+from indexer.errors import ConfigError
 from indexer.receiving.inbox import Inbox
 
 _FIND, _GET, _MOVE = (
@@ -322,7 +323,10 @@ def _identifier(level: str, keys: Mapping[str, str]) -> Dataset:
     if not all(value.isascii() for value in keys.values()):
         identifier.SpecificCharacterSet = "ISO_IR 192"
     for keyword, value in keys.items():
-        setattr(identifier, keyword, value)
+        try:
+            setattr(identifier, keyword, value)
+        except (ValueError, TypeError, OverflowError):
+            raise ConfigError(f"what --query {keyword} asks for is no value of its kind") from None
     return identifier
 
 
