@@ -1,17 +1,25 @@
-"""C-STORE of many small instances with dcmtk's storescu: `syntopy listen` against Orthanc.
+"""C-STORE and STOW-RS of many small instances: Syntopy against Orthanc.
 
-    python benchmarks/receive.py --count 1000
+    python benchmarks/receive.py --count 1000 --repeat 3
 
 Draws the instances once (slices of 128 x 128 x 16 bit, 33 kB each) and sends them on one
-association to `syntopy listen --no-index`, to `syntopy listen` (which indexes meanwhile) and, where
-it is installed, to Orthanc with its defaults, each in a folder of its own on the same disk. Sends
-again to a receiver that is killed with SIGKILL half way and started anew. Counts what was stored.
-Prints one JSON object.
+association with dcmtk's storescu to `syntopy listen --no-index`, to `syntopy listen` (which indexes
+meanwhile) and, where it is installed, to Orthanc; and as one STOW-RS request of 100 instances after
+the other to `syntopy serve --receive` and to Orthanc. Each receiver has a folder of its own on the
+same disk. Orthanc confirms an instance after it was brought to the disk (its default), as we do;
+`orthanc_no_sync` leaves that to the kernel.
+
+storescu and Orthanc are run with TCP_NODELAY=1. Without it dcmtk keeps the last packet of a message
+back until the one before it is confirmed, which a kernel puts off by 40 ms: `orthanc_nagle`.
+
+Sends again to a receiver that is killed with SIGKILL half way and started anew. Counts what was
+stored. Prints one JSON object: of each run the median, and the least and most objects a second.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import shutil
@@ -27,6 +35,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
@@ -62,8 +71,13 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+def running(command: list[str], nodelay: str = "1") -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | {"TCP_NODELAY": nodelay},
+    ) as process:
         try:
             yield process
         finally:
@@ -95,7 +109,38 @@ def syntopy(folder: Path, *options: str) -> Iterator[tuple[int, Counter, subproc
 
 
 @contextmanager
-def orthanc(folder: Path) -> Iterator[tuple[int, Counter, subprocess.Popen[bytes]]]:
+def serving(folder: Path) -> Iterator[tuple[str, Counter]]:
+    command = [sys.executable, "-m", "api.cli.main"]
+    subprocess.run([*command, "init", str(folder)], check=True, capture_output=True)
+    http = free_port()
+    with running([*command, "serve", "-L", str(folder), "--port", str(http), "--receive"]):
+        wait_for_http(f"http://127.0.0.1:{http}/v1/health")
+        url = f"http://127.0.0.1:{http}/dicomweb/studies"
+        yield url, lambda: len(list((folder / "inbox").glob("2*/*.dcm")))
+
+
+@contextmanager
+def orthanc_web(folder: Path) -> Iterator[tuple[str, Counter]]:
+    with orthanc(folder) as (port, stored, _):
+        http = json.loads((folder / "orthanc.json").read_text())["HttpPort"]
+        yield f"http://127.0.0.1:{http}/dicom-web/studies", stored
+
+
+def wait_for_http(url: str) -> None:
+    for _ in range(600):
+        try:
+            if httpx.get(url).is_success:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.1)
+    sys.exit("the receiver did not start within a minute")
+
+
+@contextmanager
+def orthanc(
+    folder: Path, nodelay: str = "1", **more: object
+) -> Iterator[tuple[int, Counter, subprocess.Popen[bytes]]]:
     port, http = free_port(), free_port()
     folder.mkdir(exist_ok=True)
     settings = {
@@ -106,6 +151,8 @@ def orthanc(folder: Path) -> Iterator[tuple[int, Counter, subprocess.Popen[bytes
         "HttpPort": http,
         "RemoteAccessAllowed": False,
         "AuthenticationEnabled": False,
+        "Plugins": ["/usr/share/orthanc/plugins/libOrthancDicomWeb.so"],
+        **more,
     }
     (folder / "orthanc.json").write_text(json.dumps(settings))
 
@@ -113,28 +160,51 @@ def orthanc(folder: Path) -> Iterator[tuple[int, Counter, subprocess.Popen[bytes
         with urllib.request.urlopen(f"http://127.0.0.1:{http}/statistics") as answer:
             return int(json.load(answer)["CountInstances"])
 
-    with running(["Orthanc", str(folder / "orthanc.json")]) as process:
+    with running(["Orthanc", str(folder / "orthanc.json")], nodelay) as process:
         wait_for(port)
         yield port, count, process
 
 
-def send(port: int, files: Path) -> float:
+def send(port: int, files: Path, nodelay: str = "1") -> float:
     """Seconds that sending all took."""
     began = time.monotonic()
     subprocess.run(
-        ["storescu", "+sd", "127.0.0.1", str(port), str(files)], check=False, capture_output=True
+        ["storescu", "+sd", "127.0.0.1", str(port), str(files)],
+        check=False,
+        capture_output=True,
+        env=os.environ | {"TCP_NODELAY": nodelay},
     )
     return time.monotonic() - began
 
 
-def measure(receiver: object, files: Path, count: int) -> dict[str, float]:
-    with receiver as (port, stored, _):  # type: ignore[attr-defined]
-        seconds = send(port, files)
-        return {
-            "seconds": round(seconds, 2),
-            "per_second": round(count / seconds, 1),
-            "stored": stored(),
-        }
+def stow(url: str, files: Path) -> float:
+    """Seconds that storing all took, 100 a request."""
+    contents = [each.read_bytes() for each in sorted(files.iterdir())]
+    head = b"--frontier\r\nContent-Type: application/dicom\r\n\r\n"
+    kind = 'multipart/related; type="application/dicom"; boundary=frontier'
+    headers = {"Content-Type": kind, "Accept": "application/dicom+json"}
+    began = time.monotonic()
+    with httpx.Client(timeout=300, trust_env=False) as client:
+        for start in range(0, len(contents), 100):
+            parts = [head + each + b"\r\n" for each in contents[start : start + 100]]
+            body = b"".join(parts) + b"--frontier--\r\n"
+            client.post(url, content=body, headers=headers).raise_for_status()
+    return time.monotonic() - began
+
+
+def measure(
+    receivers: Callable[[], object], files: Path, count: int, repeat: int, nodelay: str = "1"
+) -> dict[str, float]:
+    rates, stored = [], 0
+    for _ in range(repeat):
+        with receivers() as (where, held, *_):  # type: ignore[attr-defined]
+            over_http = isinstance(where, str)
+            seconds = stow(where, files) if over_http else send(where, files, nodelay)
+            rates.append(count / seconds)
+            stored = held()
+    rates.sort()
+    told = {"median": rates[len(rates) // 2], "least": rates[0], "most": rates[-1]}
+    return {name: round(rate) for name, rate in told.items()} | {"stored": stored}
 
 
 def killed_half_way(make: Callable[[], object], files: Path, count: int) -> dict[str, int]:
@@ -154,19 +224,37 @@ def killed_half_way(make: Callable[[], object], files: Path, count: int) -> dict
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=1_000)
-    parser.add_argument("--only", choices=["listen", "listen_and_index", "orthanc", "killed"])
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--only", nargs="+")
     arguments = parser.parse_args()
     base = Path(tempfile.mkdtemp(prefix="receive-"))
-    files, count = base / "files", arguments.count
+    files, count, repeat = base / "files", arguments.count, arguments.repeat
     make_files(files, count)
-    runs: dict[str, Callable[[], object]] = {
-        "listen": lambda: measure(syntopy(base / "a", "--no-index"), files, count),
-        "listen_and_index": lambda: measure(syntopy(base / "b"), files, count),
-        "killed": lambda: killed_half_way(lambda: syntopy(base / "c", "--no-index"), files, count),
+    numbers = itertools.count()
+
+    def new() -> Path:
+        return base / str(next(numbers))
+
+    receivers: dict[str, Callable[[], object]] = {
+        "listen": lambda: syntopy(new(), "--no-index"),
+        "listen_and_index": lambda: syntopy(new()),
+        "stow": lambda: serving(new()),
     }
     if shutil.which("Orthanc"):
-        runs["orthanc"] = lambda: measure(orthanc(base / "d"), files, count)
-    report = {name: run() for name, run in runs.items() if arguments.only in (None, name)}
+        receivers |= {
+            "orthanc": lambda: orthanc(new()),
+            "orthanc_no_sync": lambda: orthanc(new(), SyncStorageArea=False),
+            "orthanc_nagle": lambda: orthanc(new(), nodelay="0"),
+            "orthanc_stow": lambda: orthanc_web(new()),
+        }
+    wanted = arguments.only or [*receivers, "killed"]
+    report: dict[str, object] = {}
+    for name, make in receivers.items():
+        if name in wanted:
+            nodelay = "0" if name == "orthanc_nagle" else "1"
+            report[name] = measure(make, files, count, repeat, nodelay)
+    if "killed" in wanted:
+        report["killed"] = killed_half_way(lambda: syntopy(base / "k", "--no-index"), files, count)
     print(json.dumps({"count": count, "load": os.getloadavg()[0], **report}, indent=2))
     shutil.rmtree(base)
 

@@ -18,6 +18,7 @@ from pydicom.uid import UID
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
 
+from api.dimse.finding import Finder
 from api.dimse.node import AssociationEnded, Node
 from api.dimse.options import NodeOptions
 from indexer.receiving.inbox import Inbox
@@ -28,11 +29,15 @@ needs_dcmtk = pytest.mark.skipif(
 
 
 @contextmanager
-def node(inbox: Inbox, told: list[AssociationEnded] | None = None, **options: Any) -> Iterator[int]:
+def node(
+    inbox: Inbox,
+    told: list[AssociationEnded] | None = None,
+    find: Finder | None = None,
+    **options: Any,
+) -> Iterator[int]:
     """A node on a free port of this machine; gives the port."""
-    receiver = Node(
-        inbox, NodeOptions(port=0, **options), (told if told is not None else []).append
-    )
+    tell = (told if told is not None else []).append
+    receiver = Node(inbox, NodeOptions(port=0, **options), tell, find)
     receiver.start()
     try:
         yield receiver.port

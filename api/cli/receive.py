@@ -68,6 +68,10 @@ def listen(
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Let anybody send, also beyond this machine.")
     ] = False,
+    find: Annotated[
+        bool,
+        typer.Option("--find", help="Answer C-FIND requests of those who may send, too."),
+    ] = False,
     associations: Annotated[int, typer.Option(help="At once, at most.")] = 16,
     pdu: Annotated[int, typer.Option(help="Bytes of a PDU, at most.")] = 262_144,
     timeout: Annotated[float, typer.Option(help="Seconds of silence until an abort.")] = 60.0,
@@ -86,6 +90,7 @@ def listen(
 ) -> None:
     """Receive studies over DICOM (C-STORE, C-ECHO, storage commitment) and index them.
 
+    With --find it also tells who may send what the library has (C-FIND, Study Root).
     An object is acknowledged once it lies safely in the library's inbox (docs/receiving.md).
     With --json one line an event. Ctrl-C ends it (exit code 130).
 
@@ -118,7 +123,10 @@ def listen(
             timeout=timeout,
         )
         request = ListenRequest(
-            node, inbox_limits(max_object_mb, min_free_mb, max_waiting), index=index
+            node,
+            inbox_limits(max_object_mb, min_free_mb, max_waiting),
+            index=index,
+            find=find,
         )
         settings = settings_with(library, workers)
         opened, _ = open_or_create(settings.library)

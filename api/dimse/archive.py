@@ -37,6 +37,7 @@ from api.service.archives import (
     StoppedError,
     is_uid,
 )
+from indexer.errors import ConfigError
 from indexer.receiving.inbox import Inbox
 
 _FIND, _GET, _MOVE = (
@@ -101,7 +102,8 @@ class DimseArchive:
         stop: ends what is being fetched, within a second.
 
     Raises:
-        ConfigError: the node's options are wrong, or its address cannot be listened on.
+        ConfigError: a value of the query is none of its kind, the node's options are wrong, or its
+            address cannot be listened on.
     """
 
     def __init__(
@@ -109,6 +111,8 @@ class DimseArchive:
     ) -> None:
         prepare()
         self._inbox, self._query, self._options, self._stop = inbox, query, options, stop
+        for level, keys in (("STUDY", query.study), ("SERIES", query.series)):
+            _identifier(level, keys)  # what is no value of its kind shows now
         self._node = Node(inbox, options.node) if options.node is not None else None
         if self._node is not None:
             self._node.start()
@@ -322,7 +326,10 @@ def _identifier(level: str, keys: Mapping[str, str]) -> Dataset:
     if not all(value.isascii() for value in keys.values()):
         identifier.SpecificCharacterSet = "ISO_IR 192"
     for keyword, value in keys.items():
-        setattr(identifier, keyword, value)
+        try:
+            setattr(identifier, keyword, value)
+        except (ValueError, TypeError, OverflowError):
+            raise ConfigError(f"what --query {keyword} asks for is no value of its kind") from None
     return identifier
 
 

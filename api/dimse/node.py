@@ -1,4 +1,4 @@
-"""A DICOM node that objects are sent to: C-ECHO, C-STORE and storage commitment (PS3.4, PS3.7)."""
+"""A DICOM node: C-ECHO, C-STORE, storage commitment and C-FIND (PS3.4, PS3.7)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import ipaddress
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from socketserver import BaseServer
 from typing import Any, cast
@@ -21,6 +21,7 @@ from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     StorageCommitmentPushModel,
+    StudyRootQueryRetrieveInformationModelFind,
     Verification,
 )
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
@@ -75,6 +76,7 @@ class Node:
         inbox: where objects go.
         options: where it listens, and to whom.
         tell: told of each association that brought objects, from any thread.
+        find: answers C-FIND requests, see `api.dimse.finding`; None where none are taken.
 
     Raises:
         ConfigError: an option is wrong, or strangers could send to it.
@@ -85,9 +87,10 @@ class Node:
         inbox: Inbox,
         options: NodeOptions,
         tell: Callable[[AssociationEnded], None] = lambda _ended: None,
+        find: Callable[[Any], Iterator[Any]] | None = None,
     ) -> None:
-        check_options(options)
-        self._inbox, self._options, self._tell = inbox, options, tell
+        check_options(options, answers=find is not None)
+        self._inbox, self._options, self._tell, self._find = inbox, options, tell, find
         self._tls = server_context(options.tls)
         self._commitment = Commitment(
             inbox, options.ae_title, options.peers, client_context(options.tls)
@@ -113,6 +116,8 @@ class Node:
             (evt.EVT_C_STORE, store),
             (evt.EVT_N_ACTION, self._commitment.action),
         ]
+        if self._find is not None:
+            handlers.append((evt.EVT_C_FIND, self._find))
         try:
             self._server = _Server(options, self._tls, handlers)
         except OSError as error:
@@ -180,6 +185,8 @@ class _Server(ThreadedAssociationServer):
         self._networks = networks(options.addresses)
         self._connecting = threading.BoundedSemaphore(options.associations + _ON_THEIR_WAY)
         entity = _entity(options)
+        if any(event is evt.EVT_C_FIND for event, _ in handlers):
+            entity.add_supported_context(StudyRootQueryRetrieveInformationModelFind, _SYNTAXES)
         super().__init__(
             entity,
             (options.host, options.port),

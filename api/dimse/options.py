@@ -55,8 +55,12 @@ class NodeOptions:
     timeout: float = 60.0
 
 
-def check_options(options: NodeOptions) -> None:
+def check_options(options: NodeOptions, *, answers: bool = False) -> None:
     """See that a node may listen so.
+
+    Args:
+        options: of the node.
+        answers: it tells what the library has, which strangers never may ask.
 
     Raises:
         ConfigError: an option is wrong, or strangers could send to it.
@@ -71,6 +75,11 @@ def check_options(options: NodeOptions) -> None:
         raise ConfigError(f"a PDU is 4096 bytes to 16 MiB, not {options.pdu_bytes}")
     networks(options.addresses)
     known = options.allow or options.addresses or (options.tls and options.tls.ca)
+    if answers and not (_is_this_machine(options.host) or known):
+        raise ConfigError(
+            f"on {options.host} anybody could ask what the library has: name who may with --allow "
+            "or --allow-address, or let them show certificates with --tls-ca"
+        )
     if not (_is_this_machine(options.host) or known or options.insecure):
         raise ConfigError(
             f"on {options.host} anybody could send: name the senders with --allow, let them show "

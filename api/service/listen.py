@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from api.dimse.finding import Finder
 from api.dimse.node import AssociationEnded, Node
 from api.dimse.options import NodeOptions
 from api.service.arrivals import ArrivalPace, Held, count_waiting, index_arrivals
@@ -26,12 +27,14 @@ class ListenRequest:
         limits: of what is accepted.
         pace: when batches are indexed.
         index: False leaves indexing to another process.
+        find: answer C-FIND requests, too.
     """
 
     node: NodeOptions = field(default_factory=NodeOptions)
     limits: InboxLimits = field(default_factory=InboxLimits)
     pace: ArrivalPace = field(default_factory=ArrivalPace)
     index: bool = True
+    find: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ def listen(
     """
     inbox = Inbox(library.inbox_folder, request.limits)
     events: queue.Queue[ListenEvent | BaseException] = queue.Queue()
-    node = Node(inbox, request.node, events.put)
+    node = Node(inbox, request.node, events.put, Finder(library) if request.find else None)
 
     def index() -> None:
         try:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 from pydantic import SecretStr
@@ -295,8 +296,9 @@ def _trouble(error: httpx.HTTPError, timeout: float) -> ArchiveError:
 def _checked(options: WebOptions) -> httpx.URL:
     """The address, once it and who asks are as they should be."""
     try:
+        urlsplit(options.url)  # stricter than the other in what a host is
         url = httpx.URL(options.url)
-    except httpx.InvalidURL:
+    except (ValueError, httpx.InvalidURL):
         raise ConfigError("the archive's address is no URL") from None
     if url.scheme not in ("http", "https") or not url.host:
         raise ConfigError("the archive's address is a URL as https://host/dicom-web")
