@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -12,10 +13,12 @@ from fastapi.routing import APIRoute
 
 from api.access import Authenticate, anyone_on_loopback, known_by
 from api.doorkeeper import Doorkeeper
+from api.downloads import Downloads
 from api.edge import Edge, Limits
+from api.following import Followed
 from api.openapi import described
 from api.problems import add_handlers
-from api.routes import catalog, dicomweb, groups, ood, pictures, search, system
+from api.routes import catalog, dicomweb, exports, groups, jobs, ood, pictures, search, system
 from api.served import Served, serving
 from api.tokens import TokenVerifier, token_rules
 from indexer import __version__
@@ -49,8 +52,10 @@ def create_app(
         anyio.to_thread.current_default_thread_limiter().total_tokens = settings.serve_threads
         with serving(settings, guarded=authenticate is None, receive=receive) as served:
             app.state.served = served
+            app.state.downloads = Downloads()
             app.state.authenticate = authenticate or known_by(_doorkeeper(served))
-            yield
+            async with Followed(served, app.state.ending) as app.state.followed:
+                yield
 
     app = FastAPI(
         title="Syntopy",
@@ -63,6 +68,7 @@ def create_app(
         generate_unique_id_function=_operation_id,
         middleware=[Middleware(Edge), Middleware(Limits, settings=settings)],
     )
+    app.state.ending = asyncio.Event()
     for routes in (
         system.open_to_all,
         system.for_readers,
@@ -73,6 +79,8 @@ def create_app(
         groups.on_maps,
         ood.routes,
         dicomweb.routes,
+        jobs.routes,
+        exports.routes,
     ):
         app.include_router(routes)
     add_handlers(app)

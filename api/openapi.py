@@ -43,6 +43,8 @@ _TAGS = {
     "maps": "Maps that were made.",
     "ood": "What is unlike a reference.",
     "dicomweb": "Studies that arrive.",
+    "jobs": "Long work: asked for, followed, cancelled, read.",
+    "exports": "Tables of all that is known, as files.",
 }
 
 

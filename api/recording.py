@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import time
+from collections.abc import Mapping, Sequence
 
 from fastapi import Request
 from fastapi.responses import Response
@@ -11,16 +13,18 @@ from fastapi.responses import Response
 from api.problems import ProblemError
 from api.rate import TokenBuckets
 from api.rights import Principal
-from api.service.audit import Recorder
+from api.service.audit import Recorder, record
 from indexer.catalog.audit import Action, AuditEvent, Ending
 from indexer.catalog.database import reading
 from indexer.catalog.lookup import pseudonyms_of
 from indexer.library import Library
 
-_STUDY = re.compile(rb'"study_instance_uid":"([0-9.]{1,64})"')
+_STUDY = re.compile(rb'"(?:study_instance_uid|first_study|second_study)":"([0-9.]{1,64})"')
 _STRANGERS_RATE, _STRANGERS_BURST = 1.0, 30.0
 """Refusals a second that are answered as such to one address: each is a row of the audit."""
 _QUERIES = frozenset({"search", "ood"})
+_AT_ONCE = 1_000
+"""Patients that one row of the audit names; an export of more is several rows."""
 
 
 class Recording:
@@ -41,6 +45,8 @@ class Recording:
         Raises:
             LibraryLockedError, StorageFullError: it cannot be recorded; then it is not answered.
         """
+        if getattr(request.state, "recorded", False):
+            return
         ending = Ending.SUCCESS if response.status_code < 400 else Ending.FAILED
         self._record(request, ending, bytes(getattr(response, "body", b"")))
 
@@ -59,23 +65,58 @@ class Recording:
             raise ProblemError(429, "too many requests without a right", _again(wait))
         self._record(request, Ending.REFUSED, b"")
 
+    def exported(self, request: Request, patients: Sequence[str], **about: object) -> None:
+        """That the data of patients are about to be given away; all of it or nothing is written.
+
+        Args:
+            request: that asked for them.
+            patients: pseudonyms; a row names a part of them, and each row has their number and
+                the SHA-256 of all, each ended by a newline.
+            about: counts and codes.
+
+        Raises:
+            LibraryLockedError, StorageFullError: it cannot be recorded; then it is not given away.
+        """
+        told = "".join(f"{each}\n" for each in patients).encode()
+        about |= {"patients": len(patients), "sha256": hashlib.sha256(told).hexdigest()}
+        parts = range(0, max(1, len(patients)), _AT_ONCE)
+        events = [
+            self._event(
+                request,
+                Ending.SUCCESS,
+                tuple(patients[start : start + _AT_ONCE]),
+                about | {"part": number, "parts": len(parts)},
+            )
+            for number, start in enumerate(parts, 1)
+        ]
+        record(self._library, *events)
+        request.state.recorded = True
+
     def _record(self, request: Request, ending: Ending, body: bytes) -> None:
-        asker: Principal | None = request.state.principal
         named = _named(request)
         uids = {*named, *(found.decode() for found in _STUDY.findall(body))}
         with reading(self._library.engine) as db:
             patients = pseudonyms_of(db, sorted(uids))
-        subject = {"route": request.scope["route"].path, "uid": "".join(named)}
-        self._recorder.record(
-            AuditEvent(
-                actor=asker.name if asker else "not known",
-                action=_action(request, ending),
-                subject=subject | ({"how": asker.how} if asker else {}),
-                patients=patients,
-                outcome=ending,
-                origin=_origin(request),
-                request_id=request.state.request_id,
-            )
+        about = {"uid": "".join(named), **getattr(request.state, "about", {})}
+        self._recorder.record(self._event(request, ending, patients, about))
+
+    def _event(
+        self,
+        request: Request,
+        ending: Ending,
+        patients: tuple[str, ...],
+        about: Mapping[str, object],
+    ) -> AuditEvent:
+        asker: Principal | None = request.state.principal
+        subject = {"route": request.scope["route"].path, **about}
+        return AuditEvent(
+            actor=asker.name if asker else "not known",
+            action=_action(request, ending),
+            subject=subject | ({"how": asker.how} if asker else {}),
+            patients=patients,
+            outcome=ending,
+            origin=_origin(request),
+            request_id=request.state.request_id,
         )
 
 
@@ -117,6 +158,10 @@ def _action(request: Request, ending: Ending) -> Action:
     tags = set(request.scope["route"].tags)
     if "dicomweb" in tags:
         return Action.ARRIVE
+    if "exports" in tags:
+        return Action.EXPORT
+    if "jobs" in tags and request.method != "GET":
+        return Action.CHANGE
     return Action.QUERY if tags & _QUERIES or "uid" not in request.path_params else Action.VIEW
 
 

@@ -54,6 +54,10 @@ class Route(APIRoute):
             await run_in_threadpool(_let_in, request, rule, served)
             try:
                 response = await answered(request)
+            except AccessDeniedError:  # of what is asked for in the body
+                if served.recording is not None:
+                    await run_in_threadpool(served.recording.refused, request)
+                raise
             except Exception:
                 if served.recording is not None:
                     await run_in_threadpool(served.recording.failed, request)
