@@ -46,7 +46,7 @@ def table(client: httpx.Client, what: str, form: str = "jsonl", **asked: str) ->
     assert answer.status_code == 200, answer.text
     assert f'filename="{what}.{form}"' in answer.headers["content-disposition"]
     if form == "csv":
-        return list(csv.DictReader(io.StringIO(answer.text)))
+        return list(csv.DictReader(io.StringIO(answer.text, newline="")))
     if form == "parquet":
         return list(pq.read_table(io.BytesIO(answer.content)).to_pylist())
     return [json.loads(line) for line in answer.text.splitlines()]
@@ -118,15 +118,15 @@ def test_cells_that_a_spreadsheet_would_run_are_guarded(tmp_path: Path) -> None:
 
 
 def test_a_table_is_of_one_moment(tmp_path: Path) -> None:
-    rows = [Placed(f"p{n}", (n, 1), labels={"n": str(n)}) for n in range(1, 2500)]
+    rows = [Placed(f"p{n}", (n, 1), labels={"n": str(n)}) for n in range(1, 1300)]
     folder = place(tmp_path / "library", rows)
     with Library.open(folder) as library, open_export(library, ExportRequest("items")) as export:
         first = next(export.batches)
         with transaction(library.engine) as db:
             db.exec_driver_sql("UPDATE label SET value = 'changed'")
-            db.exec_driver_sql("DELETE FROM study WHERE id > 2000")
+            db.exec_driver_sql("DELETE FROM study WHERE id > 1100")
         rest = [row for batch in export.batches for row in batch]
-    assert [row["label:n"] for row in first + rest] == [str(n) for n in range(1, 2500)]
+    assert [row["label:n"] for row in first + rest] == [str(n) for n in range(1, 1300)]
 
 
 @settings(max_examples=40, deadline=None)
@@ -166,7 +166,7 @@ def test_what_is_written_is_read_again(rows: list[dict[str, Any]], size: int) ->
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A library whose table fills more than what a connection takes at once."""
     rows = [
-        Placed(f"patient-{n}", (n % 90 + 1, 1), labels={"note": "x" * 900}) for n in range(6000)
+        Placed(f"patient-{n}", (n % 90 + 1, 1), labels={"note": "x" * 4000}) for n in range(1500)
     ]
     return place(tmp_path_factory.mktemp("large") / "library", rows)
 
@@ -184,7 +184,7 @@ def test_a_download_that_is_broken_off_leaves_its_place(large: Path) -> None:
         while (again := client.get(path)).status_code == 429:
             assert time.monotonic() < until
             time.sleep(0.1)
-        assert len(again.text.splitlines()) == 6000
+        assert len(again.text.splitlines()) == 1500
 
 
 def test_it_is_recorded_whose_data_were_exported(large: Path, tmp_path: Path) -> None:
@@ -199,10 +199,10 @@ def test_it_is_recorded_whose_data_were_exported(large: Path, tmp_path: Path) ->
     with Library.open(folder) as library, reading(library.engine) as db:
         assert not verify_chain(db).findings
         rows = [row for row in rows_since(db) if row.action is Action.EXPORT]
-    assert [row.subject["part"] for row in rows] == list(range(1, 7))
+    assert [row.subject["part"] for row in rows] == [1, 2]
     assert max(len(row.patients) for row in rows) == 1000
     everyone = [each for row in rows for each in row.patients]
-    assert everyone == sorted(f"patient-{n}" for n in range(6000))
+    assert everyone == sorted(f"patient-{n}" for n in range(1500))
     digest = hashlib.sha256("".join(f"{each}\n" for each in everyone).encode()).hexdigest()
-    assert {(row.subject["patients"], row.subject["sha256"]) for row in rows} == {(6000, digest)}
+    assert {(row.subject["patients"], row.subject["sha256"]) for row in rows} == {(1500, digest)}
     assert rows[0].subject["route"] == "/v1/exports/studies"

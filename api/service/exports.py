@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -98,12 +98,16 @@ def open_export(library: Library, request: ExportRequest) -> Iterator[Export]:
         raise QueryError(f"there is no such table; there are: {', '.join(_TABLES)}")
     with reading(library.engine) as db:
         table = make(library, db, request)
-        distinct = table.query.with_only_columns(Patient.pseudonym, maintain_column_froms=True)
+        distinct = table.query.with_only_columns(Patient.pseudonym)
         patients = db.execute(distinct.order_by(None).distinct()).scalars()
-        yield Export(table.columns, sorted(patients), _batches(db, table))
+        batches = _batches(db, table)
+        try:
+            yield Export(table.columns, sorted(patients), batches)
+        finally:
+            batches.close()
 
 
-def _batches(db: Connection, table: _Table) -> Iterator[list[dict[str, Any]]]:
+def _batches(db: Connection, table: _Table) -> Generator[list[dict[str, Any]], None, None]:
     with db.execute(table.query.execution_options(yield_per=BATCH)) as found:
         for rows in found.partitions():
             yield table.told(db, rows)
@@ -178,13 +182,13 @@ def _labels_of(db: Connection, rows: Sequence[Any]) -> dict[int, dict[str, list[
     of_study: dict[int, list[int]] = defaultdict(list)
     for row in rows:
         of_study[row.study].append(row.number)
+    # Of the study alone: an index of items would find all that are of none, for each study again.
     query = select(Label.study_id, Label.item_id, Label.name, Label.value).where(
-        Label.study_id.in_(of_study),
-        or_(Label.item_id.is_(None), Label.item_id.in_(items)),
+        Label.study_id.in_(of_study)
     )
     found: dict[int, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for study, item, name, value in db.execute(query.order_by(Label.value)):
-        for number in of_study[study] if item is None else [item]:
+        for number in of_study[study] if item is None else {item} & items:
             values = found[number][f"label:{name}"]
             if value not in values:
                 values.append(value)

@@ -46,7 +46,8 @@ def encoded(form: str, columns: Columns, batches: Iterable[Sequence[Row]]) -> It
 
 def _csv(columns: Columns, batches: Iterable[Sequence[Row]]) -> Iterator[bytes]:
     text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
+    # Both characters: a cell is only put into quotes for those of the line end.
+    table = csv.writer(text, lineterminator="\r\n")
     table.writerow([table_cell(name) for name in columns])
     for rows in batches:
         table.writerows([table_cell(row[name]) for name in columns] for row in rows)
