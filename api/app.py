@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -13,7 +14,9 @@ from fastapi.routing import APIRoute
 
 from api.access import Authenticate, anyone_on_loopback, known_by
 from api.doorkeeper import Doorkeeper
+from api.downloads import Downloads
 from api.edge import Edge, Limits
+from api.following import Followed
 from api.measuring import Measuring
 from api.metrics import Metrics
 from api.openapi import described
@@ -24,8 +27,10 @@ from api.proxies import Proxied, trusted_networks
 from api.routes import (
     catalog,
     dicomweb,
+    exports,
     facets,
     groups,
+    jobs,
     labels,
     metrics,
     ood,
@@ -81,8 +86,10 @@ def create_app(
         anyio.to_thread.current_default_thread_limiter().total_tokens = settings.serve_threads
         with serving(settings, counted, guarded=authenticate is None, receive=receive) as served:
             app.state.served = served
+            app.state.downloads = Downloads()
             app.state.authenticate = authenticate or known_by(_doorkeeper(served))
-            yield
+            async with Followed(served, app.state.ending) as app.state.followed:
+                yield
 
     app = FastAPI(
         title="Syntopy",
@@ -101,6 +108,7 @@ def create_app(
             Middleware(Limits, settings=settings),
         ],
     )
+    app.state.ending = asyncio.Event()
     for routes in (
         system.open_to_all,
         system.for_readers,
@@ -124,6 +132,8 @@ def create_app(
         wado.routes,
         wado_pictures.routes,
         metrics.routes,
+        jobs.routes,
+        exports.routes,
     ):
         app.include_router(routes)
     add_page(app, settings)

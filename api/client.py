@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
+from collections import deque
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 from urllib.parse import quote
 
@@ -14,13 +17,15 @@ from pydantic import TypeAdapter, ValidationError
 
 from api.schemas.catalog import Item, StudyDetails
 from api.schemas.common import Problem
+from api.schemas.jobs import JobTold
 from api.schemas.search import SearchAnswer
 from api.service.browse import SeriesLine, StudyLine
-from indexer.errors import QueryError, SyntopyError
+from indexer.errors import QueryError, StorageFullError, SyntopyError
 from indexer.searching.asking import Example, SearchRequest
 
 _T = TypeVar("_T")
 _PAGE = 500
+_AGAIN_SECONDS, _TRIES = 1.0, 30
 
 
 class ApiError(SyntopyError):
@@ -136,6 +141,132 @@ class Client:
         """
         return self._ask("GET", f"items/{_part(uid)}/thumbnail").content
 
+    def ask_for(self, kind: str, key: str = "", /, **parameters: object) -> JobTold:
+        """Put a job into the queue.
+
+        Args:
+            kind: of it; ``GET /v1/jobs/kinds`` has all, with their parameters.
+            key: with the same one once more no second job is made.
+            parameters: of the kind.
+
+        Raises:
+            ApiError: as `search`; the kind does not take these, or too many jobs wait.
+        """
+        headers = {"Idempotency-Key": key} if key else {}
+        asked = {"kind": kind, "parameters": parameters}
+        return JobTold.model_validate_json(
+            self._ask("POST", "jobs", json=asked, headers=headers).content
+        )
+
+    def job(self, uid: str) -> JobTold:
+        """A job by its id.
+
+        Raises:
+            ApiError: as `search`; there is none.
+        """
+        return JobTold.model_validate_json(self._ask("GET", f"jobs/{_part(uid)}").content)
+
+    def jobs(self, state: str = "", kind: str = "") -> Iterator[JobTold]:
+        """All jobs, the newest first.
+
+        Raises:
+            ApiError: as `search`.
+        """
+        return self._rows(JobTold, "jobs", {"state": state, "kind": kind})
+
+    def cancel(self, uid: str) -> JobTold:
+        """Have a job stopped.
+
+        Raises:
+            ApiError: as `search`; there is none, or it is another's.
+        """
+        answer = self._ask("POST", f"jobs/{_part(uid)}/cancel")
+        return JobTold.model_validate_json(answer.content)
+
+    def follow(self, uid: str) -> Iterator[JobTold]:
+        """A job now, at every change, and when it has ended; asks again where a stream breaks off.
+
+        Raises:
+            ApiError: as `search`; there is none.
+        """
+        known = failed = 0
+        while True:
+            try:
+                for job in self._events(uid, known):
+                    known, failed = job.revision, 0
+                    yield job
+                    if job.ended_at:
+                        return
+            except ApiError as error:
+                failed += 1
+                refused = error.problem is not None and error.problem.status != 429
+                if refused or failed == _TRIES:
+                    raise
+            time.sleep(_AGAIN_SECONDS)
+
+    def wait(self, uid: str) -> JobTold:
+        """A job when it has ended, however it did.
+
+        Raises:
+            ApiError: as `follow`.
+        """
+        return deque(self.follow(uid), maxlen=1)[0]
+
+    def result(self, uid: str) -> Iterator[dict[str, Any]]:
+        """All rows that a job found.
+
+        Raises:
+            ApiError: as `search`; the job is not done.
+        """
+        return self._rows(dict[str, Any], f"jobs/{_part(uid)}/result", {})
+
+    def export(self, table: str, path: Path, **asked: str) -> None:
+        """Write a table to a file: CSV, JSON lines or Parquet by its ending.
+
+        Args:
+            table: ``items``, ``studies``, ``labels``, ``clusters``, ``scores`` or ``map``.
+            path: replaced once the table has come whole.
+            asked: ``filter``, and ``run``, ``reference``, ``encoder`` or ``version`` as it needs.
+
+        Raises:
+            ApiError: as `search`; or the table broke off.
+            StorageFullError: it cannot be written.
+        """
+        form = path.suffix.removeprefix(".").lower()
+        temporary = path.with_name(f".{path.name}.writing")
+        try:
+            with (
+                self._streamed(f"exports/{_part(table)}", {"format": form, **asked}) as answer,
+                temporary.open("wb") as file,
+            ):
+                for part in answer.iter_bytes():
+                    file.write(part)
+            temporary.replace(path)
+        except OSError as error:
+            raise StorageFullError(f"{path.name} cannot be written: {error.strerror}") from error
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def _events(self, uid: str, known: int) -> Iterator[JobTold]:
+        headers = {"Last-Event-ID": str(known)} if known else {}
+        with self._streamed(f"jobs/{_part(uid)}/events", {}, headers) as answer:
+            for line in answer.iter_lines():
+                if line.startswith("data: "):
+                    yield JobTold.model_validate_json(line.removeprefix("data: "))
+
+    @contextmanager
+    def _streamed(
+        self, path: str, asked: Mapping[str, str], headers: Mapping[str, str] | None = None
+    ) -> Iterator[httpx.Response]:
+        try:
+            with self._http.stream("GET", path, params=asked, headers=headers) as answer:
+                if not answer.is_success:
+                    answer.read()
+                _check(answer)
+                yield answer
+        except httpx.HTTPError as error:
+            raise ApiError(f"the service cannot be asked: {error}") from error
+
     def _rows(self, kind: type[_T], path: str, asked: Mapping[str, str]) -> Iterator[_T]:
         rows, cursor = TypeAdapter(list[kind]), ""  # type: ignore[valid-type] # mypy: a variable
         while True:
@@ -151,13 +282,23 @@ class Client:
             response = self._http.request(method, path, **how)
         except httpx.HTTPError as error:
             raise ApiError(f"the service cannot be asked: {error}") from error
-        if response.is_success:
-            return response
-        try:
-            problem = Problem.model_validate_json(response.content)
-        except ValidationError as error:
-            raise ApiError(f"the service answered {response.status_code}") from error
-        raise ApiError(f"{problem.code}: {problem.detail}", problem)
+        _check(response)
+        return response
+
+
+def _check(response: httpx.Response) -> None:
+    """See that a request was answered.
+
+    Raises:
+        ApiError: with the problem document, if there is one.
+    """
+    if response.is_success:
+        return
+    try:
+        problem = Problem.model_validate_json(response.content)
+    except ValidationError as error:
+        raise ApiError(f"the service answered {response.status_code}") from error
+    raise ApiError(f"{problem.code}: {problem.detail}", problem)
 
 
 def _part(uid: str) -> str:

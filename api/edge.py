@@ -37,6 +37,8 @@ _HEADERS: Mapping[str, str] = {
 }
 _NOT_KEPT = "no-store"
 """Answers name patients' studies: no cache keeps them unless the route says so."""
+_STREAM = "text/event-stream"
+"""Who follows something costs next to nothing while nothing happens, and has a limit of its own."""
 _DRAINED_BYTES, _DRAINED_SECONDS = 4 << 20, 1.0
 """Of a body that was refused, so much is read all the same."""
 
@@ -115,17 +117,23 @@ class Limits:
             await busy(scope, receive, send)
             return
         self._inside += 1
+        held = 1
         body = _Body(scope, receive, self._settings)
 
         async def sending(message: Message) -> None:
-            if message["type"] == "http.response.start" and not await body.drained():
-                MutableHeaders(scope=message)["Connection"] = "close"
+            nonlocal held
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                if not await body.drained():
+                    headers["Connection"] = "close"
+                if headers.get("content-type", "").startswith(_STREAM):
+                    self._inside, held = self._inside - held, 0
             await send(message)
 
         try:
             await self._app(scope, body.receive, sending)
         finally:
-            self._inside -= 1
+            self._inside -= held
 
 
 class _Body:

@@ -53,6 +53,8 @@ _TAGS = {
     "dicomweb": "Studies that arrive.",
     "qido": "Studies, series and instances for DICOM viewers.",
     "wado": "Their originals, without who the patient is.",
+    "jobs": "Long work: asked for, followed, cancelled, read.",
+    "exports": "Tables of all that is known, as files.",
 }
 
 

@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from api import logs
+from api.jobs.errors import JobError, JobNotDoneError, TooManyJobsError
 from api.schemas.edited import shown
 from api.service.multipart import (
     MultipartError,
@@ -39,6 +40,9 @@ _STATUS: Mapping[type[SyntopyError], int] = {
     errors.ConfigError: 422,
     errors.MissingExtraError: 501,
     errors.SourceError: 422,
+    TooManyJobsError: 429,
+    JobNotDoneError: 409,
+    JobError: 422,
     MultipartError: 400,
     MultipartTooLargeError: 413,
     UnsupportedMediaError: 415,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import time
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from fastapi import Request
 from fastapi.responses import Response
@@ -11,18 +14,23 @@ from fastapi.responses import Response
 from api.problems import ProblemError
 from api.rate import TokenBuckets
 from api.rights import Principal
-from api.service.audit import Recorder
+from api.service.audit import Recorder, record
 from indexer.catalog.audit import Action, AuditEvent, Ending
 from indexer.catalog.database import reading
 from indexer.catalog.lookup import pseudonyms_of
 from indexer.library import Library
 
-_STUDY = re.compile(rb'"(?:study_instance_uid":|0020000D":\{"vr":"UI","Value":\[)"([0-9.]{1,64})"')
+_STUDY = re.compile(
+    rb'"(?:(?:study_instance_uid|first_study|second_study)":|0020000D":\{"vr":"UI","Value":\[)'
+    rb'"([0-9.]{1,64})"'
+)
 _STRANGERS_RATE, _STRANGERS_BURST = 1.0, 30.0
 """Refusals a second that are answered as such to one address: each is a row of the audit."""
 _QUERIES = frozenset({"search", "ood", "qido"})
-_CHANGED = frozenset({"labels", "sets", "reviews", "clusters"})
+_CHANGED = frozenset({"clusters", "jobs", "labels", "reviews", "sets"})
 """Tags of routes that change something unless they are asked with GET."""
+_AT_ONCE = 1_000
+"""Patients that one row of the audit names; an export of more is several rows."""
 
 
 class Recording:
@@ -47,7 +55,8 @@ class Recording:
         Raises:
             LibraryLockedError, StorageFullError: it cannot be recorded; then it is not answered.
         """
-        if request.state.author is not None and request.state.author.signed:
+        author = request.state.author
+        if getattr(request.state, "recorded", False) or (author is not None and author.signed):
             return
         ending = Ending.SUCCESS if response.status_code < 400 else Ending.FAILED
         self._record(request, ending, bytes(getattr(response, "body", b"")))
@@ -76,6 +85,34 @@ class Recording:
             patients = pseudonyms_of(db, sorted(uids))
         return _event(request, action, ending, patients)
 
+    def exported(self, request: Request, patients: Sequence[str], **about: object) -> None:
+        """That the data of patients are about to be given away; all of it or nothing is written.
+
+        Args:
+            request: that asked for them.
+            patients: pseudonyms; a row names a part of them, and each row has their number and
+                the SHA-256 of all, each ended by a newline.
+            about: counts and codes.
+
+        Raises:
+            LibraryLockedError, StorageFullError: it cannot be recorded; then it is not given away.
+        """
+        told = "".join(f"{each}\n" for each in patients).encode()
+        about |= {"patients": len(patients), "sha256": hashlib.sha256(told).hexdigest()}
+        parts = range(0, max(1, len(patients)), _AT_ONCE)
+        events = [
+            _event(
+                request,
+                Action.EXPORT,
+                Ending.SUCCESS,
+                tuple(patients[start : start + _AT_ONCE]),
+                about | {"part": number, "parts": len(parts)},
+            )
+            for number, start in enumerate(parts, 1)
+        ]
+        record(self._library, *events)
+        request.state.recorded = True
+
     def _record(self, request: Request, ending: Ending, body: bytes) -> None:
         self._recorder.record(self.event(request, _action(request, ending), ending, body))
 
@@ -103,10 +140,15 @@ class Rates:
 
 
 def _event(
-    request: Request, action: Action, ending: Ending, patients: tuple[str, ...]
+    request: Request,
+    action: Action,
+    ending: Ending,
+    patients: tuple[str, ...],
+    about: Mapping[str, object] = MappingProxyType({}),
 ) -> AuditEvent:
     asker: Principal | None = request.state.principal
-    subject = {"route": request.scope["route"].path, "uid": "".join(_named(request))}
+    named = {"uid": "".join(_named(request)), **getattr(request.state, "about", {}), **about}
+    subject = {"route": request.scope["route"].path, **named}
     return AuditEvent(
         actor=asker.name if asker else "not known",
         action=action,
@@ -134,6 +176,8 @@ def _action(request: Request, ending: Ending) -> Action:
     tags = set(request.scope["route"].tags)
     if "dicomweb" in tags:
         return Action.ARRIVE
+    if "exports" in tags:
+        return Action.EXPORT
     if tags & _CHANGED and request.method != "GET":
         return Action.CHANGE
     return Action.QUERY if tags & _QUERIES or "uid" not in request.path_params else Action.VIEW

@@ -66,6 +66,10 @@ class Route(APIRoute):
                 return await answered(request)
             try:
                 response = await answered(request)
+            except AccessDeniedError:  # of what is asked for in the body
+                if served.recording is not None:
+                    await run_in_threadpool(served.recording.refused, request)
+                raise
             except Exception:
                 if served.recording is not None:
                     await run_in_threadpool(served.recording.failed, request)

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import signal
+import asyncio
 import socket
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
-from typing import NoReturn
 
 import uvicorn
 from fastapi import FastAPI
 
 from api.connections import ConnectionLimits, bounded
-from indexer.config import Settings
 from indexer.errors import ConfigError
 
 _GRACE_SECONDS, _BACKLOG = 30, 2048
@@ -27,7 +20,8 @@ def server_of(app: FastAPI, limits: ConnectionLimits | None = None) -> uvicorn.S
     When it is told to end, it takes no more requests and answers those that it has, for half a
     minute at most.
     """
-    return uvicorn.Server(
+    return _Server(
+        app.state.ending,
         uvicorn.Config(
             app,
             log_config=None,
@@ -37,35 +31,28 @@ def server_of(app: FastAPI, limits: ConnectionLimits | None = None) -> uvicorn.S
             http=bounded(limits or ConnectionLimits()),
             ws="none",
             timeout_graceful_shutdown=_GRACE_SECONDS,
-        )
+        ),
     )
 
 
-@contextmanager
-def indexing(settings: Settings) -> Iterator[None]:
-    """Another process that indexes what arrives, so that it takes no time from answers.
+class _Server(uvicorn.Server):
+    """A server that tells its application when it begins to end.
 
-    It is told to end with this one, and what it has not indexed waits for the next.
+    Without it, answers that only end with the application would be waited for in vain.
+
+    Args:
+        ending: is set then.
+        config: of the server.
     """
 
-    def ended(number: int, _frame: FrameType | None) -> NoReturn:
-        raise SystemExit(128 + number)
+    def __init__(self, ending: asyncio.Event, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._ending = ending
 
-    # A server passes the signal on that ended it, and its default would end this process at once.
-    signal.signal(signal.SIGTERM, ended)
-    command = [sys.executable, "-m", "api.cli.main", "arrivals", "--follow", "--json"]
-    command += ["-L", str(settings.library)]
-    with subprocess.Popen(  # noqa: S603 - our own command
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-    ) as process:
-        try:
-            yield
-        finally:
-            process.send_signal(signal.SIGINT)
-            try:
-                process.wait(_GRACE_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no more requests, answer those that there are, and end."""
+        self._ending.set()
+        await super().shutdown(sockets)
 
 
 def listening(host: str, port: int) -> socket.socket:

@@ -66,8 +66,8 @@ def check_ending(path: Path) -> None:
 def _write_csv(rows: Sequence[Row], names: Sequence[str], path: Path) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
-        table.writerow([_cell(name) for name in names])
-        table.writerows([_cell(row[name]) for name in names] for row in rows)
+        table.writerow([table_cell(name) for name in names])
+        table.writerows([table_cell(row[name]) for name in names] for row in rows)
 
 
 def _write_json(rows: Sequence[Row], _names: Sequence[str], path: Path) -> None:
@@ -79,7 +79,8 @@ def _write_parquet(rows: Sequence[Row], names: Sequence[str], path: Path) -> Non
     parquet.write_table(arrow.table({name: [row[name] for row in rows] for name in names}), path)
 
 
-def _cell(value: Any) -> Any:
+def table_cell(value: Any) -> Any:
+    """What a cell of a CSV table holds: no text that a spreadsheet would run as a formula."""
     if isinstance(value, list):
         value = "; ".join("" if each is None else str(each) for each in value)
     if isinstance(value, str) and value.startswith(_FORMULA):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from typing import Annotated
 
 import typer
@@ -56,10 +55,11 @@ def serve(
             extra(module)
         from api.access import anyone, anyone_on_loopback
         from api.app import create_app
+        from api.children import arrivals, beside, job_workers
         from api.connections import ConnectionLimits
         from api.logs import log_to_stderr
         from api.origins import is_loopback
-        from api.server import indexing, listening, server_of
+        from api.server import listening, server_of
 
         settings = settings_with(library)
         guarded = auth if auth is not None else not is_loopback(host)
@@ -86,7 +86,8 @@ def serve(
             shown = f"[{address[0]}]" if ":" in address[0] else address[0]
             err.print(f"serving {settings.library} on http://{shown}:{address[1]}")
             log_to_stderr()
-            with indexing(settings) if receive else nullcontext():
+            children = [*job_workers(settings), *([arrivals(settings)] if receive else [])]
+            with beside(children):
                 try:
                     app = create_app(settings, let_in, receive=receive)
                     server_of(app, limits).run(sockets=[listener])
