@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
 from typing import Any, ClassVar, Self, TypeVar
-from urllib.parse import quote
 
 import httpx
 from pydantic import TypeAdapter, ValidationError
 
+from api.client_edits import Edits, Versioned, part
 from api.schemas.catalog import Item, StudyDetails
 from api.schemas.common import Problem
 from api.schemas.search import SearchAnswer
@@ -19,6 +19,7 @@ from api.service.browse import SeriesLine, StudyLine
 from indexer.errors import QueryError, SyntopyError
 from indexer.searching.asking import Example, SearchRequest
 
+__all__ = ["ApiError", "Client", "Versioned"]
 _T = TypeVar("_T")
 _PAGE = 500
 
@@ -37,7 +38,7 @@ class ApiError(SyntopyError):
         self.problem = problem
 
 
-class Client:
+class Client(Edits):
     """A service that is asked over HTTP. Close it, or use it in a ``with``.
 
     Args:
@@ -117,7 +118,7 @@ class Client:
         Raises:
             ApiError: as `search`; there is none.
         """
-        found = self._ask("GET", f"studies/{_part(uid)}")
+        found = self._ask("GET", f"studies/{part(uid)}")
         return StudyDetails.model_validate_json(found.content)
 
     def item(self, uid: str) -> Item:
@@ -126,7 +127,7 @@ class Client:
         Raises:
             ApiError: as `search`; there is none.
         """
-        return Item.model_validate_json(self._ask("GET", f"items/{_part(uid)}").content)
+        return Item.model_validate_json(self._ask("GET", f"items/{part(uid)}").content)
 
     def thumbnail(self, uid: str) -> bytes:
         """The thumbnail of an item, WebP.
@@ -134,7 +135,7 @@ class Client:
         Raises:
             ApiError: as `search`; there is none.
         """
-        return self._ask("GET", f"items/{_part(uid)}/thumbnail").content
+        return self._ask("GET", f"items/{part(uid)}/thumbnail").content
 
     def _rows(self, kind: type[_T], path: str, asked: Mapping[str, str]) -> Iterator[_T]:
         rows, cursor = TypeAdapter(list[kind]), ""  # type: ignore[valid-type] # mypy: a variable
@@ -158,11 +159,6 @@ class Client:
         except ValidationError as error:
             raise ApiError(f"the service answered {response.status_code}") from error
         raise ApiError(f"{problem.code}: {problem.detail}", problem)
-
-
-def _part(uid: str) -> str:
-    """A UID as a part of an address."""
-    return quote(uid, safe="")
 
 
 def _said(request: SearchRequest) -> dict[str, Any]:
