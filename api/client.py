@@ -10,11 +10,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
-from urllib.parse import quote
 
 import httpx
 from pydantic import TypeAdapter, ValidationError
 
+from api.client_edits import Edits, Versioned, part
 from api.schemas.catalog import Item, StudyDetails
 from api.schemas.common import Problem
 from api.schemas.jobs import JobTold
@@ -23,6 +23,7 @@ from api.service.browse import SeriesLine, StudyLine
 from indexer.errors import QueryError, StorageFullError, SyntopyError
 from indexer.searching.asking import Example, SearchRequest
 
+__all__ = ["ApiError", "Client", "Versioned"]
 _T = TypeVar("_T")
 _PAGE = 500
 _AGAIN_SECONDS, _TRIES = 1.0, 30
@@ -42,7 +43,7 @@ class ApiError(SyntopyError):
         self.problem = problem
 
 
-class Client:
+class Client(Edits):
     """A service that is asked over HTTP. Close it, or use it in a ``with``.
 
     Args:
@@ -122,7 +123,7 @@ class Client:
         Raises:
             ApiError: as `search`; there is none.
         """
-        found = self._ask("GET", f"studies/{_part(uid)}")
+        found = self._ask("GET", f"studies/{part(uid)}")
         return StudyDetails.model_validate_json(found.content)
 
     def item(self, uid: str) -> Item:
@@ -131,7 +132,7 @@ class Client:
         Raises:
             ApiError: as `search`; there is none.
         """
-        return Item.model_validate_json(self._ask("GET", f"items/{_part(uid)}").content)
+        return Item.model_validate_json(self._ask("GET", f"items/{part(uid)}").content)
 
     def thumbnail(self, uid: str) -> bytes:
         """The thumbnail of an item, WebP.
@@ -139,7 +140,7 @@ class Client:
         Raises:
             ApiError: as `search`; there is none.
         """
-        return self._ask("GET", f"items/{_part(uid)}/thumbnail").content
+        return self._ask("GET", f"items/{part(uid)}/thumbnail").content
 
     def ask_for(self, kind: str, key: str = "", /, **parameters: object) -> JobTold:
         """Put a job into the queue.
@@ -299,11 +300,6 @@ def _check(response: httpx.Response) -> None:
     except ValidationError as error:
         raise ApiError(f"the service answered {response.status_code}") from error
     raise ApiError(f"{problem.code}: {problem.detail}", problem)
-
-
-def _part(uid: str) -> str:
-    """A UID as a part of an address."""
-    return quote(uid, safe="")
 
 
 def _said(request: SearchRequest) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -35,8 +36,10 @@ SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
 
 
 @pytest.fixture(scope="module")
-def client(served: Path) -> Iterator[httpx.Client]:
-    with serving(Settings(library=served, upload_mb=1)) as client:
+def client(served: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """Of a library of its own: much is written to it."""
+    library = shutil.copytree(served, tmp_path_factory.mktemp("written") / "library")
+    with serving(Settings(library=library, upload_mb=1)) as client:
         yield client
 
 
@@ -104,6 +107,8 @@ def test_every_operation_has_an_example_in_the_documents() -> None:
         address = "$API" + path.removeprefix("/v1") if path.startswith("/v1") else "$HOST" + path
         address = re.sub(r"\{(series|instance)\}", lambda found: f"${found[1].upper()}", address)
         address = address.replace("{frames}", "1").replace("{tag}", "7FE00010")
+        for name in ("name", "queue", "subject"):
+            address = address.replace(f"{{{name}}}", f"${name.upper()}")
         forms = {address.replace("{uid}", name) for name in ("$UID", "$ID")}
         assert any(re.search(re.escape(form) + r"[?\s\"]", text) for form in forms), path
 

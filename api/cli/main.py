@@ -30,8 +30,10 @@ from api.cli.receive import arrivals, listen
 from api.cli.regions import regions
 from api.cli.reindex import reindex
 from api.cli.reports import reports
+from api.cli.reviews import app as reviews
 from api.cli.search import search, show
 from api.cli.serve import serve
+from api.cli.sets import app as sets
 from api.cli.sr import app as sr
 from api.cli.watch import deliveries, monitors, watch
 from indexer import __version__
@@ -93,6 +95,8 @@ app.add_typer(cluster)
 app.add_typer(curate)
 app.add_typer(maps)
 app.add_typer(labels)
+app.add_typer(sets)
+app.add_typer(reviews)
 ood.command()(drift)
 ood.command()(watch)
 ood.add_typer(deliveries)

@@ -14,13 +14,19 @@ from api.forms import body_of, read_request
 from api.problems import ProblemError
 from api.rights import Role
 from api.routing import router
+from api.schemas.common import CursorParam, FilterParam, LimitParam, PageOf, SortParam
+from api.schemas.flags import GroupStanding, StudyScore
 from api.schemas.groups import Reference, ScoreAsked, ScoreFilesAsked, Scores, StudyJudged
 from api.served import Served, Service
-from api.service import ood
+from api.service import arrival_windows, flags, ood
 from api.service.judge import Judge, StudyAnswer
+from api.service.paging import Paging
 from api.uploads import received
 
 routes = router("ood", Role.READER)
+NameParam = Annotated[
+    str, Query(min_length=1, max_length=128, description="Of the set.", examples=["chest"])
+]
 
 
 @routes.get("/ood/references")
@@ -32,12 +38,46 @@ def list_references(served: Service) -> list[Reference]:
 @routes.get("/ood/reference")
 def get_reference(
     served: Service,
-    name: Annotated[
-        str, Query(min_length=1, max_length=128, description="Of the set.", examples=["chest"])
-    ],
+    name: NameParam,
 ) -> Reference:
     """A reference set with its report."""
     return Reference.model_validate(ood.show_reference(served.library, name))
+
+
+@routes.get("/ood/scores")
+def list_scores(
+    served: Service,
+    reference: NameParam,
+    flagged: Annotated[
+        bool | None, Query(description="Only those that are, or that are not; else all.")
+    ] = None,
+    alarm: Annotated[
+        float | None, Query(gt=0, lt=1, description="False-alarm rate; else the reference's.")
+    ] = None,
+    filter: FilterParam = "",
+    sort: SortParam = "",
+    cursor: CursorParam = "",
+    limit: LimitParam = 50,
+) -> PageOf[StudyScore]:
+    """Studies with what a reference last said of them, as ``syntopy ood watch`` stored it.
+
+    Sorted by p_value or judged_at. Each has its review of the queue ood:REFERENCE, if any.
+    """
+    found = flags.stored_scores(
+        served.library,
+        reference,
+        Paging(filter, sort, cursor, limit),
+        flagged=flagged,
+        alarm=alarm,
+    )
+    return PageOf[StudyScore].model_validate(found)
+
+
+@routes.get("/ood/drift")
+def get_drift(served: Service, reference: NameParam) -> list[GroupStanding]:
+    """Where the watch for drift stands, by group of studies, as ``syntopy ood watch`` left it."""
+    found = arrival_windows.standings(served.library, reference)
+    return [GroupStanding.model_validate(each) for each in found]
 
 
 @routes.post("/ood/score")

@@ -10,7 +10,7 @@ from api.schemas.common import Asked
 from api.schemas.search import SearchAsked
 from api.service.choosing import Choice
 from api.service.labelling import MOST
-from api.service.reviews import LONGEST_CLAIM, MOST_CLAIMED, Decision
+from api.service.reviews import LONGEST_CLAIM, LONGEST_COMMENT, MOST_CLAIMED, Decision
 from api.service.sets import SetChange, SetRequest
 from indexer.groups.labels import LabelLine
 
@@ -142,7 +142,7 @@ class DecisionAsked(Asked):
     model_config = _example(verdict="accept", comment="the same picture twice")
 
     verdict: Literal["", "accept", "reject", "skip"]
-    comment: str = Field(default="", max_length=4_000)
+    comment: str = Field(default="", max_length=LONGEST_COMMENT)
 
     def as_decision(self) -> Decision:
         """As the service takes it."""

@@ -14,6 +14,9 @@ from indexer.groups.items import gather_ids
 from indexer.groups.runs import assigned, run_named
 from indexer.types import ItemIds
 
+MOST_CHOSEN = 100_000
+"""Items that one short transaction changes."""
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -30,11 +33,17 @@ class Choice:
     cluster: str = ""
 
 
-def chosen(db: Connection, choice: Choice) -> ItemIds:
+def chosen(db: Connection, choice: Choice, most: float = MOST_CHOSEN) -> ItemIds:
     """Row numbers of the items, ascending.
 
+    Args:
+        db: the transaction in which something is done with them.
+        choice: which.
+        most: how many there may be.
+
     Raises:
-        QueryError: not exactly one way is said, or there is no such clustering or cluster.
+        QueryError: not exactly one way is said, there is no such clustering or cluster, or there
+            are too many.
         FilterError: the filter cannot be read.
         UnknownLinesError: some of the ids are of no item.
     """
@@ -43,7 +52,12 @@ def chosen(db: Connection, choice: Choice) -> ItemIds:
         raise QueryError("say which items: by their ids, by a filter or by a cluster")
     if choice.ids is not None:
         return _named(db, choice.ids)
-    return _of_cluster(db, choice.cluster) if choice.cluster else gather_ids(db, choice.filter)
+    found = _of_cluster(db, choice.cluster) if choice.cluster else gather_ids(db, choice.filter)
+    if len(found) > most:
+        raise QueryError(
+            f"{len(found):,} items are more than the {most:,} that are changed at once: say fewer"
+        )
+    return found
 
 
 def check_known(lines: Sequence[str], known: Sequence[bool], what: str) -> None:

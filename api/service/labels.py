@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -50,7 +51,7 @@ def import_labels(library: Library, path: Path) -> Labelled:
         SourceError: it cannot be read, or has no such columns.
     """
     lines = list(_lines(path))
-    with transaction(library.engine) as db:
+    with library.writing(), transaction(library.engine) as db:
         return give_labels(db, lines)
 
 
@@ -67,8 +68,8 @@ def tag(library: Library, name: str, *, expression: str = "", cluster: str = "")
         raise QueryError(f"a tag has 1 to {_LONGEST} printable characters")
     if bool(expression.strip()) == bool(cluster):
         raise QueryError("say which items: --filter, or --cluster NAME:NUMBER")
-    with transaction(library.engine) as db:
-        ids = chosen(db, Choice(filter=expression, cluster=cluster))
+    with library.writing(), transaction(library.engine) as db:
+        ids = chosen(db, Choice(filter=expression, cluster=cluster), math.inf)
         return label_items(db, ids, TAG, name.strip())
 
 
@@ -78,7 +79,7 @@ def untag(library: Library, name: str) -> int:
     Raises:
         QueryError: nothing has it.
     """
-    with transaction(library.engine) as db:
+    with library.writing(), transaction(library.engine) as db:
         gone = unlabel_items(db, TAG, name.strip())
     if not gone:
         raise QueryError(f"nothing is tagged '{name}'")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from unicodedata import category
 
 from sqlalchemy import Connection, select
 
@@ -39,6 +40,7 @@ from indexer.groups.reviews import (
 from indexer.library import Library
 
 LONGEST_QUEUE = 160
+LONGEST_COMMENT = 4_000
 MOST_CLAIMED = 50
 LONGEST_CLAIM = 120.0
 
@@ -165,8 +167,9 @@ def put_review(
     """
     if decision.verdict not in (OPEN, *VERDICTS):
         raise QueryError(f"a verdict is {', '.join(VERDICTS)} or nothing, not '{decision.verdict}'")
-    if len(decision.comment) > 4_000:
-        raise QueryError("a comment has at most 4,000 characters")
+    controls = {each for each in decision.comment if category(each) == "Cc"}
+    if len(decision.comment) > LONGEST_COMMENT or controls - {"\n", "\r", "\t"}:
+        raise QueryError(f"a comment has at most {LONGEST_COMMENT:,} characters, none of control")
     called = plain("the name of a queue", queue, LONGEST_QUEUE)
     with transaction(library.engine) as db:
         before = review_of(db, called, joined(subject.split(",")))
