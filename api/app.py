@@ -15,7 +15,17 @@ from api.doorkeeper import Doorkeeper
 from api.edge import Edge, Limits
 from api.openapi import described
 from api.problems import add_handlers
-from api.routes import catalog, dicomweb, groups, ood, pictures, search, system
+from api.routes import (
+    catalog,
+    dicomweb,
+    groups,
+    links,
+    ood,
+    pictures,
+    search,
+    structured,
+    system,
+)
 from api.served import Served, serving
 from api.tokens import TokenVerifier, token_rules
 from indexer import __version__
@@ -73,6 +83,9 @@ def create_app(
         groups.on_maps,
         ood.routes,
         dicomweb.routes,
+        structured.given,
+        structured.sent,
+        links.routes,
     ):
         app.include_router(routes)
     add_handlers(app)

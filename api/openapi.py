@@ -33,6 +33,7 @@ _BODY = {
     "501": "A part of Syntopy that this needs is not installed.",
     "507": "The disk is full.",
 }
+_SENT = {"502": "The destination cannot be reached, or did not take it."}
 _TAGS = {
     "service": "Whether it lives, and what it is.",
     "library": "What is served.",
@@ -43,6 +44,7 @@ _TAGS = {
     "maps": "Maps that were made.",
     "ood": "What is unlike a reference.",
     "dicomweb": "Studies that arrive.",
+    "structured": "Results as DICOM Structured Reports.",
 }
 
 
@@ -75,6 +77,8 @@ def _add_problems(operation: dict[str, Any]) -> None:
         told |= _READER
     elif operation["operationId"] == "ready":
         told |= {"503": "The indexes are being loaded."}
+    if operation["operationId"] == "send_report":
+        told |= _SENT
     if "requestBody" in operation:
         told |= _BODY
     content = {MEDIA_TYPE: {"schema": {"$ref": _REF.format(model="Problem")}}}

@@ -21,6 +21,7 @@ _STUDY = re.compile(rb'"study_instance_uid":"([0-9.]{1,64})"')
 _STRANGERS_RATE, _STRANGERS_BURST = 1.0, 30.0
 """Refusals a second that are answered as such to one address: each is a row of the audit."""
 _QUERIES = frozenset({"search", "ood"})
+_EXPORTS = frozenset({"structured"})
 
 
 class Recording:
@@ -63,6 +64,7 @@ class Recording:
         asker: Principal | None = request.state.principal
         named = _named(request)
         uids = {*named, *(found.decode() for found in _STUDY.findall(body))}
+        uids |= {*getattr(request.state, "studies", ())}  # of an answer that is no JSON
         with reading(self._library.engine) as db:
             patients = pseudonyms_of(db, sorted(uids))
         subject = {"route": request.scope["route"].path, "uid": "".join(named)}
@@ -117,6 +119,8 @@ def _action(request: Request, ending: Ending) -> Action:
     tags = set(request.scope["route"].tags)
     if "dicomweb" in tags:
         return Action.ARRIVE
+    if tags & _EXPORTS and "uid" in request.path_params:
+        return Action.EXPORT
     return Action.QUERY if tags & _QUERIES or "uid" not in request.path_params else Action.VIEW
 
 

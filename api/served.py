@@ -15,6 +15,7 @@ from api import logs
 from api.recording import Rates, Recording
 from api.service.arrivals import count_waiting
 from api.service.audit import Recorder
+from api.service.links import Links
 from api.service.search import open_searcher
 from api.uploads import uploads_folder
 from indexer.config import Settings
@@ -49,6 +50,11 @@ class Served:
     recording: Recording | None = None
     rates: Rates | None = None
     inbox: Inbox | None = None
+
+    @property
+    def links(self) -> Links:
+        """Adds the addresses of a viewer to answers."""
+        return Links(self.settings)
 
 
 @contextmanager

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Literal
 
 from platformdirs import user_data_path
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from indexer.errors import ConfigError
+from indexer.viewing import ViewerTemplate
 
 _PREFIX = "SYNTOPY_"
 
@@ -37,6 +38,7 @@ class Settings(BaseSettings):
         upload_mb, upload_files: caps on what comes with one request.
         upload_seconds: wall time in which the body of a request has to arrive.
         webhook_secret: signs what is posted to webhooks; ``whsec_`` and base64.
+        viewer_url: of a viewer, with places for UIDs, see `indexer.viewing`; "" for none.
         oidc_issuer: URL of the issuer whose bearer tokens are accepted; none without it.
         oidc_audience: what the tokens must be made for.
         oidc_roles_claim: the claim of a token that gives a role; dots lead into nested ones.
@@ -67,11 +69,17 @@ class Settings(BaseSettings):
     upload_files: int = Field(default=1000, ge=1)
     upload_seconds: float = Field(default=300.0, gt=0)
     webhook_secret: SecretStr = SecretStr("")
+    viewer_url: str = ""
     oidc_issuer: str = ""
     oidc_audience: str = ""
     oidc_roles_claim: str = "roles"
     oidc_roles: dict[str, Literal["reader", "curator", "operator", "admin"]] = {}
     oidc_keys_url: str = ""
+
+    @field_validator("viewer_url")
+    @classmethod
+    def _viewer(cls, said: str) -> str:
+        return ViewerTemplate(said).text
 
     @property
     def worker_count(self) -> int:

@@ -44,7 +44,7 @@ def get_reference(
 def score(served: Service, asked: ScoreAsked) -> Scores:
     """What a reference says of items of the library, study by study; nothing is stored."""
     judge = Judge(served.library, asked.reference, asked.alarm, settings=served.settings)
-    return _scores(judge.of_items(asked.filter), asked.limit)
+    return _scores(served, judge.of_items(asked.filter), asked.limit)
 
 
 @routes.post(
@@ -63,11 +63,11 @@ async def score_files(request: Request, served: Service) -> Scores:
 
 def _of_files(served: Served, asked: ScoreFilesAsked, paths: list[Path]) -> Scores:
     judge = Judge(served.library, asked.reference, asked.alarm, settings=served.settings)
-    return _scores(judge.of_files(paths), len(paths))
+    return _scores(served, judge.of_files(paths), len(paths))
 
 
-def _scores(answers: Iterable[StudyAnswer], limit: int) -> Scores:
+def _scores(served: Served, answers: Iterable[StudyAnswer], limit: int) -> Scores:
     """As many as were asked for, and whether there is one more."""
     found = list(islice(answers, limit + 1))
-    told = [StudyJudged.model_validate(each) for each in found[:limit]]
+    told = [StudyJudged.model_validate(each) for each in served.links.each(found[:limit])]
     return Scores(studies=told, more=len(found) > limit)

@@ -37,7 +37,8 @@ def search(served: Service, asked: SearchAsked) -> SearchAnswer:
 
     The examples' own studies are left out; their patients' other studies are listed apart.
     """
-    return SearchAnswer.model_validate(served.searcher.search(asked.as_request()))
+    found = served.searcher.search(asked.as_request())
+    return SearchAnswer.model_validate(served.links.answer(found))
 
 
 @routes.post("/search/files", openapi_extra=body_of(SearchFilesAsked, _FILES))
@@ -47,7 +48,7 @@ async def search_files(request: Request, served: Service) -> SearchAnswer:
         asked = read_request(SearchFilesAsked, body.request)
         wanted = asked.as_request(body.files, one_study=asked.one_study)
         answer = await run_in_threadpool(served.searcher.search, wanted)
-    return SearchAnswer.model_validate(answer)
+    return SearchAnswer.model_validate(served.links.answer(answer))
 
 
 @routes.get("/items/{uid}/neighbours")
@@ -70,7 +71,7 @@ def neighbours(
         encoders=(encoder,) if encoder else (),
         evidence=True,
     )
-    return SearchAnswer.model_validate(served.searcher.search(asked))
+    return SearchAnswer.model_validate(served.links.answer(served.searcher.search(asked)))
 
 
 @routes.post("/reports")

@@ -205,9 +205,7 @@ def is_this_machine(host: str) -> bool:
 
 def _read(name: str, entry: object) -> Destination:
     try:
-        return _READ.validate_python(
-            {**entry, "name": name} if isinstance(entry, dict) else entry
-        )
+        return _READ.validate_python({**entry, "name": name} if isinstance(entry, dict) else entry)
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"][1:])

@@ -72,9 +72,7 @@ def observer(library: Library) -> Any:
         model_name=MANUFACTURER,
         serial_number=library.config.id,
     )
-    context = sr.ObserverContext(
-        observer_type=codes.DEVICE, observer_identifying_attributes=device
-    )
+    context = sr.ObserverContext(observer_type=codes.DEVICE, observer_identifying_attributes=device)
     return sr.ObservationContext(observer_device_context=context)
 
 
@@ -97,7 +95,9 @@ def algorithm(name: str, spaces: Sequence[SpaceInfo], *parameters: str) -> Any:
 def language() -> Any:
     """English (TID 1204)."""
     sr = _sr()
-    return sr.LanguageOfContentItemAndDescendants(sr.CodedConcept("en-US", "RFC5646", "English (US)"))
+    return sr.LanguageOfContentItemAndDescendants(
+        sr.CodedConcept("en-US", "RFC5646", "English (US)")
+    )
 
 
 def _sr() -> Any:
