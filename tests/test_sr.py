@@ -31,7 +31,9 @@ from api.cli.main import app
 from api.rights import Role
 from api.service import ingest, keys, ood
 from api.service.arrivals import index_arrivals
+from api.service.deliveries import listed, retry
 from api.service.destinations import destinations, find_destination
+from api.service.sending import send
 from api.service.structured import (
     OodReportRequest,
     SimilarReportRequest,
@@ -39,7 +41,6 @@ from api.service.structured import (
     ood_report,
     similar_report,
 )
-from api.service.sending import send
 from api.structured.codes import OWN
 from indexer.catalog.audit import Action, Ending, rows_since
 from indexer.catalog.database import reading, transaction
@@ -567,3 +568,35 @@ def test_what_cannot_be_reported_is_said(library: Library, client: httpx.Client)
     assert answered(ODD, {"kind": "similar", "k": 1000}) == (422, "invalid_request")
     moved(library, STUDIES, Path("/nowhere.dcm"))
     assert answered(ODD, OOD_ASKED) == (410, "original_gone")
+
+
+# -- of what a watch flags ------------------------------------------------------------------------
+
+
+def watched(library: Library, *words: str) -> Result:
+    watch = ["ood", "watch", "--reference", REFERENCE, "--once", "--send-sr", "pacs"]
+    return CliRunner().invoke(app, [*watch, "-L", str(library.path), *words])
+
+
+@LEFT_OPEN
+def test_a_watch_sends_a_report_of_each_flagged_study_and_loses_none(
+    library: Library, tmp_path: Path
+) -> None:
+    inbox = Inbox(tmp_path / "taken")
+    name_destinations(library, pacs(free_port(), "timeout = 2\n"))
+    missed = watched(library, "--backlog")
+    assert missed.exit_code == 0 and "cannot be reached" in " ".join(missed.stderr.split())
+    (waiting,) = listed(library)
+    assert (waiting.webhook, waiting.state) == ("destination://pacs", "waiting")
+    retry(library, [waiting.delivery])
+    with node(inbox) as port:
+        name_destinations(library, pacs(port))
+        assert watched(library).exit_code == 0
+    assert listed(library) == []
+    made, _ = ood_report(library, OodReportRequest(ODD, REFERENCE), Settings())
+    assert inbox.holding([made.sop_instance_uid])
+
+
+def test_a_watch_knows_where_to_send_before_it_begins(library: Library) -> None:
+    refused = watched(library)
+    assert refused.exit_code == 2 and "no destination 'pacs'" in refused.stderr

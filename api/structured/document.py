@@ -202,7 +202,7 @@ def _first_said(library: Library, digest: str) -> datetime:
     try:
         folder.mkdir(exist_ok=True)
         if not kept.exists():
-            _keep(kept, datetime.now().isoformat(timespec="seconds"))  # noqa: DTZ005
+            _keep(kept, datetime.now().isoformat(timespec="seconds"))
         return datetime.fromisoformat(kept.read_text(encoding="ascii"))
     except OSError as error:
         raise StorageFullError(f"{folder} cannot be written: {error.strerror}") from error

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from pydicom import Dataset
 from pydicom.config import IGNORE, RAISE
-from pydicom.dataelem import DataElement
 from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.dataelem import DataElement
 from pydicom.valuerep import PersonName, validate_value
 from sqlalchemy import Connection, Row, select, union
 
