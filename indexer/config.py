@@ -107,7 +107,8 @@ def load_settings() -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         field = str(first["loc"][0]).upper()
-        raise ConfigError(f"environment variable {_PREFIX}{field}: {first['msg']}") from error
+        said = first["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"environment variable {_PREFIX}{field}: {said}") from error
     except SettingsError as error:
         raise ConfigError(
             f'environment variable {_PREFIX}OIDC_ROLES is JSON such as {{"radiology": "reader"}}'

@@ -202,7 +202,7 @@ def _answers(client: httpx.Client) -> None:
 @pytest.mark.skipif(not ORTHANC.exists(), reason="Orthanc is not installed (orthanc-dicomweb)")
 def test_orthanc_takes_it_both_ways_and_keeps_one(library: Library, tmp_path: Path) -> None:
     with orthanc(tmp_path / "orthanc") as (client, port):
-        web = f'[web]\nkind = "dicomweb"\nurl = "{client.base_url}dicom-web"\n'
+        web = f'[web]\nkind = "dicomweb"\nurl = "{client.base_url.join("/dicom-web")}"\n'
         name_destinations(library, pacs(port) + web)
         words = ["similar", ODD, "--send", "pacs", "--send", "web"]
         result = command(library, *words)

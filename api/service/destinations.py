@@ -211,5 +211,6 @@ def _read(name: str, entry: object) -> Destination:
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"][1:])
-        said = f"{where}: {first['msg']}" if where else first["msg"]
+        what = first["msg"].removeprefix("Value error, ")
+        said = f"{where}: {what}" if where else what
         raise ConfigError(f"{FILE} of the library, [{name}]: {said}") from error
