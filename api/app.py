@@ -32,6 +32,7 @@ from api.routes import (
     groups,
     jobs,
     labels,
+    links,
     metrics,
     ood,
     pictures,
@@ -40,6 +41,7 @@ from api.routes import (
     search,
     session,
     sets,
+    structured,
     system,
     wado,
     wado_pictures,
@@ -134,6 +136,9 @@ def create_app(
         metrics.routes,
         jobs.routes,
         exports.routes,
+        structured.given,
+        structured.sent,
+        links.routes,
     ):
         app.include_router(routes)
     add_page(app, settings)

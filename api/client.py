@@ -165,7 +165,7 @@ class Client(Edits):
         Raises:
             ApiError: as `search`; there is none.
         """
-        return JobTold.model_validate_json(self._ask("GET", f"jobs/{_part(uid)}").content)
+        return JobTold.model_validate_json(self._ask("GET", f"jobs/{part(uid)}").content)
 
     def jobs(self, state: str = "", kind: str = "") -> Iterator[JobTold]:
         """All jobs, the newest first.
@@ -181,7 +181,7 @@ class Client(Edits):
         Raises:
             ApiError: as `search`; there is none, or it is another's.
         """
-        answer = self._ask("POST", f"jobs/{_part(uid)}/cancel")
+        answer = self._ask("POST", f"jobs/{part(uid)}/cancel")
         return JobTold.model_validate_json(answer.content)
 
     def follow(self, uid: str) -> Iterator[JobTold]:
@@ -219,7 +219,7 @@ class Client(Edits):
         Raises:
             ApiError: as `search`; the job is not done.
         """
-        return self._rows(dict[str, Any], f"jobs/{_part(uid)}/result", {})
+        return self._rows(dict[str, Any], f"jobs/{part(uid)}/result", {})
 
     def export(self, table: str, path: Path, **asked: str) -> None:
         """Write a table to a file: CSV, JSON lines or Parquet by its ending.
@@ -237,7 +237,7 @@ class Client(Edits):
         temporary = path.with_name(f".{path.name}.writing")
         try:
             with (
-                self._streamed(f"exports/{_part(table)}", {"format": form, **asked}) as answer,
+                self._streamed(f"exports/{part(table)}", {"format": form, **asked}) as answer,
                 temporary.open("wb") as file,
             ):
                 for part in answer.iter_bytes():
@@ -250,7 +250,7 @@ class Client(Edits):
 
     def _events(self, uid: str, known: int) -> Iterator[JobTold]:
         headers = {"Last-Event-ID": str(known)} if known else {}
-        with self._streamed(f"jobs/{_part(uid)}/events", {}, headers) as answer:
+        with self._streamed(f"jobs/{part(uid)}/events", {}, headers) as answer:
             for line in answer.iter_lines():
                 if line.startswith("data: "):
                     yield JobTold.model_validate_json(line.removeprefix("data: "))

@@ -37,6 +37,7 @@ _CONDITIONAL = {
     "412": "It is not any more what the change was made from; current is what it is now.",
     "428": "It does not say what the change was made from: send If-Match.",
 }
+_SENT = {"502": "The destination cannot be reached, or did not take it."}
 _TAGS = {
     "service": "Whether it lives, and what it is.",
     "session": "Who is signed in with a browser.",
@@ -55,6 +56,7 @@ _TAGS = {
     "wado": "Their originals, without who the patient is.",
     "jobs": "Long work: asked for, followed, cancelled, read.",
     "exports": "Tables of all that is known, as files.",
+    "structured": "Results as DICOM Structured Reports.",
 }
 
 
@@ -87,6 +89,8 @@ def _add_problems(operation: dict[str, Any]) -> None:
         told |= _READER
     elif operation["operationId"] == "ready":
         told |= {"503": "The indexes are being loaded."}
+    if operation["operationId"] == "send_report":
+        told |= _SENT
     if "requestBody" in operation:
         told |= _BODY
     if any(each["name"] == "if-match" for each in operation.get("parameters", ())):

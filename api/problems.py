@@ -59,11 +59,14 @@ _STATUS: Mapping[type[SyntopyError], int] = {
     errors.ClusteringError: 422,
     errors.ReferenceSetError: 422,
     errors.QueryError: 422,
+    errors.NotSentError: 502,
     errors.ItemNotFoundError: 404,
     errors.UnknownNameError: 404,
     errors.EditError: 422,
     errors.ChangedMeanwhileError: 412,
 }
+_TOLD = (errors.MissingExtraError, errors.NotSentError)
+"""Told as they stand, though nothing that a client did is wrong."""
 _CODES = {
     400: "bad_request",
     404: "no_such_route",
@@ -139,7 +142,7 @@ def _of_ours(request: Request, error: Exception) -> Response:
     assert isinstance(error, SyntopyError)  # noqa: S101 - registered for nothing else
     status, request_id = status_of(error), request.state.request_id
     detail, more = _without_places(str(error), request), dict[str, object]()
-    if status >= 500 and not isinstance(error, errors.MissingExtraError):
+    if status >= 500 and not isinstance(error, _TOLD):
         logs.failed(error, request_id)
         detail = _INSIDE
     if isinstance(error, errors.FileRejectedError):

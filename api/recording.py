@@ -81,6 +81,7 @@ class Recording:
     ) -> AuditEvent:
         """What is recorded of a request: who asked from where, and whose data the answer holds."""
         uids = {*_named(request), *(found.decode() for found in _STUDY.findall(body))}
+        uids |= {*getattr(request.state, "studies", ())}  # of an answer that is no JSON
         with reading(self._library.engine) as db:
             patients = pseudonyms_of(db, sorted(uids))
         return _event(request, action, ending, patients)
@@ -176,7 +177,7 @@ def _action(request: Request, ending: Ending) -> Action:
     tags = set(request.scope["route"].tags)
     if "dicomweb" in tags:
         return Action.ARRIVE
-    if "exports" in tags:
+    if "exports" in tags or ("structured" in tags and "uid" in request.path_params):
         return Action.EXPORT
     if tags & _CHANGED and request.method != "GET":
         return Action.CHANGE

@@ -15,6 +15,7 @@ from fastapi.routing import APIRoute
 
 from api.access import Rule, allowed
 from api.problems import ProblemError
+from api.recording import Recording
 from api.rights import Role
 from api.served import Served
 from indexer.errors import AccessDeniedError, NotAuthenticatedError
@@ -62,23 +63,29 @@ class Route(APIRoute):
                 return await answered(request)
             served: Served = request.app.state.served
             await run_in_threadpool(_let_in, request, rule, served)
-            if not rule.recorded:
+            if served.recording is None or not rule.recorded:
                 return await answered(request)
-            try:
-                response = await answered(request)
-            except AccessDeniedError:  # of what is asked for in the body
-                if served.recording is not None:
-                    await run_in_threadpool(served.recording.refused, request)
-                raise
-            except Exception:
-                if served.recording is not None:
-                    await run_in_threadpool(served.recording.failed, request)
-                raise
-            if served.recording is not None:
-                await run_in_threadpool(served.recording.answered, request, response)
-            return response
+            return await _recorded(request, served.recording, answered)
 
         return checked
+
+
+async def _recorded(
+    request: Request,
+    recording: Recording,
+    answered: Callable[[Request], Coroutine[Any, Any, Response]],
+) -> Response:
+    """What is answered, once it stands in the audit."""
+    try:
+        response = await answered(request)
+    except AccessDeniedError:  # of what is asked for in the body
+        await run_in_threadpool(recording.refused, request)
+        raise
+    except Exception:
+        await run_in_threadpool(recording.failed, request)
+        raise
+    await run_in_threadpool(recording.answered, request, response)
+    return response
 
 
 def _let_in(request: Request, rule: Rule, served: Served) -> None:

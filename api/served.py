@@ -20,6 +20,7 @@ from api.service.audit import Recorder
 from api.service.facets import FacetCounts
 from api.service.figures import FiguresReader
 from api.service.kept_references import KeptReferences
+from api.service.links import Links
 from api.service.search import open_searcher
 from api.signing_in import SigningIn, signing_in
 from api.uploads import uploads_folder
@@ -69,13 +70,18 @@ class Served:
     signing_in: SigningIn | None = None
 
     def search(self, asked: SearchRequest) -> SearchAnswer:
-        """Search, and count that somebody did.
+        """Search, count that somebody did, and add the addresses of a viewer.
 
         Raises:
             SyntopyError: as `Searcher.search`.
         """
         self.metrics.searched(asked)
-        return self.searcher.search(asked)
+        return self.links.answer(self.searcher.search(asked))
+
+    @property
+    def links(self) -> Links:
+        """Adds the addresses of a viewer to answers."""
+        return Links(self.settings)
 
 
 @contextmanager

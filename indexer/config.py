@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Literal
 
 from platformdirs import user_data_path
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from indexer.errors import ConfigError
+from indexer.viewing import ViewerTemplate
 
 _PREFIX = "SYNTOPY_"
 
@@ -53,6 +54,7 @@ class Settings(BaseSettings):
         session_minutes: after which somebody who signed in and asks nothing is signed out.
         session_hours: after which they are signed out anyhow.
         cors_origins: JSON, sites whose pages may ask with a key or token; never with a cookie.
+        viewer_url: of a viewer, with places for UIDs, see `indexer.viewing`; "" for none.
         oidc_issuer: URL of the issuer whose bearer tokens are accepted; none without it.
         oidc_audience: what the tokens must be made for.
         oidc_roles_claim: the claim of a token that gives a role; dots lead into nested ones.
@@ -102,6 +104,7 @@ class Settings(BaseSettings):
     session_minutes: float = Field(default=60.0, gt=0, le=1440)
     session_hours: float = Field(default=12.0, gt=0, le=168)
     cors_origins: tuple[str, ...] = ()
+    viewer_url: str = ""
     oidc_issuer: str = ""
     oidc_audience: str = ""
     oidc_roles_claim: str = "roles"
@@ -110,6 +113,11 @@ class Settings(BaseSettings):
     oidc_client_id: str = ""
     oidc_client_secret: SecretStr = SecretStr("")
     oidc_scope: str = "openid profile"
+
+    @field_validator("viewer_url")
+    @classmethod
+    def _viewer(cls, said: str) -> str:
+        return ViewerTemplate(said).text
 
     @property
     def worker_count(self) -> int:
@@ -137,7 +145,8 @@ def load_settings() -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         field = str(first["loc"][0]).upper()
-        raise ConfigError(f"environment variable {_PREFIX}{field}: {first['msg']}") from error
+        said = first["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"environment variable {_PREFIX}{field}: {said}") from error
     except SettingsError as error:
         raise ConfigError(
             f"environment variables hold JSON: {_PREFIX}OIDC_ROLES such as "

@@ -345,6 +345,7 @@ class Hit:
         snippet: the words around those that were looked up.
         pairs: of late interaction the parts of query and study that are most alike, best first.
         evidence: what speaks for it, where that was asked for.
+        viewer_url: where a viewer shows it; None without one.
     """
 
     id: str
@@ -371,6 +372,7 @@ class Hit:
     snippet: str = ""
     pairs: tuple[PairMatch, ...] = ()
     evidence: Evidence | None = None
+    viewer_url: str | None = None
 
 
 @dataclass(frozen=True)

@@ -29,12 +29,14 @@ class ViewerTemplate:
         try:
             parts = urlsplit(self.text)
             fine = parts.port != 0 and self.text.isprintable() and " " not in self.text
+            fine = fine and parts.scheme in ("http", "https") and bool(parts.hostname)
         except ValueError:
             fine = False
-        if not fine or parts.scheme not in ("http", "https") or not parts.hostname:
+        if not fine:
             raise ValueError(
                 "a viewer has an address such as https://ohif.example/viewer?StudyInstanceUIDs={study}"
             )
+        parts = urlsplit(self.text)
         if "{" in parts.netloc or parts.username is not None or parts.password is not None:
             raise ValueError("the host of a viewer is fixed, without a name or password")
         unknown = [name for name in _PLACE.findall(self.text) if name not in NAMES]

@@ -13,7 +13,7 @@ from api.service import ingest, ood
 from indexer.config import Settings
 from indexer.library import Library
 
-STUDIES, REFERENCE = 60, "usual"
+STUDIES, REFERENCE = 72, "usual"
 NAME = "Müller^Jörg=山田^太郎"
 
 

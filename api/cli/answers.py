@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.table import Table
+from rich.text import Text
 
 from api.cli.output import out, print_remarks
 
@@ -67,11 +68,11 @@ def _hits(answer: SearchAnswer) -> Table:
     table = _table(columns)
     for number, hit in enumerate(answer.hits, 1):
         more = [f"+{hit.more}" if hit.more else "", f"={copies[hit.id]}" if copies[hit.id] else ""]
-        cells = [
+        cells: list[str | Text] = [
             str(number),
             f"{hit.score:.3f}",
             *_about(hit),
-            hit.id,
+            _id(hit),
             " ".join(filter(None, more)),
         ]
         if nearness:
@@ -87,7 +88,7 @@ def _hits(answer: SearchAnswer) -> Table:
 def _priors(priors: Sequence[Hit]) -> Table:
     table = _table(["date", "score", "image", "who", "labels", "id"])
     for hit in priors:
-        table.add_row(hit.study_date or "no date", f"{hit.score:.3f}", *_about(hit), hit.id)
+        table.add_row(hit.study_date or "no date", f"{hit.score:.3f}", *_about(hit), _id(hit))
     return table
 
 
@@ -105,6 +106,11 @@ def _about(hit: Hit) -> tuple[str, str, str]:
     age = f"{hit.age_years:.0f}" if hit.age_years is not None else ""
     image = " ".join(p for p in (hit.modality, hit.body_part, hit.view, _slice(hit)) if p)
     return image, f"{hit.sex} {age}".strip(), words_of(hit.labels) or hit.description
+
+
+def _id(hit: Hit) -> Text:
+    """Its id; in a terminal that can it leads to the viewer."""
+    return Text(hit.id, style=f"link {hit.viewer_url}" if hit.viewer_url else "")
 
 
 def _closer(hit: Hit) -> str:

@@ -194,6 +194,7 @@ def score(
     flagged = False
     with errors_on_one_line(as_json=as_json):
         from api.service.judge import Judge
+        from api.service.links import Links
         from indexer.errors import ConfigError
         from indexer.library import Library
 
@@ -209,7 +210,7 @@ def score(
                     if where is not None
                     else judge.of_files(paths or [], each=each)
                 )
-                for answer in found:
+                for answer in map(Links(settings).on, found):
                     flagged = flagged or bool(answer.flagged or (strict and answer.findings))
                     if as_json:
                         print_json_line(answer)

@@ -234,11 +234,14 @@ def show(
     """
     with errors_on_one_line(as_json=as_json):
         from api.service import library as service
+        from api.service.links import Links
         from indexer.library import Library
 
         settings = settings_with(library)
         with Library.open(settings.library) as opened:
             described = service.show(opened, uid)
+            study = str(described["study_instance_uid"])
+            described["viewer_url"] = Links(settings).study(study)
     if as_json:
         print_json(described)
         return

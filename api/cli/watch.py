@@ -16,6 +16,7 @@ from api.cli.output import (
     print_json,
     print_json_line,
     settings_with,
+    user_name,
 )
 from api.cli.progress import telling
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from api.service.watch import Event
     from api.service.webhooks import Message, Posting
     from indexer.config import Settings
+    from indexer.library import Library
 
 deliveries = typer.Typer(
     name="deliveries",
@@ -44,6 +46,14 @@ def watch(
     webhook: Annotated[
         list[str] | None,
         typer.Option(help="URL that is told of flags and drift. May be repeated."),
+    ] = None,
+    send_sr: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Send a structured report of each flagged study to this destination of "
+            "destinations.toml. May be repeated.",
+            show_default=False,
+        ),
     ] = None,
     once: Annotated[
         bool, typer.Option("--once", help="One pass over what has arrived, for cron.")
@@ -96,10 +106,11 @@ def watch(
 
         settings = settings_with(library)
         posting = _posting(settings, webhook or [], secret_file, insecure=insecure)
-        request = WatchRequest(
-            reference, alarm, once, every, backlog, window=window, by=by, posting=posting
-        )
         with Library.open(settings.library) as opened, telling("watching", _STOPPED) as show_:
+            posting = _with_reports(opened, settings, posting, send_sr or [])
+            request = WatchRequest(
+                reference, alarm, once, every, backlog, window=window, by=by, posting=posting
+            )
             for event in service(opened, request, show_, settings=settings):
                 _print(event, as_json=as_json)
 
@@ -239,7 +250,28 @@ def _posting(
     if not urls:
         return Posting()
     secret = read_secret(settings.webhook_secret.get_secret_value(), secret_file)
-    return Posting(tuple(dict.fromkeys(urls)), secret, insecure)
+    return Posting(tuple(dict.fromkeys(urls)), secret=secret, insecure=insecure)
+
+
+def _with_reports(
+    opened: Library, settings: Settings, posting: Posting, names: list[str]
+) -> Posting:
+    from dataclasses import replace
+
+    from api.service.destinations import find_destination
+    from api.service.structured import reporting
+    from api.service.webhooks import REPORTS
+    from indexer.extras import extra
+
+    if not names:
+        return posting
+    extra("highdicom")
+    for name in names:
+        find_destination(opened, name)
+    reports = tuple(f"{REPORTS}{name}" for name in dict.fromkeys(names))
+    return replace(
+        posting, reports=reports, send_report=reporting(opened, settings, actor=user_name())
+    )
 
 
 def _print(event: Event, *, as_json: bool) -> None:

@@ -27,13 +27,15 @@ def list_studies(
     Sorted by study_date, age, description or study.
     """
     found = browse.studies(served.library, Paging(filter, sort, cursor, limit))
-    return PageOf[Study].model_validate(found)
+    return PageOf[Study].model_validate(served.links.page(found))
 
 
 @routes.get("/studies/{uid}")
 def get_study(served: Service, uid: Uid) -> StudyDetails:
     """All that is known of a study, found by its UID or by that of anything in it."""
-    return StudyDetails.model_validate(service.show(served.library, uid))
+    told = StudyDetails.model_validate(service.show(served.library, uid))
+    told.viewer_url = served.links.study(told.study_instance_uid)
+    return told
 
 
 @routes.get("/series")
@@ -71,10 +73,10 @@ def list_items(
     Sorted by modality, body_part, kind, slices, study_date or age.
     """
     found = browse.items(served.library, Paging(filter, sort, cursor, limit))
-    return PageOf[Item].model_validate(found)
+    return PageOf[Item].model_validate(served.links.page(found))
 
 
 @routes.get("/items/{uid}")
 def get_item(served: Service, uid: Uid) -> Item:
     """An item by its id."""
-    return Item.model_validate(browse.item(served.library, uid))
+    return Item.model_validate(served.links.on(browse.item(served.library, uid)))

@@ -72,7 +72,7 @@ def list_members(
 ) -> PageOf[Member]:
     """The items of a cluster, page by page; sorted as items are."""
     found = browse.members(served.library, run, number, Paging(filter, sort, cursor, limit))
-    return PageOf[Member].model_validate(found)
+    return PageOf[Member].model_validate(served.links.page(found))
 
 
 @clusters.get("/clusters/name", responses=TAGGED)

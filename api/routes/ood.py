@@ -83,7 +83,7 @@ def get_drift(served: Service, reference: NameParam) -> list[GroupStanding]:
 @routes.post("/ood/score")
 def score(served: Service, asked: ScoreAsked) -> Scores:
     """What a reference says of items of the library, study by study; nothing is stored."""
-    return _scores(_judge(served, asked).of_items(asked.filter), asked.limit)
+    return _scores(served, _judge(served, asked).of_items(asked.filter), asked.limit)
 
 
 @routes.post(
@@ -101,7 +101,7 @@ async def score_files(request: Request, served: Service) -> Scores:
 
 
 def _of_files(served: Served, asked: ScoreFilesAsked, paths: list[Path]) -> Scores:
-    return _scores(_judge(served, asked).of_files(paths), len(paths))
+    return _scores(served, _judge(served, asked).of_files(paths), len(paths))
 
 
 def _judge(served: Served, asked: ScoreAsked | ScoreFilesAsked) -> Judge:
@@ -114,8 +114,8 @@ def _judge(served: Served, asked: ScoreAsked | ScoreFilesAsked) -> Judge:
     )
 
 
-def _scores(answers: Iterable[StudyAnswer], limit: int) -> Scores:
+def _scores(served: Served, answers: Iterable[StudyAnswer], limit: int) -> Scores:
     """As many as were asked for, and whether there is one more."""
     found = list(islice(answers, limit + 1))
-    told = [StudyJudged.model_validate(each) for each in found[:limit]]
+    told = [StudyJudged.model_validate(each) for each in served.links.each(found[:limit])]
     return Scores(studies=told, more=len(found) > limit)

@@ -1,4 +1,4 @@
-"""Structured reports: given to who asks for one, or sent to a destination that the library names."""
+"""Structured reports: given to who asks for one, or sent to where the library says."""
 
 from __future__ import annotations
 

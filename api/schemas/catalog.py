@@ -22,6 +22,9 @@ class Study(Told):
     items: int
     reports: int
     labels: dict[str, tuple[str, ...]]
+    viewer_url: str | None = Field(
+        default=None, description="Where a viewer shows it; null without one."
+    )
 
 
 class Series(Told):
@@ -61,6 +64,9 @@ class Item(Told):
     study_date: str
     flags: tuple[str, ...]
     labels: dict[str, tuple[str, ...]]
+    viewer_url: str | None = Field(
+        default=None, description="Where a viewer shows it; null without one."
+    )
 
 
 class Member(Item):
@@ -129,3 +135,6 @@ class StudyDetails(Told):
     labels: list[LabelGiven]
     reports: list[str]
     series: list[SeriesDetails]
+    viewer_url: str | None = Field(
+        default=None, description="Where a viewer shows it; null without one."
+    )

@@ -146,6 +146,9 @@ class StudyJudged(Told):
     reason: str
     items: list[ItemJudged]
     notes: list[str]
+    viewer_url: str | None = Field(
+        default=None, description="Where a viewer shows it; null without one."
+    )
 
 
 class Scores(Told):

@@ -22,7 +22,7 @@ class SessionTold(Told):
 
     signed_in: bool = Field(description="Whether a cookie says who asks.")
     name: str = Field(description="Who asks; empty of nobody who is known.", examples=["dr-who"])
-    role: Literal["", "reader", "curator", "operator", "admin"]
+    role: Literal["", "monitor", "reader", "curator", "operator", "admin"]
     libraries: list[str] = Field(description="Ids of those that they may see; * for all.")
     how: str = Field(
         description="How they are known.", examples=["session:key:3f9a0c1b2d4e", "loopback"]

@@ -67,6 +67,7 @@ class StudyLine:
         study_date: ``YYYY-MM-DD``, "" where it is not known.
         series, items, reports: how many it has.
         labels: of the whole study.
+        viewer_url: where a viewer shows it; None without one.
     """
 
     study_instance_uid: str
@@ -81,6 +82,7 @@ class StudyLine:
     items: int
     reports: int
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    viewer_url: str | None = None
 
 
 @dataclass(frozen=True)

@@ -79,13 +79,15 @@ class WebDestination(_Destination):
         try:
             parts = urlsplit(self.url)
             fine = parts.port != 0 and self.url.isascii() and self.url.isprintable()
+            fine = fine and parts.scheme in ("http", "https") and bool(parts.hostname)
         except ValueError:
             fine = False
-        if not fine or parts.scheme not in ("http", "https") or not parts.hostname:
+        if not fine:
             raise ValueError("url is as https://host/dicom-web")
+        parts = urlsplit(self.url)
         if parts.username is not None or parts.password is not None or parts.query:
             raise ValueError("url has no name, password or question mark in it")
-        if parts.scheme == "http" and not (self.insecure or is_this_machine(parts.hostname)):
+        if parts.scheme == "http" and not (self.insecure or is_this_machine(parts.hostname or "")):
             raise ValueError("beyond this machine url is https; insecure = true allows http")
         if self.token.upper().startswith("SYNTOPY_"):
             raise ValueError("SYNTOPY_… are settings: name another variable for the token")
@@ -209,5 +211,6 @@ def _read(name: str, entry: object) -> Destination:
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"][1:])
-        said = f"{where}: {first['msg']}" if where else first["msg"]
+        what = first["msg"].removeprefix("Value error, ")
+        said = f"{where}: {what}" if where else what
         raise ConfigError(f"{FILE} of the library, [{name}]: {said}") from error

@@ -115,6 +115,7 @@ class StudyAnswer:
         reason: that of the item that decides; "" where it was not flagged.
         items: of it.
         notes: what a reader should know.
+        viewer_url: where a viewer shows it; None without one.
     """
 
     study_instance_uid: str
@@ -126,6 +127,7 @@ class StudyAnswer:
     reason: str
     items: tuple[ItemAnswer, ...]
     notes: tuple[str, ...] = ()
+    viewer_url: str | None = None
 
     @property
     def findings(self) -> tuple[Finding, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from api.service.links import Links
 from api.service.options import read_options
 from indexer.config import Settings
 from indexer.errors import QueryError, StorageFullError
@@ -18,7 +19,8 @@ _LONGEST_REPORT = 1 << 20
 
 def search(library: Library, request: SearchRequest, settings: Settings) -> SearchAnswer:
     """Answer a search request; see `indexer.searching.search.Searcher.search`."""
-    return engine.search(library, request, read_options(library, settings))
+    found = engine.search(library, request, read_options(library, settings))
+    return Links(settings).answer(found)
 
 
 def open_searcher(library: Library, settings: Settings) -> engine.Searcher:

@@ -23,6 +23,8 @@ from indexer.errors import NotSentError
 from indexer.extras import extra
 
 _ANSWER_BYTES = 1 << 20
+_FAILURES = ("00081198", "0008119A")
+"""FailedSOPSequence, OtherFailuresSequence."""
 _OK, _WARNINGS = 0x0000, 0xB000
 
 
@@ -80,7 +82,9 @@ def _failed(told: bytes) -> bool:
     except ValueError:
         return False
     each = answer[0] if isinstance(answer, list) and answer else answer
-    return isinstance(each, dict) and bool({"00081198", "0008119A"} & set(each))
+    named = [each.get(tag) for tag in _FAILURES] if isinstance(each, dict) else []
+    # Some write the sequence without items where nothing failed.
+    return any(isinstance(sequence, dict) and sequence.get("Value") for sequence in named)
 
 
 def _store(to: NodeDestination, content: bytes) -> None:

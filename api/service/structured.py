@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from api.service.audit import record
-from api.service.destinations import Destination
+from api.service.destinations import Destination, find_destination
 from api.service.judge import Judge, StudyAnswer
 from api.service.options import read_options
 from api.service.search import search
@@ -20,7 +21,13 @@ from indexer.catalog.audit import Action, AuditEvent, Ending
 from indexer.catalog.database import reading
 from indexer.catalog.lookup import pseudonyms_of
 from indexer.config import Settings
-from indexer.errors import ConfigError, NotSentError, QueryError, StorageFullError
+from indexer.errors import (
+    ConfigError,
+    NotSentError,
+    QueryError,
+    StorageFullError,
+    SyntopyError,
+)
 from indexer.extras import extra
 from indexer.library import Library
 from indexer.searching.asking import SearchRequest, like
@@ -145,6 +152,31 @@ def similar_report(
     )
     named = dict.fromkeys((*made.studies, *(hit.study_instance_uid for hit in hits)))
     return replace(made, studies=tuple(named))
+
+
+def reporting(library: Library, settings: Settings, *, actor: str) -> Callable[..., str]:
+    """What sends a report of a study that a watch has flagged, see `api.service.webhooks.Posting`.
+
+    The report is made when it is sent: nothing of the patient waits in the outbox. It is the same
+    object whenever that is, so that one that is sent twice is stored once.
+    """
+    judges: dict[tuple[str, float], Judge] = {}
+
+    def send_report(destination: str, told: Mapping[str, Any]) -> str:
+        by = told["reference"], told["alarm"]
+        try:
+            to = find_destination(library, destination)
+            if by not in judges:
+                judges.clear()
+                judges[by] = Judge(library, *by, settings=settings)
+            request = OodReportRequest(told["study_instance_uid"], *by)
+            made, _ = ood_report(library, request, settings, judges[by])
+            hand_over(library, made, actor=actor, to=[to])
+        except SyntopyError as error:
+            return str(error)
+        return ""
+
+    return send_report
 
 
 def hand_over(

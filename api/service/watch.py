@@ -147,7 +147,8 @@ def _between(library: Library, request: WatchRequest, stop: threading.Event) -> 
     ends = time.monotonic() + request.every
     while not stop.is_set() and (left := ends - time.monotonic()) > 0:
         yield from deliver(library, request.posting)
-        due = seconds_to_next(library, request.posting.urls)
+        places = (*request.posting.urls, *request.posting.reports)
+        due = seconds_to_next(library, places)
         stop.wait(left if due is None else min(left, max(due, _SOONEST)))
 
 
@@ -218,8 +219,10 @@ class _Watcher:
             figures = [made for each in answers if (made := self._figures(each, kept)) is not None]
             alarms = take_figures(db, self._reference, figures, self._request.window)
             messages += [Message(event="drift", data=self._about() | each) for each in alarms]
+            posting = self._request.posting
             for message in messages:
-                add_deliveries(db, self._request.posting.urls, message.body)
+                places = posting.reports if message.event == "flag" else ()
+                add_deliveries(db, (*posting.urls, *places), message.body)
         return messages
 
     def _about(self) -> dict[str, Any]:

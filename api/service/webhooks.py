@@ -14,7 +14,7 @@ import random
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
@@ -40,6 +40,8 @@ from indexer.library import Library
 VERSION = 1
 WAITS = (5.0, 30.0, 120.0, 600.0, 3_600.0, 21_600.0)
 """Seconds between attempts; after the last attempt a message is dead."""
+REPORTS = "destination://"
+"""Before the name of a destination, where the outbox has the address of a webhook."""
 _JITTER = 0.2
 _GONE = 410
 
@@ -72,6 +74,9 @@ class Posting:
 
     Attributes:
         urls: of the webhooks.
+        reports: ``destination://NAME`` of each destination that gets a report of what is flagged.
+        send_report: given the name and the data of a message about a flag, sends the report; says
+            what went wrong, "" if nothing did.
         secret: see `api.service.signatures`.
         insecure: http is good enough beyond this machine.
         timeout: seconds until a silent receiver is given up.
@@ -80,6 +85,8 @@ class Posting:
     """
 
     urls: tuple[str, ...] = ()
+    reports: tuple[str, ...] = ()
+    send_report: Callable[[str, Mapping[str, Any]], str] | None = None
     secret: bytes = field(default=b"", repr=False)
     insecure: bool = False
     timeout: float = 10.0
@@ -140,7 +147,8 @@ def deliver(library: Library, posting: Posting) -> list[Attempt]:
     A message waits for those before it to the same webhook; those to others go on. What another
     process is sending is left to it.
     """
-    return [made for url in posting.urls for made in _to_one(library, posting, url)]
+    places = (*posting.urls, *posting.reports)
+    return [made for url in places for made in _to_one(library, posting, url)]
 
 
 def seconds_to_next(library: Library, urls: Sequence[str]) -> float | None:
@@ -185,6 +193,9 @@ def _after(
 
 def _post(waiting: StoredDelivery, posting: Posting) -> tuple[str, int]:
     """Send a message: what went wrong, "" if nothing did; and the status, 0 without an answer."""
+    if waiting.url in posting.reports and posting.send_report is not None:
+        name = waiting.url.removeprefix(REPORTS)
+        return posting.send_report(name, json.loads(waiting.body)["data"]), 0
     body = waiting.body.encode()
     headers = signed(posting.secret, json.loads(body)["id"], body, int(time.time()))
     headers |= {

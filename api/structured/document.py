@@ -16,7 +16,7 @@ from typing import Any
 
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
-from pydicom.uid import ComprehensiveSRStorage, ExplicitVRLittleEndian
+from pydicom.uid import UID, ComprehensiveSRStorage, ExplicitVRLittleEndian
 
 from api.structured import codes
 from api.structured.subject import Reference, Subject
@@ -27,7 +27,7 @@ from indexer.library import Library
 from indexer.reading.drafts import derived_uid
 
 _FOLDER = "structured"
-_IMPLEMENTATION = "2.25.160099733529886813802604876919957336342"
+_IMPLEMENTATION = UID("2.25.160099733529886813802604876919957336342")
 
 
 _LETTERS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})

@@ -41,9 +41,12 @@ def ood_tree(
     near = [near for one in items[:1] for near in one.nearest[:1]] if references else []
     groups = [_group(study, "study", method, answer.flagged, _of_study(answer, near))]
     for one in items[:LISTED]:
-        source = [images[one.item]] if one.item in images else []
         said = _of_item(one, references=references)
-        groups.append(_group(study, f"item {one.item}", method, one.flagged, said, source))
+        groups.append(
+            _group(
+                study, f"item {one.item}", method, one.flagged, said, source=images.get(one.item)
+            )
+        )
     report = sr.MeasurementReport(
         observation_context=tree.observer(library),
         procedure_reported=codes.PROCEDURE,
@@ -72,7 +75,8 @@ def _group(
     method: Any,
     flagged: bool | None,
     said: Iterator[Any],
-    source: Sequence[Reference] = (),
+    *,
+    source: Reference | None = None,
 ) -> Any:
     """A Measurement Group (TID 1501), which may hold more than the template says."""
     sr = extra("highdicom.sr")
@@ -80,14 +84,12 @@ def _group(
     tracking = sr.TrackingIdentifier(
         uid=derived_uid("tracked", study, name), identifier=f"Syntopy: {name}"
     )
-    pictures = [
-        sr.SourceImageForMeasurementGroup(
-            each.sop_class_uid,
-            each.sop_instance_uid,
-            None if each.frame is None else [each.frame],
+    pictures = []
+    if source is not None:
+        frames = None if source.frame is None else [source.frame]
+        pictures.append(
+            sr.SourceImageForMeasurementGroup(source.sop_class_uid, source.sop_instance_uid, frames)
         )
-        for each in source
-    ]
     made = sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=tracking,
         algorithm_id=method,

@@ -34,9 +34,8 @@ def similar_tree(
         *tree.observer(library),
         *tree.algorithm("Syntopy image retrieval", [*spaces.values()], *searched),
     ]
-    for example in answer.queries:
-        if example.item in images:
-            children.append(tree.image(codes.QUERY, images[example.item]))
+    asked = [images[example.item] for example in answer.queries if example.item in images]
+    children += [tree.image(codes.QUERY, each) for each in asked]
     for rank, hit in enumerate(answer.hits, 1):
         said = _said(rank, hit, images.get(hit.id), references=references)
         children.append(tree.container(codes.NEIGHBOUR, said))
