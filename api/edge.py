@@ -62,6 +62,8 @@ class Edge:
                 for name, value in {**_HEADERS, "X-Request-Id": request_id}.items():
                     headers[name] = value
                 headers.setdefault("Cache-Control", _NOT_KEPT)
+                if headers.get("content-type", "").startswith("text/event-stream"):
+                    headers.setdefault("X-Accel-Buffering", "no")  # nginx passes each event on
             await send(message)
 
         try:
