@@ -2,13 +2,20 @@
 -- an object once, however often it is sent.
 
 function OnStableSeries(seriesId, tags, metadata)
-  SendToModality(seriesId, 'syntopy')
+  TryAgain()
+  -- SendToModality would forget what it could not send; this makes a job that stays.
+  local wanted = { Resources = { seriesId }, Synchronous = false }
+  RestApiPost('/modalities/syntopy/store', DumpJson(wanted, true))
 end
 
--- What could not be sent is tried again every LuaHeartBeatPeriod seconds.
+-- Every LuaHeartBeatPeriod seconds (from Orthanc 1.11 on).
 function OnHeartBeat()
-  local jobs = ParseJson(RestApiGet('/jobs?expand'))
-  for _, job in pairs(jobs) do
+  TryAgain()
+end
+
+-- What could not be sent, as Syntopy was not there.
+function TryAgain()
+  for _, job in pairs(ParseJson(RestApiGet('/jobs?expand'))) do
     if job['State'] == 'Failure' and job['Type'] == 'DicomModalityStore' then
       RestApiPost('/jobs/' .. job['ID'] .. '/resubmit', '')
     end
