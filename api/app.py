@@ -9,6 +9,7 @@ import anyio.to_thread
 from fastapi import FastAPI
 from fastapi.middleware import Middleware
 from fastapi.routing import APIRoute
+from fastapi.telemetry import TelemetryConfig
 
 from api.access import Authenticate, anyone_on_loopback, known_by
 from api.doorkeeper import Doorkeeper
@@ -28,6 +29,16 @@ _ABOUT = (
     "Neighbours, clusters and outliers among the images of a library. For research; not a medical "
     "device. Errors are RFC 9457 problem documents with stable codes."
 )
+
+# FastAPI's own would send addresses with their UIDs and filters, and messages of errors, to
+# wherever the environment names; `api.tracing` sends neither.
+_NO_TELEMETRY: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+}
 
 
 def create_app(
@@ -68,6 +79,7 @@ def create_app(
         docs_url=None,  # their pages load scripts from elsewhere
         redoc_url=None,
         generate_unique_id_function=_operation_id,
+        telemetry=_NO_TELEMETRY,
         middleware=[
             Middleware(Proxied, trusted=trusted_networks(settings.trusted_proxies)),
             Middleware(Measuring, metrics=counted),
