@@ -15,7 +15,7 @@ COPY . .
 COPY --from=page /page/dist ui/dist
 RUN python -m venv /opt/syntopy \
  && /opt/syntopy/bin/pip install --no-cache-dir ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} \
-    -c constraints.txt ".[${EXTRAS},clusters,dimse,encoders,qdrant,serve,words]"
+    -c constraints.txt ".[${EXTRAS},clusters,dimse,encoders,qdrant,serve,tracing,words]"
 
 FROM python:${PYTHON} AS runtime
 ARG EXTRAS=cpu

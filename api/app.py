@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from fastapi.middleware import Middleware
 from fastapi.routing import APIRoute
 from fastapi.telemetry import TelemetryConfig
+from opentelemetry.trace import Tracer
 
 from api.access import Authenticate, anyone_on_loopback, known_by
 from api.doorkeeper import Doorkeeper
@@ -22,6 +23,7 @@ from api.proxies import Proxied, trusted_networks
 from api.routes import catalog, dicomweb, groups, metrics, ood, pictures, search, system
 from api.served import Served, serving
 from api.tokens import TokenVerifier, token_rules
+from api.tracing import Traced
 from indexer import __version__
 from indexer.config import Settings
 
@@ -46,6 +48,7 @@ def create_app(
     authenticate: Authenticate | None = anyone_on_loopback,
     *,
     receive: bool = False,
+    tracer: Tracer | None = None,
 ) -> FastAPI:
     """The service of one library, which is opened when it starts and closed when it ends.
 
@@ -55,6 +58,7 @@ def create_app(
             and it must listen nowhere else. None takes the API keys of the library and the tokens
             of the issuer that the settings name; then everything is recorded in the audit.
         receive: take studies that are sent; ``syntopy arrivals --follow`` indexes them.
+        tracer: of `api.tracing`, if there shall be traces.
 
     Raises:
         ConfigError: the trusted proxies are none.
@@ -82,6 +86,7 @@ def create_app(
         telemetry=_NO_TELEMETRY,
         middleware=[
             Middleware(Proxied, trusted=trusted_networks(settings.trusted_proxies)),
+            Middleware(Traced, tracer=tracer),
             Middleware(Measuring, metrics=counted),
             Middleware(Edge),
             Middleware(Limits, settings=settings),

@@ -14,6 +14,7 @@ _OF = {
     "faiss": "cpu",
     "fastapi": "serve",
     "jwt": "serve",
+    "opentelemetry": "tracing",
     "prometheus_client": "serve",
     "pynetdicom": "dimse",
     "python_multipart": "serve",

@@ -59,6 +59,7 @@ def serve(
         from api.connections import ConnectionLimits
         from api.logs import log_to_stderr
         from api.server import indexing, listening, server_of
+        from api.tracing import tracing
 
         settings = settings_with(library)
         guarded = auth if auth is not None else not is_loopback(host)
@@ -85,9 +86,9 @@ def serve(
             shown = f"[{address[0]}]" if ":" in address[0] else address[0]
             err.print(f"serving {settings.library} on http://{shown}:{address[1]}")
             log_to_stderr()
-            with indexing(settings) if receive else nullcontext():
+            with tracing() as tracer, indexing(settings) if receive else nullcontext():
                 try:
-                    app = create_app(settings, let_in, receive=receive)
+                    app = create_app(settings, let_in, receive=receive, tracer=tracer)
                     server_of(app, limits).run(sockets=[listener])
                 except KeyboardInterrupt:
                     raise typer.Exit(INTERRUPTED) from None
