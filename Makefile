@@ -78,7 +78,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
-	  -e '.[cpu,clusters,dimse,encoders,qdrant,serve,sr,words]' -r requirements-dev.txt
+	  -e '.[cpu,clusters,dimse,encoders,qdrant,serve,sr,tracing,words]' -r requirements-dev.txt
 	@touch $@
 
 $(EXTRAS)/.installed: tests/extras/requirements.txt | $(VENV)/.installed-dev

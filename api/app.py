@@ -11,6 +11,8 @@ from fastapi import FastAPI
 from fastapi.middleware import Middleware
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.routing import APIRoute
+from fastapi.telemetry import TelemetryConfig
+from opentelemetry.trace import Tracer
 
 from api.access import Authenticate, anyone_on_loopback, known_by
 from api.doorkeeper import Doorkeeper
@@ -48,6 +50,7 @@ from api.routes import (
 )
 from api.served import Served, serving
 from api.tokens import TokenVerifier, token_rules
+from api.tracing import Traced
 from indexer import __version__
 from indexer.config import Settings
 
@@ -56,12 +59,23 @@ _ABOUT = (
     "device. Errors are RFC 9457 problem documents with stable codes."
 )
 
+# FastAPI's own would send addresses with their UIDs and filters, and messages of errors, to
+# wherever the environment names; `api.tracing` sends neither.
+_NO_TELEMETRY: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+}
+
 
 def create_app(
     settings: Settings,
     authenticate: Authenticate | None = anyone_on_loopback,
     *,
     receive: bool = False,
+    tracer: Tracer | None = None,
 ) -> FastAPI:
     """The service of one library, which is opened when it starts and closed when it ends.
 
@@ -72,6 +86,7 @@ def create_app(
             of the issuer that the settings name, and lets people sign in with either; then
             everything is recorded in the audit.
         receive: take studies that are sent; ``syntopy arrivals --follow`` indexes them.
+        tracer: of `api.tracing`, if there shall be traces.
 
     Raises:
         ConfigError: settings say wrongly who may ask, or which proxies are trusted.
@@ -102,8 +117,10 @@ def create_app(
         docs_url=None,  # their pages load scripts from elsewhere
         redoc_url=None,
         generate_unique_id_function=_operation_id,
+        telemetry=_NO_TELEMETRY,
         middleware=[
             Middleware(Proxied, trusted=trusted_networks(settings.trusted_proxies)),
+            Middleware(Traced, tracer=tracer),
             Middleware(Measuring, metrics=counted),
             Middleware(Edge),
             *([_shared_with(elsewhere)] if elsewhere else []),

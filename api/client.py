@@ -240,8 +240,8 @@ class Client(Edits):
                 self._streamed(f"exports/{part(table)}", {"format": form, **asked}) as answer,
                 temporary.open("wb") as file,
             ):
-                for part in answer.iter_bytes():
-                    file.write(part)
+                for block in answer.iter_bytes():
+                    file.write(block)
             temporary.replace(path)
         except OSError as error:
             raise StorageFullError(f"{path.name} cannot be written: {error.strerror}") from error

@@ -71,6 +71,8 @@ class Edge:
                     headers[name] = value
                 headers.setdefault("Content-Security-Policy", _NOTHING)
                 headers.setdefault("Cache-Control", _NOT_KEPT)
+                if headers.get("content-type", "").startswith("text/event-stream"):
+                    headers.setdefault("X-Accel-Buffering", "no")  # nginx passes each event on
             await send(message)
 
         try:

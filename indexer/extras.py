@@ -16,6 +16,7 @@ _OF = {
     "highdicom": "sr",
     "httpx": "serve",
     "jwt": "serve",
+    "opentelemetry": "tracing",
     "prometheus_client": "serve",
     "pynetdicom": "dimse",
     "python_multipart": "serve",

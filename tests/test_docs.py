@@ -8,13 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-import yaml
 from typer.main import get_command
 
 from api.cli.main import app
 from api.service.audit_message import audit_message
 from indexer.catalog.audit import Action, AuditRow, Ending
-from indexer.config import Settings
 from indexer.types import Flag, Outcome, Reason
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -61,18 +59,3 @@ def test_commands_in_the_readme_exist_with_their_options() -> None:
         known = {o for p in command.params for o in (*p.opts, *p.secondary_opts)}
         used = set(re.findall(r"(?<=\s)--[\w-]+", rest.partition("#")[0]))
         assert used <= known, f"{name}: {used - known}"
-
-
-def test_compose_runs_a_command_that_exists() -> None:
-    compose = yaml.safe_load((ROOT / "compose.yaml").read_text())
-    service = compose["services"]["syntopy"]
-    name, *arguments = service["command"]
-    command = get_command(app).commands[name]  # type: ignore[attr-defined]
-    known = {option for p in command.params for option in (*p.opts, *p.secondary_opts)}
-    assert {a for a in arguments if a.startswith("--")} <= known
-    assert set(service["environment"]) <= {f"SYNTOPY_{f.upper()}" for f in Settings.model_fields}
-    named = {v.split(":")[0] for v in service["volumes"] if not v.startswith("$")}
-    assert named <= set(compose["volumes"])
-    assert (ROOT / service["build"] / "Dockerfile").is_file()
-    assert service["user"] != "0"
-    assert service["read_only"] is True

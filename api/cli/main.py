@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from api.cli.audit import app as audit
+from api.cli.backup import backup
 from api.cli.bridge import app as bridge
 from api.cli.cluster import app as cluster
 from api.cli.curate import app as curate
@@ -75,6 +76,7 @@ commands = (
     rejected,
     remove,
     verify,
+    backup,
     reindex,
     route,
     tag,

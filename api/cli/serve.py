@@ -60,6 +60,7 @@ def serve(
         from api.logs import log_to_stderr
         from api.origins import is_loopback
         from api.server import listening, server_of
+        from api.tracing import tracing
 
         settings = settings_with(library)
         guarded = auth if auth is not None else not is_loopback(host)
@@ -87,9 +88,9 @@ def serve(
             err.print(f"serving {settings.library} on http://{shown}:{address[1]}")
             log_to_stderr()
             children = [*job_workers(settings), *([arrivals(settings)] if receive else [])]
-            with beside(children):
+            with tracing() as tracer, beside(children):
                 try:
-                    app = create_app(settings, let_in, receive=receive)
+                    app = create_app(settings, let_in, receive=receive, tracer=tracer)
                     server_of(app, limits).run(sockets=[listener])
                 except KeyboardInterrupt:
                     raise typer.Exit(INTERRUPTED) from None

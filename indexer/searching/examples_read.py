@@ -21,6 +21,7 @@ from indexer.registry import usable_encoder
 from indexer.searching.asking import Described, Example
 from indexer.searching.examples import IMAGE, Subject, View, asked_as, no_places, region_view
 from indexer.searching.slices import SliceSet, volume_slices
+from indexer.stages import stage
 from indexer.types import EncoderSpec, Flag
 
 
@@ -54,7 +55,8 @@ class ReadExample:
         encoder = usable_encoder(self._options.context(space.encoder))
         if self.example.region is not None:
             return self._region_view(encoder, usable)
-        found = embed_each(encoder, [each.item.tensors[space.encoder] for each in usable])
+        with stage("embed"):
+            found = embed_each(encoder, [each.item.tensors[space.encoder] for each in usable])
         made = [
             (each, one)
             for each, one in zip(usable, found, strict=True)

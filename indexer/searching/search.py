@@ -25,6 +25,7 @@ from indexer.searching.gallery import Gallery
 from indexer.searching.queries import Asked, Known, Query, make_asked
 from indexer.searching.telling import described, linked, notes_of
 from indexer.searching.voices import View, voices_of
+from indexer.stages import stage
 from indexer.types import Hit, LabelVote
 
 
@@ -69,7 +70,8 @@ class Searcher:
         request.check()
         tree = parse_filter(request.filter) if request.filter.strip() else None
         with reading(self._library.engine) as db:
-            asked = make_asked(self._library, db, request, self._options, self._known)
+            with stage("ask"):
+                asked = make_asked(self._library, db, request, self._options, self._known)
             answer = self._answer(db, request, tree, asked)
         return replace(answer, seconds=time.monotonic() - start)
 
@@ -78,14 +80,17 @@ class Searcher:
     ) -> SearchAnswer:
         view = View.of(db, self._gallery, request, tree, asked)
         voices = voices_of(view, self._stores, self._library, asked)
-        finding = Finding(view, voices)
+        with stage("search the index"):
+            finding = Finding(view, voices)
         if not finding.found and not asked.queries and asked.refusals:
             raise QueryError(f"{'; '.join(asked.refusals)}; and no study has such words")
         prior = priors_of(view, asked.queries[0]) if asked.queries else []
-        hits, priors, subjects = described(view, voices, finding, prior, asked.subjects)
+        with stage("read the catalog"):
+            hits, priors, subjects = described(view, voices, finding, prior, asked.subjects)
         votes: tuple[LabelVote, ...] = ()
         if request.evidence and asked.queries:
-            hits, votes = self._evidence(view, asked, hits)
+            with stage("weigh evidence"):
+                hits, votes = self._evidence(view, asked, hits)
         queries = asked.queries
         return SearchAnswer(
             queries=subjects,

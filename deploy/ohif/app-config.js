@@ -1,0 +1,27 @@
+/** OHIF lists and opens what Syntopy has received, by DICOMweb at the same origin. */
+window.config = {
+  routerBasename: '/',
+  extensions: [],
+  modes: [],
+  showStudyList: true,
+  investigationalUseDialog: { option: 'always' },
+  dataSources: [
+    {
+      namespace: '@ohif/extension-default.dataSourcesModule.dicomweb',
+      sourceName: 'syntopy',
+      configuration: {
+        friendlyName: 'Syntopy',
+        name: 'syntopy',
+        qidoRoot: '/dicomweb',
+        wadoRoot: '/dicomweb',
+        imageRendering: 'wadors',
+        thumbnailRendering: 'wadors',
+        qidoSupportsIncludeField: false,
+        supportsReject: false,
+        supportsFuzzyMatching: false,
+        supportsWildcard: false,
+      },
+    },
+  ],
+  defaultDataSourceName: 'syntopy',
+};

@@ -1,0 +1,280 @@
+"""The nginx of deploy/, really, in front of a service on loopback."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from fastapi.responses import StreamingResponse
+from served_library import serving
+
+from api.app import create_app
+from api.rights import Role
+from api.routing import router
+from api.service import keys
+from indexer.catalog.audit import rows_since
+from indexer.catalog.database import reading
+from indexer.config import Settings
+from indexer.library import Library
+
+TEMPLATE = Path(__file__).resolve().parents[1] / "deploy" / "nginx" / "syntopy.conf.template"
+NAME = "syntopy.example"
+_PATIENCE = 20.0
+pytestmark = pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed")
+
+
+@dataclass(frozen=True)
+class Site:
+    """What runs: nginx in front of a service, and a key to it."""
+
+    library: Path
+    direct: str
+    ports: dict[str, int]
+    certificate: Path
+    key: dict[str, str]
+    more: threading.Event
+
+    @contextmanager
+    def client(
+        self, port: str = "HTTPS_PORT", *, http2: bool = False, address: str = "127.0.0.2"
+    ) -> Iterator[httpx.Client]:
+        """A browser on another address, which asks the site by its name."""
+        trusted = ssl.create_default_context(cafile=str(self.certificate))
+        transport = httpx.HTTPTransport(verify=trusted, http2=http2, local_address=address)
+        base = f"https://127.0.0.1:{self.ports[port]}"
+        with httpx.Client(
+            transport=transport, base_url=base, timeout=_PATIENCE, headers=self.key
+        ) as client:
+            yield client
+
+    def get(self, client: httpx.Client, path: str, **more: object) -> httpx.Response:
+        named = {"sni_hostname": NAME}
+        headers = {"Host": NAME, **more.pop("headers", {})}  # type: ignore[dict-item]
+        return client.request("GET", path, headers=headers, extensions=named, **more)  # type: ignore[arg-type]
+
+
+def certified(folder: Path) -> Path:
+    """A folder with a certificate that nobody else vouches for, and its key."""
+    folder.mkdir()
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, NAME)])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(NAME)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "tls.crt").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    (folder / "tls.key").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return folder
+
+
+def free_ports(names: list[str]) -> dict[str, int]:
+    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in names]
+    ports = {n: each.getsockname()[1] for n, each in zip(names, listeners, strict=True)}
+    for each in listeners:
+        each.close()
+    return ports
+
+
+def rendered(values: dict[str, str]) -> str:
+    """The template as the image of nginx fills it in: what is not set stays as it is."""
+    return re.sub(
+        r"\$\{(\w+)\}", lambda found: values.get(found[1], found[0]), TEMPLATE.read_text()
+    )
+
+
+def configuration(folder: Path, values: dict[str, str]) -> Path:
+    paths = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    temporary = "\n".join(f"{each}_temp_path {folder}/{each};" for each in paths)
+    (folder / "site.conf").write_text(rendered(values))
+    whole = folder / "nginx.conf"
+    whole.write_text(
+        f"{'user root;' if os.geteuid() == 0 else ''}\n"
+        f"daemon off;\npid {folder}/pid;\nerror_log {folder}/error.log;\nworker_processes 1;\n"
+        f"events {{ worker_connections 512; }}\n"
+        f"http {{\n{temporary}\ninclude {folder}/site.conf;\n}}\n"
+    )
+    return whole
+
+
+@contextmanager
+def nginx(folder: Path, values: dict[str, str]) -> Iterator[None]:
+    whole = configuration(folder, values)
+    command = ["nginx", "-p", str(folder), "-c", str(whole)]
+    checked = subprocess.run([*command, "-t"], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stderr
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        try:
+            until = time.monotonic() + _PATIENCE
+            alive = f"http://127.0.0.1:{values['ALIVE_PORT']}/alive"
+            while True:
+                try:
+                    assert httpx.get(alive).text == "ok\n"
+                    break
+                except httpx.TransportError:
+                    assert process.poll() is None and time.monotonic() < until
+                    time.sleep(0.05)
+            yield
+        finally:
+            process.terminate()
+            process.wait(_PATIENCE)
+
+
+@pytest.fixture(scope="module")
+def site(served: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("nginx")
+    library = Path(shutil.copytree(served, folder / "library"))
+    with Library.open(library) as opened:
+        token = keys.create(opened, keys.KeyRequest("viewer", Role.OPERATOR), actor="test").token
+    settings = Settings(library=library, trusted_proxies="127.0.0.1", serve_burst=1000)
+    app, more = create_app(settings, None), threading.Event()
+    events = router("service", None)
+
+    @events.get("/events")
+    def told() -> StreamingResponse:
+        def parts() -> Iterator[str]:
+            yield "data: first\n\n"
+            assert more.wait(_PATIENCE)
+            yield "data: second\n\n"
+
+        return StreamingResponse(parts(), media_type="text/event-stream")
+
+    app.include_router(events)
+    tls = certified(folder / "tls")
+    ports = free_ports(["HTTP_PORT", "HTTPS_PORT", "OHIF_PORT", "ALIVE_PORT", "NOBODY"])
+    with serving(settings, app) as direct:
+        values = {
+            "SERVER_NAME": NAME,
+            "SYNTOPY_UPSTREAM": f"127.0.0.1:{direct.base_url.port}",
+            "OHIF_UPSTREAM": f"127.0.0.1:{ports['NOBODY']}",
+            "TLS_FOLDER": str(tls),
+            "RESOLVER": "127.0.0.1",
+            "UPLOAD_MB": "1",
+            **{name: str(port) for name, port in ports.items()},
+        }
+        with nginx(folder, values):
+            key = {"Authorization": f"Bearer {token}"}
+            yield Site(library, str(direct.base_url), ports, tls / "tls.crt", key, more)
+
+
+def origins(library: Path) -> list[tuple[str, str]]:
+    with Library.open(library) as opened, reading(opened.engine) as db:
+        return [(row.origin, row.request_id) for row in rows_since(db) if row.origin]
+
+
+@pytest.mark.parametrize("http2", [False, True])
+def test_it_is_asked_over_tls_by_its_name(site: Site, http2: bool) -> None:
+    with site.client(http2=http2) as client:
+        answer = site.get(client, "/v1/studies?limit=2")
+    assert answer.status_code == 200, answer.text
+    assert answer.http_version == ("HTTP/2" if http2 else "HTTP/1.1")
+    assert answer.headers["strict-transport-security"].startswith("max-age=")
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["server"] == "nginx", "and no version"
+
+
+def test_by_another_name_it_does_not_shake_hands(site: Site) -> None:
+    with site.client() as client, pytest.raises(httpx.ConnectError):
+        client.get("/v1/health", extensions={"sni_hostname": "elsewhere.example"})
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
+def test_old_tls_is_refused(site: Site, version: ssl.TLSVersion) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    with pytest.warns(DeprecationWarning):
+        context.minimum_version = context.maximum_version = version
+    address = ("127.0.0.1", site.ports["HTTPS_PORT"])
+    with socket.create_connection(address) as raw, pytest.raises(OSError):
+        context.wrap_socket(raw, server_hostname=NAME)
+
+
+def test_without_tls_it_says_where_to_ask(site: Site) -> None:
+    address = f"http://127.0.0.1:{site.ports['HTTP_PORT']}/v1/studies?limit=2"
+    answer = httpx.get(address, headers={"Host": NAME})
+    assert answer.status_code == 308
+    assert answer.headers["location"] == f"https://{NAME}/v1/studies?limit=2"
+
+
+def test_the_audit_has_the_address_of_the_browser_whatever_it_claims(site: Site) -> None:
+    spoofed = {"X-Forwarded-For": "6.6.6.6", "Forwarded": "for=6.6.6.6", "X-Request-Id": "a" * 32}
+    with site.client() as client:
+        answer = site.get(client, "/v1/spaces", headers=spoofed)
+    origin, request_id = origins(site.library)[-1]
+    assert origin == "127.0.0.2"
+    assert answer.headers["x-request-id"] == request_id != "a" * 32
+    transport = httpx.HTTPTransport(local_address="127.0.0.3")
+    with httpx.Client(transport=transport, base_url=site.direct) as past:
+        assert past.get("/v1/spaces", headers={**site.key, **spoofed}).status_code == 200
+    assert origins(site.library)[-1][0] == "127.0.0.3", "who comes past the proxy is not believed"
+
+
+def test_prometheus_cannot_ask_from_outside(site: Site) -> None:
+    with site.client() as client:
+        assert site.get(client, "/metrics").status_code == 404
+    assert httpx.get(f"{site.direct}/metrics", headers=site.key).status_code == 200
+
+
+def test_what_is_too_large_does_not_come_in(site: Site) -> None:
+    named, headers = {"sni_hostname": NAME}, {"Host": NAME, "Content-Type": "application/json"}
+    with site.client() as client:
+        for size, status in ((2 << 20, 413), (1000, 422)):
+            answer = client.post(
+                "/v1/search", content=b'"' + b"x" * size + b'"', headers=headers, extensions=named
+            )
+            assert answer.status_code == status
+
+
+def test_events_come_one_by_one(site: Site) -> None:
+    with (
+        site.client() as client,
+        client.stream(
+            "GET", "/v1/events", headers={"Host": NAME}, extensions={"sni_hostname": NAME}
+        ) as answer,
+    ):
+        lines = answer.iter_lines()
+        assert next(lines) == "data: first"
+        site.more.set()
+        assert [line for line in lines if line] == ["data: second"]
+
+
+def test_ohif_has_a_port_and_its_own_way_to_dicomweb(site: Site) -> None:
+    with site.client("OHIF_PORT") as client:
+        assert site.get(client, "/").status_code == 502, "no OHIF runs here"
+        asked = site.get(client, "/dicomweb/studies")
+    assert "x-request-id" in asked.headers, "Syntopy was asked"
+
+
+def test_the_log_has_no_questions(site: Site) -> None:
+    text = TEMPLATE.read_text()
+    (told,) = re.findall(r"log_format \w+ ([^;]+);", text)
+    assert "$uri" in told and not re.search(r"\$(request|args|request_uri|query_string)\b", told)
