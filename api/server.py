@@ -14,6 +14,7 @@ from typing import NoReturn
 import uvicorn
 from fastapi import FastAPI
 
+from api.connections import Connection
 from indexer.config import Settings
 from indexer.errors import ConfigError
 
@@ -33,7 +34,7 @@ def server_of(app: FastAPI) -> uvicorn.Server:
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            http="h11",
+            http=Connection,
             ws="none",
             timeout_graceful_shutdown=_GRACE_SECONDS,
         )
