@@ -24,7 +24,8 @@ from served_library import serving
 
 from api.access import anyone_on_loopback
 from api.app import create_app
-from api.edge import JSON_BYTES
+from api.connections import Connection
+from api.edge import JSON_BYTES, policy_of
 from api.problems import status_of
 from api.rights import Principal
 from api.routing import MOST_DEEP
@@ -349,6 +350,20 @@ def test_a_client_that_sends_too_slowly_is_told_so(client: httpx.Client) -> None
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == "too_slow"
 
 
+@pytest.mark.parametrize("begun", [b"", b"GET /v1/health HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: "])
+def test_a_connection_on_which_no_request_comes_is_not_held_for_ever(
+    served: Path, monkeypatch: pytest.MonkeyPatch, begun: bytes
+) -> None:
+    monkeypatch.setattr(Connection, "head_seconds", 1.0)
+    with serving(Settings(library=served)) as client:
+        address = ("127.0.0.1", client.base_url.port)
+        with socket.create_connection(address, timeout=20) as raw:
+            raw.sendall(begun)
+            answer = b"".join(iter(lambda: raw.recv(65536), b""))
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == "too_slow"
+
+
 # -- who asks, and how many -----------------------------------------------------------------------
 
 
@@ -381,6 +396,27 @@ def test_answers_are_not_kept_and_run_nothing(client: httpx.Client) -> None:
         assert headers["content-security-policy"].startswith("default-src 'none'")
         assert headers["x-content-type-options"] == "nosniff"
         assert "server" not in headers
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "is_page"),
+    [
+        ("/", "text/html; charset=utf-8", True),
+        ("/assets/index-3f9a.js", "text/javascript", True),
+        ("/assets/worker.js", "application/javascript", True),
+        ("/", "application/problem+json", False),
+        ("/v1/studies", "text/html", False),
+        ("/dicomweb/studies", "text/html", False),
+        ("/assets/index.css", "text/css", False),
+    ],
+)
+def test_the_page_may_run_its_own_scripts_and_nothing_else_may_run_any(
+    path: str, kind: str, is_page: bool
+) -> None:
+    policy = dict(part.split(" ", 1) for part in policy_of(path, kind).split("; "))
+    assert policy["default-src"] == policy["frame-ancestors"] == "'none'"
+    assert policy.get("script-src", "'none'") == ("'self'" if is_page else "'none'")
+    assert "unsafe" not in str(policy)
 
 
 def test_more_requests_than_are_taken_at_once_are_told_to_wait(served: Path) -> None:
