@@ -7,7 +7,7 @@ import uuid
 from typing import Any
 
 import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from api.problems import problem
 
@@ -34,7 +34,7 @@ class Connection(H11Protocol):
     def data_received(self, data: bytes) -> None:
         """Bytes came: a part of a head, or more."""
         super().data_received(data)
-        if self.cycle is not None and not self.cycle.response_complete:
+        if _is_answering(self.cycle):
             self._wait_no_more()
         else:
             self._wait_for_a_head()
@@ -73,6 +73,11 @@ class Connection(H11Protocol):
         response = problem(status, said, uuid.uuid4().hex, headers={"Connection": "close"})
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             head = h11.Response(status_code=status, headers=response.raw_headers)
-            for event in (head, h11.Data(data=response.body), h11.EndOfMessage()):
+            for event in (head, h11.Data(data=bytes(response.body)), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
+
+
+def _is_answering(cycle: RequestResponseCycle | None) -> bool:
+    """Whether a request is being answered; None before the first one."""
+    return cycle is not None and not cycle.response_complete
