@@ -136,15 +136,12 @@ class BoundedProtocol(H11Protocol):
         self._refuse(400, "this is no HTTP request that can be read in one way alone")
 
     def _refuse(self, status: int, detail: str) -> None:
-        answer = problem(status, detail, uuid.uuid4().hex)
-        headers = [*answer.raw_headers, (b"connection", b"close")]
-        events: list[h11.Event] = [
-            h11.Response(status_code=status, headers=headers),
-            h11.Data(data=bytes(answer.body)),
-            h11.EndOfMessage(),
-        ]
-        for event in events:
-            self.transport.write(self.conn.send(event) or b"")
+        """Answer, unless an answer has begun, and hang up."""
+        answer = problem(status, detail, uuid.uuid4().hex, headers={"Connection": "close"})
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            head = h11.Response(status_code=status, headers=answer.raw_headers)
+            for event in (head, h11.Data(data=bytes(answer.body)), h11.EndOfMessage()):
+                self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
 
 

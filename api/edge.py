@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Mapping
 
 import anyio
-from fastapi import Request
+from fastapi import Request, Response
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -109,14 +109,9 @@ class Limits:
         if scope["type"] != "http" or scope["path"] in _ALWAYS:
             await self._app(scope, receive, send)
             return
-        if self._inside >= self._settings.serve_waiting:
-            busy = problem(
-                429,
-                "too many requests at once; ask again in a second",
-                scope["state"]["request_id"],
-                headers={"Retry-After": "1", "Connection": "close"},
-            )
-            await busy(scope, receive, send)
+        refusal = self._refusal(scope)
+        if refusal is not None:
+            await refusal(scope, receive, send)
             return
         self._inside += 1
         held = 1
@@ -136,6 +131,26 @@ class Limits:
             await self._app(scope, body.receive, sending)
         finally:
             self._inside -= held
+
+    def _refusal(self, scope: Scope) -> Response | None:
+        """The answer to what is not even begun with."""
+        request_id = scope["state"]["request_id"]
+        if self._inside >= self._settings.serve_waiting:
+            return problem(
+                429,
+                "too many requests at once; ask again in a second",
+                request_id,
+                headers={"Retry-After": "1", "Connection": "close"},
+            )
+        packed = ", ".join(Headers(scope=scope).getlist("content-encoding")).lower()
+        if packed not in ("", "identity"):  # a small body could become any size
+            return problem(
+                415,
+                "send bodies as they are, without a Content-Encoding",
+                request_id,
+                headers={"Accept-Encoding": "identity", "Connection": "close"},
+            )
+        return None
 
 
 class _Body:

@@ -86,7 +86,7 @@ class SigningIn:
             QueryError: it is no such path, or could be read as one of another site.
             IssuerUnavailableError: it does not tell where.
         """
-        if not _NEXT.fullmatch(next_):
+        if not is_path(next_):
             raise QueryError("'next' is a path of this site, such as /#/search")
         place = self._endpoint("authorization_endpoint")
         secret = secrets.token_urlsafe(32)
@@ -194,6 +194,11 @@ def signing_in(settings: Settings, library: Library) -> SigningIn | None:
     """What the settings say of people who sign in with an issuer; None if they cannot."""
     named = settings.oidc_issuer and settings.oidc_client_id
     return SigningIn(settings, library) if named else None
+
+
+def is_path(said: str) -> bool:
+    """Whether something is a path of this site, and leads to no other, however it is read."""
+    return _NEXT.fullmatch(said) is not None
 
 
 def _rules(settings: Settings, library: Library) -> TokenRules:

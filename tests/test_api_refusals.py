@@ -395,6 +395,20 @@ def test_answers_are_not_kept_and_run_nothing(client: httpx.Client) -> None:
         assert "server" not in headers
 
 
+@pytest.mark.parametrize("path", ["/", "/v1/studies", "/v1/nothing", "/dicomweb/studies"])
+def test_the_page_may_run_its_own_scripts_and_nothing_else_may_run_any(
+    client: httpx.Client, path: str
+) -> None:
+    first = client.get(path)
+    again = client.get(path, headers={"If-None-Match": first.headers.get("etag", "none")})
+    for answer in (first, again):  # a browser takes the policy of the last, 304 or not
+        said = answer.headers["content-security-policy"]
+        policy = dict(part.split(" ", 1) for part in said.split("; "))
+        assert policy["default-src"] == policy["frame-ancestors"] == "'none'"
+        assert policy.get("script-src", "'none'") == ("'self'" if path == "/" else "'none'")
+        assert "unsafe" not in said
+
+
 def test_more_requests_than_are_taken_at_once_are_told_to_wait(served: Path) -> None:
     with serving(Settings(library=served, serve_waiting=1)) as client:
         head = b"POST /v1/search HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"

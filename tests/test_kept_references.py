@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +15,7 @@ from served_library import post, serving
 from api.service import library as libraries
 from api.service import ood
 from api.service.judge import Judge
-from api.service.kept_references import KEPT, KeptReferences
+from api.service.kept_references import KeptReferences
 from indexer.config import Settings
 from indexer.errors import ReferenceSetError
 from indexer.groups.references import StoredReference
@@ -23,15 +24,27 @@ from indexer.library import Library
 USUAL = 120
 
 
-@pytest.fixture
-def library(tmp_path: Path) -> Iterator[Library]:
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     placed = [
         Placed(f"P{n}", on_circle(n % 30 / 2), modality="CR", body_part="CHEST")
         for n in range(USUAL)
     ]
-    odd = [Placed("Q", on_circle(90), modality="CR", body_part="HAND")]
-    with Library.open(place(tmp_path / "library", placed + odd)) as library:
+    odd = Placed("Q", on_circle(90), modality="CR", body_part="HAND")
+    path = place(tmp_path_factory.mktemp("fitted") / "library", [*placed, odd])
+    with Library.open(path) as library:
+        fit(library)
+    return path
+
+
+@pytest.fixture
+def library(folder: Path, tmp_path: Path) -> Iterator[Library]:
+    with Library.open(Path(shutil.copytree(folder, tmp_path / "library"))) as library:
         yield library
+
+
+def usual(library: Library) -> StoredReference:
+    return ood.show_reference(library, "usual")
 
 
 def fit(library: Library, name: str = "usual", seed: int = 0) -> StoredReference:
@@ -40,7 +53,7 @@ def fit(library: Library, name: str = "usual", seed: int = 0) -> StoredReference
 
 
 def test_a_reference_is_loaded_once_and_says_the_same(library: Library) -> None:
-    stored, kept = fit(library), KeptReferences(library)
+    stored, kept = usual(library), KeptReferences(library)
     assert kept.sets(stored) is kept.sets(stored)
     anew = Judge(library, "usual", look=False)
     again = Judge(library, "usual", look=False, fitted=kept.sets)
@@ -49,14 +62,14 @@ def test_a_reference_is_loaded_once_and_says_the_same(library: Library) -> None:
 
 
 def test_threads_that_ask_at_once_wait_for_the_one_that_loads_it(library: Library) -> None:
-    stored, kept = fit(library), KeptReferences(library)
+    stored, kept = usual(library), KeptReferences(library)
     with ThreadPoolExecutor(8) as threads:
         found = list(threads.map(lambda _: kept.sets(stored), range(32)))
     assert all(each is found[0] for each in found)
 
 
 def test_a_reference_that_was_fitted_anew_is_loaded_anew(library: Library) -> None:
-    before, kept = fit(library), KeptReferences(library)
+    before, kept = usual(library), KeptReferences(library)
     old = kept.sets(before)
     ood.remove(library, "usual")
     after = fit(library, seed=1)
@@ -64,7 +77,7 @@ def test_a_reference_that_was_fitted_anew_is_loaded_anew(library: Library) -> No
 
 
 def test_a_case_that_was_removed_from_the_library_is_not_named_any_more(library: Library) -> None:
-    stored, kept = fit(library), KeptReferences(library)
+    stored, kept = usual(library), KeptReferences(library)
 
     def named() -> set[str]:
         judge = Judge(library, "usual", look=False, fitted=kept.sets)
@@ -79,17 +92,15 @@ def test_a_case_that_was_removed_from_the_library_is_not_named_any_more(library:
 
 
 def test_only_so_many_are_kept(library: Library) -> None:
-    kept = KeptReferences(library)
-    stored = [fit(library, f"number {n}", seed=n) for n in range(KEPT + 1)]
-    first = kept.sets(stored[0])
-    for each in stored:
-        kept.sets(each)
-    assert len(kept) == KEPT
-    assert kept.sets(stored[0]) is not first
+    kept = KeptReferences(library, most=1)
+    first = kept.sets(usual(library))
+    assert kept.sets(fit(library, "another", seed=1)) is not first
+    assert len(kept) == 1
+    assert kept.sets(usual(library)) is not first
 
 
 def test_one_that_cannot_be_loaded_is_tried_again(library: Library) -> None:
-    stored, kept = fit(library), KeptReferences(library)
+    stored, kept = usual(library), KeptReferences(library)
     path = library.path / "references" / stored.file
     content = path.read_bytes()
     path.write_bytes(b"damaged")
@@ -103,7 +114,6 @@ def test_one_that_cannot_be_loaded_is_tried_again(library: Library) -> None:
 def test_the_service_judges_again_and_again_and_sees_what_was_fitted_since(
     library: Library,
 ) -> None:
-    fit(library)
     asked: dict[str, Any] = {"reference": "usual", "filter": "body_part=HAND"}
     with serving(Settings(library=library.path)) as client:
         first = post(client, "ood/score", asked)

@@ -145,7 +145,7 @@ def _recognised(request: Request, served: Served) -> Recognised | None:
     try:
         origin = served.site.origin(request.headers)
         cookie = cookies.read(request.headers, cookies.SESSION, origin)
-        return sessions.recognise(served.library, cookie, served.settings)
+        return sessions.recognise(served.library, cookie, served.settings, use=False)
     except NotAuthenticatedError:
         return None
 

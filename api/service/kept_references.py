@@ -11,8 +11,6 @@ from api.service.fitted import Fitted, fitted_sets
 from indexer.groups.references import StoredReference
 from indexer.library import Library
 
-KEPT = 4
-"""References that are kept; that which was not asked for longest goes."""
 _Key = tuple[str, int]
 
 
@@ -25,10 +23,11 @@ class KeptReferences:
 
     Args:
         library: whose.
+        most: how many are kept; that which was not asked for longest goes.
     """
 
-    def __init__(self, library: Library) -> None:
-        self._library = library
+    def __init__(self, library: Library, most: int = 4) -> None:
+        self._library, self._most = library, most
         self._kept: OrderedDict[_Key, Future[Mapping[str, Fitted]]] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -57,7 +56,7 @@ class KeptReferences:
         """Let go of earlier states of the same reference, and of more than are kept."""
         for key in [each for each in self._kept if each[0] == newest[0] and each != newest]:
             del self._kept[key]
-        while len(self._kept) > KEPT:
+        while len(self._kept) > self._most:
             self._kept.popitem(last=False)
 
     def _load(

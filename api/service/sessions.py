@@ -129,9 +129,21 @@ def start(
 
 
 def recognise(
-    library: Library, cookie: str, settings: Settings, *, at: datetime | None = None
+    library: Library,
+    cookie: str,
+    settings: Settings,
+    *,
+    use: bool = True,
+    at: datetime | None = None,
 ) -> Recognised:
     """Who sent this cookie.
+
+    Args:
+        library: whose catalog keeps the session.
+        cookie: the whole of it.
+        settings: how long a session lasts.
+        use: whether that puts off its end; a page that only asks who is signed in does not.
+        at: the time, in UTC; now by default.
 
     Raises:
         NotAuthenticatedError: it is of no session, or of one that has ended, expired, not been
@@ -150,7 +162,7 @@ def recognise(
     idle = at - row["used_at"]
     if not known or key is None or row["expires_at"] <= at or idle >= _idle(settings):
         raise NotAuthenticatedError(_REFUSED)
-    if idle >= _NOTED:  # to the minute, so that reading hardly ever writes
+    if use and idle >= _NOTED:  # to the minute, so that reading hardly ever writes
         with transaction(library.engine) as db:
             used = update(Session).where(Session.prefix == row["prefix"])
             db.execute(used.values(used_at=at))
