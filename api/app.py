@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import anyio.to_thread
 from fastapi import FastAPI
@@ -14,7 +15,7 @@ from api.access import Authenticate, anyone_on_loopback, known_by
 from api.doorkeeper import Doorkeeper
 from api.edge import Edge, Limits
 from api.openapi import described
-from api.page import add_page
+from api.page import PAGE, add_page
 from api.problems import add_handlers
 from api.routes import catalog, dicomweb, facets, groups, ood, pictures, search, system
 from api.served import Served, serving
@@ -33,6 +34,7 @@ def create_app(
     authenticate: Authenticate | None = anyone_on_loopback,
     *,
     receive: bool = False,
+    page: Path = PAGE,
 ) -> FastAPI:
     """The service of one library, which is opened when it starts and closed when it ends.
 
@@ -42,6 +44,7 @@ def create_app(
             and it must listen nowhere else. None takes the API keys of the library and the tokens
             of the issuer that the settings name; then everything is recorded in the audit.
         receive: take studies that are sent; ``syntopy arrivals --follow`` indexes them.
+        page: folder of the page as it was built.
     """
 
     @asynccontextmanager
@@ -77,7 +80,7 @@ def create_app(
         dicomweb.routes,
     ):
         app.include_router(routes)
-    add_page(app, settings)
+    add_page(app, settings, page)
     add_handlers(app)
     app.openapi = lambda: described(app)  # type: ignore[method-assign] # FastAPI's own way
     return app
