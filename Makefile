@@ -54,9 +54,10 @@ ui-types: $(VENV)/.installed-dev $(VENV)/.node  ## after a change of the API: th
 	$(BIN)/python ui/openapi.py
 	$(PAGE) run types
 
-fix: $(VENV)/.installed-dev
+fix: $(VENV)/.installed-dev $(VENV)/.node
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(PAGE) run fix
 
 clean:
 	rm -rf $(VENV) .extras demo neighbours.png build *.egg-info api/page ui/node_modules

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import anyio.to_thread
 from fastapi import FastAPI
@@ -23,7 +24,7 @@ from api.measuring import Measuring
 from api.metrics import Metrics
 from api.openapi import described
 from api.origins import Site, checked_origin
-from api.page import add_page
+from api.page import PAGE, add_page
 from api.problems import add_handlers
 from api.proxies import Proxied, trusted_networks
 from api.routes import (
@@ -76,6 +77,7 @@ def create_app(
     *,
     receive: bool = False,
     tracer: Tracer | None = None,
+    page: Path = PAGE,
 ) -> FastAPI:
     """The service of one library, which is opened when it starts and closed when it ends.
 
@@ -87,6 +89,7 @@ def create_app(
             everything is recorded in the audit.
         receive: take studies that are sent; ``syntopy arrivals --follow`` indexes them.
         tracer: of `api.tracing`, if there shall be traces.
+        page: folder of the page as it was built.
 
     Raises:
         ConfigError: settings say wrongly who may ask, or which proxies are trusted.
@@ -158,7 +161,7 @@ def create_app(
         links.routes,
     ):
         app.include_router(routes)
-    add_page(app, settings)
+    add_page(app, settings, page)
     add_handlers(app)
     app.openapi = lambda: described(app)  # type: ignore[method-assign] # FastAPI's own way
     return app

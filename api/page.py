@@ -50,7 +50,7 @@ class _Asset:
         return Response(self.bodies[name], headers=headers, media_type=self.media_type)
 
 
-def add_page(app: FastAPI, settings: Settings, folder: Path = PAGE) -> None:
+def add_page(app: FastAPI, settings: Settings, folder: Path) -> None:
     """Serve the page at ``/``, or say there that it was not built.
 
     Args:

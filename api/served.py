@@ -156,6 +156,7 @@ def _load(served: Served, stop: threading.Event) -> None:
             stop.wait(_AGAIN_SECONDS)
         else:
             served.ready.set()
+            served.facets.count()  # so that nobody waits for it
             return
 
 

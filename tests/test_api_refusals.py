@@ -102,7 +102,7 @@ def json_body(client: httpx.Client, body: bytes) -> httpx.Response:
 
 def test_no_such_address_or_method(client: httpx.Client) -> None:
     problem(client.get("/v1/nothing"), 404, "no_such_route")
-    problem(client.get("/"), 404, "no_such_route")
+    problem(client.get("/nothing"), 404, "no_such_route")
     refused = client.put("/v1/search")
     problem(refused, 405, "method_not_allowed")
     assert refused.headers["allow"] == "POST"

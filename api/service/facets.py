@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -152,7 +152,7 @@ def _natural(value: str) -> tuple[int, str]:
 
 
 def _read(db: Connection) -> _Columns:
-    rows = db.execute(
+    query = (
         select(
             Item.id,
             Series.study_id,
@@ -169,19 +169,17 @@ def _read(db: Connection) -> _Columns:
         .join(Study)
         .where(Item.role == Role.PRIMARY)
         .order_by(Item.id)
-    ).all()
-    ids = np.array([row.id for row in rows], np.int64)
-    study = np.array([row.study_id for row in rows], np.int64)
-    told = {
-        "modality": [row.modality for row in rows],
-        "body_part": [row.body_part for row in rows],
-        "view": [row.view for row in rows],
-        "sex": [row.sex for row in rows],
-        "age": [_decade(row.age_years) for row in rows],
-        "year": [row.study_date[:4] for row in rows],
-        "manufacturer": [row.manufacturer for row in rows],
-    }
-    fields = {name: _field(enumerate(told[name])) for name in _FIELDS}
+    )
+    rows = db.execute(query).all()
+    columns = list(zip(*rows, strict=True)) if rows else [()] * 9
+    ids, study = (np.array(column, np.int64) for column in columns[:2])
+    modality, body_part, view, sex, ages, dates, manufacturer = columns[2:]
+    told = (
+        modality, body_part, view, sex, [_decade(age) for age in ages],
+        [date[:4] for date in dates], manufacturer,
+    )  # fmt: skip
+    everywhere = np.arange(len(ids))
+    fields = {name: _field(everywhere, values) for name, values in zip(_FIELDS, told, strict=True)}
     return _Columns(ids, study, fields | _labels(db, ids, study))
 
 
@@ -193,25 +191,47 @@ def _decade(age: float | None) -> str:
 
 
 def _labels(db: Connection, ids: ItemIds, study: ItemIds) -> dict[str, _Field]:
-    """Labels of a study are those of each of its items."""
+    """Labels of items, and labels of studies as those of each of their items."""
     order = np.argsort(study, kind="stable")
-    sorted_study = study[order]
-    given: dict[str, list[tuple[int, str]]] = defaultdict(list)
+    given: dict[str, tuple[list[int], list[int], list[str]]] = defaultdict(lambda: ([], [], []))
     query = select(Label.study_id, Label.item_id, Label.name, Label.value).order_by(Label.name)
     for owner, item, name, value in db.execute(query):
-        if item is None:
-            first, last = np.searchsorted(sorted_study, (owner, owner + 1))
-            given[name] += ((place, value) for place in order[first:last].tolist())
-        else:
-            place = int(np.searchsorted(ids, item))
-            if place < len(ids) and ids[place] == item:
-                given[name].append((place, value))
-    return {f"label:{name}": _field(pairs) for name, pairs in given.items()}
+        owners, items, values = given[name]
+        owners.append(owner)
+        items.append(item or 0)
+        values.append(value)
+    fields = {}
+    for name, (owners, items, values) in given.items():
+        place, label = _places(np.array(owners), np.array(items), ids, study[order], order)
+        fields[f"label:{name}"] = _field(place, [values[at] for at in label.tolist()])
+    return fields
 
 
-def _field(pairs: Iterable[tuple[int, str]]) -> _Field:
-    """A field of (place, value) pairs; an empty value is none."""
-    codes: dict[str, int] = {}
-    found = [(place, codes.setdefault(value, len(codes))) for place, value in pairs if value]
-    places, numbers = zip(*found, strict=True) if found else ((), ())
-    return _Field(np.array(places, np.int64), np.array(numbers, np.int64), tuple(codes))
+def _places(
+    owner: ItemIds, item: ItemIds, ids: ItemIds, sorted_study: ItemIds, order: ItemIds
+) -> tuple[np.ndarray, np.ndarray]:
+    """Places of the items that labels are about, and for each the number of its label.
+
+    Of each label there is its study (``owner``) and its item, or 0. ``sorted_study`` and ``order``
+    are the studies of the items, ascending, and the places they come from.
+    """
+    of_study = np.flatnonzero(item == 0)
+    first = np.searchsorted(sorted_study, owner[of_study])
+    count = np.searchsorted(sorted_study, owner[of_study], "right") - first
+    label = np.repeat(of_study, count)
+    within = np.arange(len(label)) - np.repeat(np.cumsum(count) - count, count)
+    of_item = np.flatnonzero(np.isin(item, ids))
+    return (
+        np.concatenate(
+            [order[np.repeat(first, count) + within], np.searchsorted(ids, item[of_item])]
+        ),
+        np.concatenate([label, of_item]),
+    )
+
+
+def _field(place: np.ndarray, said: Sequence[str]) -> _Field:
+    """A field of what is said of each place; nothing said is no value."""
+    codes: dict[str, int] = {"": 0}
+    code = np.array([codes.setdefault(value, len(codes)) for value in said], np.int64)
+    known = np.flatnonzero(code)
+    return _Field(place[known], code[known], tuple(codes))

@@ -1,4 +1,5 @@
-// Pictures of every view in both themes: node e2e/shots.mjs http://127.0.0.1:8000 FOLDER
+// Pictures of every view in both themes: npm run shots -- http://127.0.0.1:8000 FOLDER
+// SCALE=0.6 makes them small, as they are in docs/page.
 import { mkdirSync } from "node:fs";
 import { chromium } from "playwright-core";
 
@@ -36,7 +37,11 @@ const VIEWS = {
 
 for (const theme of ["dark", "light"])
   for (const [size, [width, height]] of Object.entries(SIZES)) {
-    const page = await browser.newPage({ viewport: { width, height }, locale: "en-GB" });
+    const page = await browser.newPage({
+      viewport: { width, height },
+      deviceScaleFactor: Number(process.env.SCALE ?? 1),
+      locale: "en-GB",
+    });
     page.on("console", (said) => said.type() === "error" && console.error(theme, said.text()));
     page.on("pageerror", (error) => console.error(theme, error.message));
     await page.addInitScript((chosen) => localStorage.setItem("syntopy.theme", chosen), theme);
@@ -46,7 +51,11 @@ for (const theme of ["dark", "light"])
       await page.reload();
       await page.waitForFunction(() => !document.querySelector("[aria-busy=true], .bone"));
       await page.waitForTimeout(700);
-      await page.screenshot({ path: `${folder}/${name}-${size}-${theme}.png` });
+      await page.screenshot({
+        path: `${folder}/${name}-${size}-${theme}.jpg`,
+        type: "jpeg",
+        quality: 82,
+      });
     }
     await page.close();
   }

@@ -3,6 +3,7 @@ import { useSignedOut } from "./lib/ask";
 import { useKeys } from "./lib/keys";
 import { parseHash, useHash } from "./lib/route";
 import { SettingsContext, useSettings, useStoredSettings, useWords } from "./lib/settings";
+import { Boundary } from "./parts/Boundary";
 import { KeySheet } from "./parts/Dialog";
 import { Icon, type IconName } from "./parts/Icon";
 import { SignIn } from "./parts/SignIn";
@@ -45,7 +46,11 @@ function Frame() {
         ))}
         <Choices onSheet={() => setSheet(true)} />
       </nav>
-      {shown && <shown.component params={params} />}
+      {shown && (
+        <Boundary key={shown.name}>
+          <shown.component params={params} />
+        </Boundary>
+      )}
       {sheet && <KeySheet onClose={() => setSheet(false)} />}
       {signedOut && <SignIn onDone={signedIn} />}
     </div>

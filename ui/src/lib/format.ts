@@ -30,4 +30,4 @@ export const shortUid = (uid: string): string => (uid.length > 14 ? `…${uid.sl
 
 /** Whether what was typed or pasted is a UID: digits with points between them. */
 export const isUid = (text: string): boolean =>
-  /^[0-2](\.\d+){3,}$/.test(text) && text.length <= 64;
+  /^[0-2](\.\d+){2,}$/.test(text) && text.length <= 64;

@@ -19,6 +19,7 @@ export function useKeys(keys: Keys, active = true): void {
     if (!active) return;
     const pressed = (event: KeyboardEvent) => {
       if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+      if (document.querySelector("dialog[open]")) return; // it has the keys now
       if (typing(event.target) && event.key !== "Escape") return;
       if (
         event.target instanceof HTMLInputElement &&

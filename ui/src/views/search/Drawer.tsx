@@ -32,7 +32,9 @@ export function Drawer({ hit, place, answer, kept, acts, onStep, onAlone, onClos
   const slices = slicesOf(study, hit);
   const heading = useRef<HTMLHeadingElement>(null);
   // biome-ignore lint/correctness/useExhaustiveDependencies: a new hit begins at its top
-  useEffect(() => heading.current?.scrollIntoView({ block: "nearest" }), [hit.id]);
+  useEffect(() => {
+    heading.current?.scrollIntoView({ block: "nearest" });
+  }, [hit.id]);
   return (
     <aside className="drawer" aria-label={t.details}>
       <header>

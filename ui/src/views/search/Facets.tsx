@@ -3,6 +3,7 @@ import type { Facet, Schemas } from "../../api/client";
 import type { Asked } from "../../lib/ask";
 import { count } from "../../lib/format";
 import { useSettings, useWords } from "../../lib/settings";
+import { Icon } from "../../parts/Icon";
 import { ProblemNotice } from "../../parts/Notice";
 import { fieldName, valueName } from "./names";
 import { type Choice, toggled } from "./state";
@@ -14,10 +15,11 @@ interface FacetsProps {
   choices: Choice[];
   filter: string;
   onChange: (change: { choices?: Choice[]; filter?: string }) => void;
+  onClose: () => void;
 }
 
 /** What can be chosen, with how many studies have it; of one field any choice will do. */
-export function Facets({ asked, choices, filter, onChange }: FacetsProps) {
+export function Facets({ asked, choices, filter, onChange, onClose }: FacetsProps) {
   const t = useWords();
   const facets = asked.data?.facets ?? [];
   return (
@@ -33,6 +35,14 @@ export function Facets({ asked, choices, filter, onChange }: FacetsProps) {
             {t.clearFilters}
           </button>
         )}
+        <button
+          type="button"
+          className="button quiet facets-close"
+          aria-label={t.close}
+          onClick={onClose}
+        >
+          <Icon name="close" />
+        </button>
       </header>
       {asked.error && asked.error.code !== "filter" && (
         <ProblemNotice problem={asked.error} retry={asked.retry} />

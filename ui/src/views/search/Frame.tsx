@@ -17,12 +17,14 @@ interface Values {
   width: number;
 }
 
-const WINDOWS: Record<string, Values> = {
-  "40 / 400": { center: 40, width: 400 },
-  "−600 / 1500": { center: -600, width: 1500 },
-  "400 / 1800": { center: 400, width: 1800 },
-  "40 / 80": { center: 40, width: 80 },
-};
+/** In HU, in the order of their names in the messages. */
+const WINDOWS: readonly Values[] = [
+  { center: 40, width: 400 },
+  { center: -600, width: 1500 },
+  { center: 400, width: 1800 },
+  { center: 40, width: 80 },
+  { center: 60, width: 160 },
+];
 const PLAIN = { brightness: 1, contrast: 1 };
 
 /** A frame drawn by the service: slices by wheel and keys, window or brightness by dragging. */
@@ -108,16 +110,16 @@ export function Frame({ frame }: { frame: FrameOf }) {
           <label className="pick">
             {t.window}
             <select
-              value={nameOfWindow(window_)}
-              onChange={(event) => setWindow(WINDOWS[event.target.value])}
+              value={placeOfWindow(window_)}
+              onChange={(event) => setWindow(WINDOWS[Number(event.target.value || "-1")])}
             >
               <option value="">{t.windowAuto}</option>
-              {Object.keys(WINDOWS).map((name) => (
-                <option key={name} value={name}>
-                  {name}
+              {WINDOWS.map(({ center, width }, at) => (
+                <option key={t.windows[at]} value={at}>
+                  {t.windows[at]} {center} / {width}
                 </option>
               ))}
-              {window_ && nameOfWindow(window_) === OTHER && (
+              {window_ && placeOfWindow(window_) === OTHER && (
                 <option value={OTHER}>
                   {window_.center} / {window_.width}
                 </option>
@@ -145,11 +147,12 @@ export function Frame({ frame }: { frame: FrameOf }) {
 
 const OTHER = "other";
 
-function nameOfWindow(values: Values | undefined): string {
+function placeOfWindow(values: Values | undefined): string {
   if (!values) return "";
-  const same = ([, each]: [string, Values]) =>
-    each.center === values.center && each.width === values.width;
-  return Object.entries(WINDOWS).find(same)?.[0] ?? OTHER;
+  const at = WINDOWS.findIndex(
+    ({ center, width }) => center === values.center && width === values.width,
+  );
+  return at < 0 ? OTHER : String(at);
 }
 
 const within = (value: number, least: number, most: number): number =>

@@ -4,6 +4,7 @@ import { isUid } from "../../lib/format";
 import { useWords } from "../../lib/settings";
 import { Icon } from "../../parts/Icon";
 import { Thumb } from "../../parts/Thumb";
+import { previewOf } from "./files";
 import { nameOf } from "./names";
 import { type Part, withPart } from "./state";
 
@@ -90,6 +91,16 @@ export function QueryBar({ parts, answer, field, picker, onParts, onFiles }: Que
   );
 }
 
+function FilePicture({ id }: { id: string }) {
+  const preview = previewOf(id);
+  if (!preview) return <Icon name="file" size={16} />;
+  return (
+    <span className="chip-thumb">
+      <img src={preview} alt="" width={32} height={32} />
+    </span>
+  );
+}
+
 const WEIGHTS = [0.25, 0.5, 1, 2, 4];
 
 interface ChipProps {
@@ -117,7 +128,7 @@ function Chip({ part, name, weighted, onChange }: ChipProps) {
       {part.kind === "uid" ? (
         <Thumb id={name.item} className="chip-thumb" />
       ) : (
-        part.kind === "file" && <Icon name="file" size={16} />
+        part.kind === "file" && <FilePicture id={part.value} />
       )}
       <span className="chip-words" title={name.words}>
         {name.words}

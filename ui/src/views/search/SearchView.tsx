@@ -153,6 +153,7 @@ export function SearchView({ params }: { params: URLSearchParams }) {
         choices={state.choices}
         filter={state.filter}
         onChange={(change) => update({ ...change, hit: "" })}
+        onClose={() => setFacetsOpen(false)}
       />
       <main id="main" tabIndex={-1}>
         {trouble && (
@@ -173,6 +174,7 @@ export function SearchView({ params }: { params: URLSearchParams }) {
           </>
         ) : (
           <>
+            <h1 className="sr">{t.search}</h1>
             <Toolbar state={state} asked={asked} onChange={update} filters={filters} />
             {hindrance === "files" && (
               <Notice kind="warn" title={t.fileGoneTitle}>

@@ -22,4 +22,15 @@ export function hold(files: readonly File[]): string {
   return key;
 }
 
+/** An address of a picture that was dropped, to be shown; nothing of what no browser draws. */
+export function previewOf(key: string): string {
+  const file = dropped.get(key)?.[0];
+  if (!file || !/^image\/(png|jpeg|webp|gif|bmp)$/.test(file.type)) return "";
+  const known = previews.get(key) ?? URL.createObjectURL(file);
+  previews.set(key, known);
+  return known;
+}
+
+const previews = new Map<string, string>();
+
 export const held = (key: string): readonly File[] | undefined => dropped.get(key);

@@ -1,0 +1,74 @@
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
+import { expect } from "vitest";
+
+export const URL_ = process.env.SYNTOPY_URL ?? "http://127.0.0.1:8000";
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf-8");
+
+export function launch(): Promise<Browser> {
+  return chromium.launch({
+    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    args: ["--no-sandbox"],
+  });
+}
+
+export interface Opened {
+  page: Page;
+  /** What the browser complained of: errors of the page, and its policy that was broken. */
+  complaints: string[];
+}
+
+export async function open(
+  browser: Browser,
+  hash = "",
+  options: BrowserContextOptions = {},
+): Promise<Opened> {
+  const context = await browser.newContext({
+    viewport: { width: 1440, height: 900 },
+    locale: "en-GB",
+    ...options,
+  });
+  const page = await context.newPage();
+  page.setDefaultTimeout(30_000);
+  const complaints: string[] = [];
+  page.on("pageerror", (error) => complaints.push(error.message));
+  page.on("console", (said) => {
+    if (said.text().includes("Content Security Policy")) complaints.push(said.text());
+  });
+  await page.goto(`${URL_}/${hash}`);
+  return { page, complaints };
+}
+
+export const asked = async <T>(path: string): Promise<T> =>
+  (await (await fetch(`${URL_}/v1/${path}`)).json()) as T;
+
+/** Until nothing is being waited for. */
+export async function settled(page: Page): Promise<void> {
+  await page.waitForFunction(
+    () => !document.querySelector("[aria-busy=true], .bone") && document.querySelector("main"),
+  );
+}
+
+export const cards = (page: Page) => page.locator(".lane:not(.priors) [data-hit]");
+
+/** axe-core finds nothing to object to, of WCAG 2.2 A and AA and of its best practices. */
+export async function expectAccessible(page: Page): Promise<void> {
+  await page.evaluate(AXE);
+  const found = await page.evaluate(async () => {
+    const { axe } = window as unknown as {
+      axe: { run: (o: object) => Promise<{ violations: Violation[] }> };
+    };
+    const tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
+    const { violations } = await axe.run({ runOnly: { type: "tag", values: tags } });
+    return violations.map(
+      (each) => `${each.id}: ${each.nodes.map((n) => n.html.slice(0, 160)).join(" | ")}`,
+    );
+  });
+  expect(found).toEqual([]);
+}
+
+interface Violation {
+  id: string;
+  nodes: { html: string }[];
+}

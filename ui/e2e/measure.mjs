@@ -1,0 +1,89 @@
+// What the page costs: node e2e/measure.mjs http://127.0.0.1:8000
+// Bytes of JavaScript before the first result, first paint, and from a search to its pixels.
+import { chromium } from "playwright-core";
+
+const [, , url = "http://127.0.0.1:8000", rounds = "20"] = process.argv;
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+  args: ["--no-sandbox"],
+});
+const { rows } = await (await fetch(`${url}/v1/items?limit=200&filter=role=primary`)).json();
+const studies = [...new Set(rows.map((row) => row.study_instance_uid))];
+const middle = (values) => values.sort((a, b) => a - b)[Math.floor(values.length / 2)];
+
+const page = await browser.newPage({ viewport: { width: 1440, height: 900 } });
+const session = await page.context().newCDPSession(page);
+await session.send("Network.enable");
+const scripts = new Map();
+let bytes = 0;
+session.on("Network.responseReceived", ({ requestId, type }) => scripts.set(requestId, type));
+session.on("Network.loadingFinished", ({ requestId, encodedDataLength }) => {
+  if (scripts.get(requestId) === "Script") bytes += encodedDataLength;
+});
+await page.goto(`${url}/#/search?study=${studies[0]}`);
+await page.waitForSelector(".lanes .hit:not(.bones)");
+const paint = await page.evaluate(
+  () => performance.getEntriesByName("first-contentful-paint")[0]?.startTime,
+);
+const shift = await page.evaluate(
+  () =>
+    new Promise((done) => {
+      let sum = 0;
+      new PerformanceObserver((list) => {
+        for (const entry of list.getEntries()) if (!entry.hadRecentInput) sum += entry.value;
+      }).observe({ type: "layout-shift", buffered: true });
+      setTimeout(() => done(sum), 500);
+    }),
+);
+
+const whole = [];
+const api = [];
+for (const study of studies.slice(1, 1 + Number(rounds))) {
+  const timing = await page.evaluate(async (uid) => {
+    const start = performance.now();
+    window.location.hash = `#/search?study=${uid}`;
+    await new Promise((done) => {
+      const look = () => {
+        const lanes = document.querySelector(".lanes:not(.stale)");
+        const pictures = [...document.querySelectorAll(".lane:not(.priors) .hit img")].slice(0, 8);
+        const drawn =
+          pictures.length && pictures.every((each) => each.complete && each.naturalWidth);
+        const asked = performance
+          .getEntriesByType("resource")
+          .some(
+            (each) =>
+              each.name.endsWith("/v1/search") && each.startTime >= start && each.responseEnd,
+          );
+        if (lanes && drawn && asked) requestAnimationFrame(done);
+        else requestAnimationFrame(look);
+      };
+      look();
+    });
+    const end = performance.now();
+    const call = performance
+      .getEntriesByType("resource")
+      .findLast((each) => each.name.endsWith("/v1/search"));
+    const took = call.responseEnd - call.startTime;
+    performance.clearResourceTimings();
+    return [end - start, took];
+  }, study);
+  whole.push(timing[0]);
+  api.push(timing[1]);
+}
+const added = whole.map((each, at) => each - api[at]);
+console.log(
+  JSON.stringify(
+    {
+      script_bytes: bytes,
+      first_contentful_paint_ms: Math.round(paint),
+      layout_shift: Number(shift.toFixed(4)),
+      search_to_pixels_p50_ms: Math.round(middle(whole)),
+      api_p50_ms: Math.round(middle(api)),
+      added_p50_ms: Math.round(middle(added)),
+      searches: whole.length,
+    },
+    null,
+    1,
+  ),
+);
+await browser.close();
