@@ -47,11 +47,11 @@ QUERIES: Mapping[str, Callable[[int], dict[str, str]]] = {
 }
 
 
-def fill(library: Library, studies: int) -> None:
+def fill(library: Library, studies: int, first: int = 1) -> None:
     """Two studies a patient, three series a study, two instances a series."""
-    with transaction(library.engine) as db:
-        run = db.connection.driver_connection.executemany  # type: ignore[union-attr]
-        for start in range(1, studies + 1, PART):
+    for start in range(first, studies + 1, PART):
+        with transaction(library.engine) as db:
+            run = db.connection.driver_connection.executemany  # type: ignore[union-attr]
             ids = range(start, min(start + PART, studies + 1))
             run(
                 "INSERT OR IGNORE INTO patient (id, pseudonym, shared, fingerprint) "

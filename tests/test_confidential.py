@@ -5,6 +5,9 @@ from __future__ import annotations
 import io
 import shutil
 import subprocess
+import threading
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pydicom
@@ -22,8 +25,9 @@ from sent_objects import real_file, small_slice
 
 from indexer.dicom.confidential import KEPT_TEXT, METHOD, Identity, cleaned
 from indexer.dicom.json_model import json_model
-from indexer.dicom.opening import open_dicom
+from indexer.dicom.opening import open_dicom, text_of, tolerant
 from indexer.dicom.stored import as_file, uncompress
+from indexer.types import Flag
 
 WHO = Identity("pseudonym4711", "2.25.1", "2.25.1.1", "2.25.1.1.1")
 EXPLICIT = UID("1.2.840.10008.1.2.1")
@@ -168,3 +172,28 @@ def test_what_is_given_is_a_file_to_another_reader(tmp_path: Path, name: str, na
     assert "E:" not in told.stderr and "W:" not in told.stderr, told.stderr
     assert f"[{WHO.patient}]" in told.stdout
     assert all("(0008,0080)" not in line for line in told.stdout.splitlines())
+
+
+def test_threads_that_read_at_once_do_not_end_each_others_tolerance() -> None:
+    """What pydicom says of a broken element may hold what is in it: it goes nowhere."""
+    ds = small_slice(1)
+    ds.add_new("SeriesDate", "LO", NAME)
+    broken = sent_file(ds).replace(b"\x08\x00!\x00LO", b"\x08\x00!\x00UI")
+    entered, left = threading.Event(), threading.Event()
+
+    def read() -> set[Flag]:
+        flags = set[Flag]()
+        with tolerant(flags):
+            entered.set()
+            left.wait(10)
+            text_of(pydicom.dcmread(io.BytesIO(broken)), "SeriesDate")
+        return flags
+
+    with ThreadPoolExecutor(1) as threads:
+        with tolerant(set()):
+            reading = threads.submit(read)
+            entered.wait(10)
+        left.set()
+        assert reading.result() == {Flag.ELEMENT_IGNORED}
+    with pytest.warns(UserWarning, match="nothing of pydicom"):
+        warnings.warn("nothing of pydicom", UserWarning, stacklevel=1)

@@ -129,34 +129,51 @@ def find(library: Library, query: Query, root: str, *, real_ids: bool) -> Found:
         MatchingError: a value cannot be matched.
     """
     limit = min(query.limit, MOST)
-    passing = _select(query).where(*_conditions(library, query, real_ids=real_ids))
+    lowest = _IDS[query.level]
+    passing = _joined(query.level, [lowest]).where(*_conditions(library, query, real_ids=real_ids))
     with reading(library.engine) as db:
-        # One more than is told shows whether there are more.
-        rows = db.execute(passing.limit(limit + 1).offset(query.offset)).all()
-        told = rows[:limit]
-        counts = _counts(db, told)
+        # One more than is told shows whether there are more. Only ids are passed over: an index
+        # has them in this order, and a deep page costs no more than its way there.
+        ids = db.execute(passing.order_by(*_order(query)).limit(limit + 1).offset(query.offset))
+        found = list(ids.scalars())
+        rows = _told(db, query.level, found[:limit])
+        counts = _counts(db, rows)
     warnings = list(query.ignored)
-    if len(rows) > limit and query.limit > limit:
+    if len(found) > limit and query.limit > limit:
         warnings.append("there are additional results that can be requested with offset")
     wanted = _wanted(query)
-    return Found([_row(row, wanted, counts, query.level, root) for row in told], tuple(warnings))
+    return Found([_row(row, wanted, counts, query.level, root) for row in rows], tuple(warnings))
 
 
-def _select(query: Query) -> Select[Any]:
+def _joined(level: Level, columns: Sequence[Any]) -> Select[Any]:
+    chosen = select(*columns).select_from(Study)
+    if level >= Level.SERIES:
+        chosen = chosen.join(Series, Series.study_id == Study.id)
+    if level >= Level.INSTANCE:
+        chosen = chosen.join(Instance, Instance.series_id == Series.id)
+    return chosen
+
+
+def _order(query: Query) -> list[Any]:
+    within = _IDS[1 : query.level + 1]
+    if query.within.study:
+        return [*within]
+    return [Study.study_date.desc(), Study.id.desc(), *within]
+
+
+def _told(db: Connection, level: Level, ids: Sequence[int]) -> list[Any]:
+    """All that is told of the rows with these ids, in their order."""
     columns = [
         attribute.column.label(tag)
         for tag, attribute in ATTRIBUTES.items()
-        if attribute.column is not None and attribute.level <= query.level
+        if attribute.column is not None and attribute.level <= level
     ]
-    ids = [_IDS[level].label(f"id{level}") for level in range(query.level + 1)]
-    chosen = select(*columns, *ids, Patient.shared.label(_SHARED)).select_from(Study).join(Patient)
-    if query.level >= Level.SERIES:
-        chosen = chosen.join(Series, Series.study_id == Study.id)
-    if query.level >= Level.INSTANCE:
-        chosen = chosen.join(Instance, Instance.series_id == Series.id)
-    if query.within.study:
-        return chosen.order_by(*_IDS[1 : query.level + 1])
-    return chosen.order_by(Study.study_date.desc(), Study.id.desc(), *_IDS[1 : query.level + 1])
+    keys = [_IDS[each].label(f"id{each}") for each in range(level + 1)]
+    query = _joined(level, [*columns, *keys, Patient.shared.label(_SHARED)]).join(
+        Patient, Patient.id == Study.patient_id
+    )
+    rows = {row[len(columns) + level]: row for row in db.execute(query.where(_IDS[level].in_(ids)))}
+    return [rows[each] for each in ids]
 
 
 def _conditions(library: Library, query: Query, *, real_ids: bool) -> list[ColumnElement[bool]]:
@@ -177,6 +194,8 @@ def _conditions(library: Library, query: Query, *, real_ids: bool) -> list[Colum
             if real_ids:
                 name = pseudonym(library.key, value, query.matching.get(_ISSUER, ""))
                 condition = or_(condition, Patient.pseudonym == name)
+        if ATTRIBUTES[tag].column is Patient.pseudonym:
+            condition = Study.patient_id.in_(select(Patient.id).where(condition))
         found.append(condition)
     return found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import struct
+import threading
 import unicodedata
 import warnings
 import zlib
@@ -70,29 +71,66 @@ class OpenedDicom:
         return UID(str(value)) if value else None
 
 
+class _Tolerance:
+    """Pydicom's strictness and Python's warnings are one for all threads: the first sets them."""
+
+    def __init__(self) -> None:
+        self._lock, self._inside = threading.Lock(), 0
+        self._own = threading.local()
+
+    def enter(self, flags: set[Flag]) -> None:
+        self._flags().append(flags)
+        with self._lock:
+            self._inside += 1
+            if self._inside > 1:
+                return
+            self._mode = config.settings.reading_validation_mode
+            config.settings.reading_validation_mode = config.WARN
+            self._catching = warnings.catch_warnings()
+            self._catching.__enter__()
+            self._show = warnings.showwarning
+            warnings.simplefilter("always")
+            warnings.showwarning = self._note
+
+    def leave(self) -> None:
+        self._flags().pop()
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._catching.__exit__(None, None, None)
+                config.settings.reading_validation_mode = self._mode
+
+    def _flags(self) -> list[set[Flag]]:
+        if not hasattr(self._own, "flags"):
+            self._own.flags = []
+        found: list[set[Flag]] = self._own.flags
+        return found
+
+    def _note(self, message: Warning | str, *where: Any, **more: Any) -> None:
+        if not self._flags():  # of a thread that reads nothing
+            self._show(message, *where, **more)
+            return
+        text, flags = str(message).lower(), self._flags()[-1]
+        if "character set" in text or "encoding" in text or "decod" in text:
+            flags.add(Flag.CHARSET_REPLACED)
+        elif "invalid value" in text or "value length" in text or "vr" in text:
+            flags.add(Flag.ELEMENT_IGNORED)
+
+
+_TOLERANCE = _Tolerance()
+
+
 @contextmanager
 def tolerant(flags: set[Flag]) -> Iterator[None]:
     """Turn pydicom's complaints about single elements into flags (F7, F8 of the pitfall list).
 
     The flags are set at once: elements are converted when they are asked for, long after opening.
     """
-
-    def note(message: Warning | str, *_where: object, **_more: object) -> None:
-        text = str(message).lower()
-        if "character set" in text or "encoding" in text or "decod" in text:
-            flags.add(Flag.CHARSET_REPLACED)
-        elif "invalid value" in text or "value length" in text or "vr" in text:
-            flags.add(Flag.ELEMENT_IGNORED)
-
-    before = config.settings.reading_validation_mode
-    config.settings.reading_validation_mode = config.WARN
+    _TOLERANCE.enter(flags)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("always")
-            warnings.showwarning = note
-            yield
+        yield
     finally:
-        config.settings.reading_validation_mode = before
+        _TOLERANCE.leave()
 
 
 def open_dicom(data: bytes, *, bare: bool = False, max_inflated: int = 1 << 30) -> OpenedDicom:
