@@ -176,10 +176,10 @@ class DimseArchive:
         """Ask for objects, and wait until they have come; why some did not."""
         identifier = _identifier(level, keys)
         if self._options.move:
-            answers = association.send_c_move(identifier, self._options.calling, _MOVE)
+            answers = self._ask(association.send_c_move, identifier, self._options.calling, _MOVE)
         else:
-            answers = association.send_c_get(identifier, _GET)
-        last = [status for status, _ in self._guarded(answers)][-1]
+            answers = self._ask(association.send_c_get, identifier, _GET)
+        last = [status for status, _ in answers][-1]
         self._check(last)
         tally = getattr(association.dimse, "tally", None)
         if tally is not None and tally.reason:
@@ -195,7 +195,7 @@ class DimseArchive:
         identifier = _identifier(level, {**dict.fromkeys(uids, ""), **keys})
         found: dict[str, dict[str, str]] = {}
         last = Dataset()
-        for last, result in self._guarded(association.send_c_find(identifier, _FIND)):
+        for last, result in self._ask(association.send_c_find, identifier, _FIND):
             if result is not None and last.get("Status") in _PENDING:
                 each = {name: str(result.get(name) or "") for name in uids}
                 found[each[uids[0]]] = each
@@ -204,7 +204,12 @@ class DimseArchive:
             raise ArchiveError("the archive lists something without a valid UID")
         return list(found.values())
 
-    def _guarded(self, answers: Iterable[Any]) -> Iterator[Any]:
+    def _ask(self, send: Callable[..., Iterable[Any]], *what: object) -> Iterator[Any]:
+        """The answers to a request, until told to stop."""
+        try:
+            answers = send(*what)
+        except RuntimeError as error:
+            raise ArchiveBusyError("the archive ended the association") from error
         for each in answers:
             if self._stop.is_set():
                 raise StoppedError
