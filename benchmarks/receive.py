@@ -121,7 +121,7 @@ def serving(folder: Path) -> Iterator[tuple[str, Counter]]:
 
 @contextmanager
 def orthanc_web(folder: Path) -> Iterator[tuple[str, Counter]]:
-    with orthanc(folder) as (_, stored, _):
+    with orthanc(folder) as (_port, stored, _):
         http = json.loads((folder / "orthanc.json").read_text())["HttpPort"]
         yield f"http://127.0.0.1:{http}/dicom-web/studies", stored
 

@@ -23,7 +23,7 @@ from api.cli.main import app
 from api.service.archives import ArchiveError, ArchiveQuery, parse_query
 from api.service.pull import PullEvent, PullRequest, PullSummary, StudyFailed, pull
 from api.service.pull_web import WebArchive as Asked
-from api.service.pull_web import WebOptions
+from api.service.web_client import WebOptions
 from indexer.config import Settings
 from indexer.errors import ConfigError, InboxFullError
 from indexer.library import Library

@@ -20,7 +20,8 @@ from test_dimse import calling, certificates, tls_of
 from typer.testing import CliRunner
 
 from api.cli.main import app
-from api.dimse.archive import DimseArchive, DimseOptions
+from api.dimse.archive import DimseArchive
+from api.dimse.calling import DimseOptions
 from api.dimse.finding import Finder
 from api.service.archives import (
     ArchiveBusyError,

@@ -85,7 +85,8 @@ def dicomweb(
         from indexer.extras import extra
 
         extra("httpx")
-        from api.service.pull_web import WebArchive, WebOptions
+        from api.service.pull_web import WebArchive
+        from api.service.web_client import WebOptions
 
         options = WebOptions(
             url,
@@ -161,7 +162,8 @@ def dimse(
         from indexer.extras import extra
 
         extra("pynetdicom")
-        from api.dimse.archive import DimseArchive, DimseOptions
+        from api.dimse.archive import DimseArchive
+        from api.dimse.calling import DimseOptions
         from api.dimse.options import NodeOptions, Tls, calling_context, check_title
 
         secure = tls or any((tls_cert, tls_key, tls_ca))

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import queue
-import socket
-import ssl
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, cast
+from contextlib import AbstractContextManager
+from typing import Any
 
 from pydicom.dataset import Dataset
 from pydicom.uid import AllTransferSyntaxes
-from pynetdicom import AE, StoragePresentationContexts, build_context, build_role, evt
+from pynetdicom import StoragePresentationContexts, build_context
 from pynetdicom.association import Association
-from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     StudyRootQueryRetrieveInformationModelFind,
@@ -24,15 +18,13 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     StudyRootQueryRetrieveInformationModelMove,
 )
 
+from api.dimse.calling import DimseOptions, associated
 from api.dimse.node import Node
-from api.dimse.options import Address, NodeOptions
-from api.dimse.storing import limit_connection, prepare, store
-from api.dimse.streaming import IMPLEMENTATION_NAME, IMPLEMENTATION_UID, StreamingProvider
+from api.dimse.storing import prepare
 from api.service.archives import (
     ArchiveBusyError,
     ArchiveError,
     ArchiveQuery,
-    ArchiveRefusesError,
     SeriesListed,
     StoppedError,
     is_uid,
@@ -66,30 +58,6 @@ _STUDY, _SERIES, _CLASS, _INSTANCE = (
     "SOPClassUID",
     "SOPInstanceUID",
 )
-
-
-@dataclass(frozen=True)
-class DimseOptions:
-    """Where an archive is, and who asks.
-
-    Attributes:
-        address: of the archive.
-        called, calling: its AE title, and ours.
-        move: fetch with C-MOVE to ``calling``, and not with C-GET.
-        node: listens while studies are moved; None where another process does, for the same inbox.
-        tls: of associations, None for none.
-        pdu_bytes: the longest PDU that is taken.
-        timeout: seconds of silence.
-    """
-
-    address: Address
-    called: str
-    calling: str = "SYNTOPY"
-    move: bool = False
-    node: NodeOptions | None = None
-    tls: ssl.SSLContext | None = None
-    pdu_bytes: int = 262_144
-    timeout: float = 60.0
 
 
 class DimseArchive:
@@ -169,17 +137,22 @@ class DimseArchive:
             return self._retrieve(association, "SERIES", above)
         reason = ""
         for uid in uids:
-            reason = self._retrieve(association, "IMAGE", {**above, _INSTANCE: uid}) or reason
+            try:
+                reason = self._retrieve(association, "IMAGE", {**above, _INSTANCE: uid}) or reason
+            except ArchiveBusyError:
+                raise
+            except ArchiveError as error:
+                reason = str(error)
         return reason
 
     def _retrieve(self, association: Association, level: str, keys: Mapping[str, str]) -> str:
         """Ask for objects, and wait until they have come; why some did not."""
         identifier = _identifier(level, keys)
         if self._options.move:
-            answers = association.send_c_move(identifier, self._options.calling, _MOVE)
+            answers = self._ask(association.send_c_move, identifier, self._options.calling, _MOVE)
         else:
-            answers = association.send_c_get(identifier, _GET)
-        last = [status for status, _ in self._guarded(answers)][-1]
+            answers = self._ask(association.send_c_get, identifier, _GET)
+        last = [status for status, _ in answers][-1]
         self._check(last)
         tally = getattr(association.dimse, "tally", None)
         if tally is not None and tally.reason:
@@ -195,7 +168,7 @@ class DimseArchive:
         identifier = _identifier(level, {**dict.fromkeys(uids, ""), **keys})
         found: dict[str, dict[str, str]] = {}
         last = Dataset()
-        for last, result in self._guarded(association.send_c_find(identifier, _FIND)):
+        for last, result in self._ask(association.send_c_find, identifier, _FIND):
             if result is not None and last.get("Status") in _PENDING:
                 each = {name: str(result.get(name) or "") for name in uids}
                 found[each[uids[0]]] = each
@@ -204,7 +177,12 @@ class DimseArchive:
             raise ArchiveError("the archive lists something without a valid UID")
         return list(found.values())
 
-    def _guarded(self, answers: Iterable[Any]) -> Iterator[Any]:
+    def _ask(self, send: Callable[..., Iterable[Any]], *what: object) -> Iterator[Any]:
+        """The answers to a request, until told to stop."""
+        try:
+            answers = send(*what)
+        except RuntimeError as error:
+            raise ArchiveBusyError("the archive ended the association") from error
         for each in answers:
             if self._stop.is_set():
                 raise StoppedError
@@ -226,98 +204,12 @@ class DimseArchive:
         kind = ArchiveBusyError if status in _BUSY else ArchiveError
         raise kind(f"the archive answers status {status:04X}")
 
-    @contextmanager
     def _associated(
         self,
         contexts: Sequence[PresentationContext],
-        heard: Callable[[int], None] | None = None,
-    ) -> Iterator[Association]:
-        """An association; objects that come on it are stored where ``heard`` is given."""
-        if self._stop.is_set():
-            raise StoppedError
-        opened: list[socket.socket] = []
-
-        def open_(event: Any) -> None:
-            association: Association = event.assoc
-            wire = cast(Any, association.dul.socket).socket
-            opened.append(wire)
-            wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            limit_connection(association, self._options.pdu_bytes)
-            association.dimse = _Provider(association, self._inbox, wire, self._stop, heard)
-
-        association = self._call(contexts, [(evt.EVT_CONN_OPEN, open_), (evt.EVT_C_STORE, store)])
-        try:
-            _check_established(association, self._options)
-            yield association
-            association.release()
-        finally:
-            if association.is_established:
-                association.abort()
-            if isinstance(association.dimse, StreamingProvider):
-                association.dimse.drop()
-            for wire in opened:  # pynetdicom leaves one open that the peer has closed first
-                wire.close()
-
-    def _call(self, contexts: Sequence[PresentationContext], handlers: list[Any]) -> Association:
-        options = self._options
-        entity = AE(options.calling)
-        entity.implementation_class_uid = IMPLEMENTATION_UID
-        entity.implementation_version_name = IMPLEMENTATION_NAME
-        entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = options.timeout
-        entity.connection_timeout = options.timeout
-        host, port = options.address
-        roles = [
-            build_role(uid, scp_role=True)
-            for uid in {str(each.abstract_syntax) for each in contexts} - {_FIND, _GET, _MOVE}
-        ]
-        return entity.associate(
-            host,
-            port,
-            contexts=list(contexts),
-            ae_title=options.called,
-            max_pdu=options.pdu_bytes,
-            ext_neg=roles,  # type: ignore[arg-type]
-            tls_args=None if options.tls is None else (options.tls, host),
-            evt_handlers=handlers,
-        )
-
-
-class _Provider(StreamingProvider):
-    """Waits for answers as long as anything comes, however long an object takes."""
-
-    def __init__(
-        self,
-        association: Association,
-        inbox: Inbox,
-        connection: socket.socket,
-        stop: threading.Event,
-        heard: Callable[[int], None] | None,
-    ) -> None:
-        super().__init__(association, inbox, connection)
-        self._stop, self._tell = stop, heard
-        self._last = time.monotonic()
-
-    def receive_primitive(self, primitive: P_DATA) -> None:
-        """Take parts of a message."""
-        self._last = time.monotonic()
-        if self._tell is not None:
-            self._tell(sum(len(data) for _, data in primitive.presentation_data_value_list))
-        super().receive_primitive(primitive)
-
-    def get_msg(self, block: bool = False) -> Any:
-        """The next message; (None, None) after silence, and when told to stop."""
-        if not block:
-            # pynetdicom's own thread asks so, for requests of the peer, of which there are none;
-            # at times also while answers are waited for, and would take one of them away.
-            return None, None
-        self._last = time.monotonic()
-        while not self._stop.is_set():
-            try:
-                return self.msg_queue.get(timeout=0.5)
-            except queue.Empty:
-                if time.monotonic() - self._last > (self.dimse_timeout or 0):
-                    break
-        return None, None
+        heard: Callable[[int], None] = lambda _bytes: None,
+    ) -> AbstractContextManager[Association]:
+        return associated(self._options, contexts, self._inbox, self._stop, heard)
 
 
 def _identifier(level: str, keys: Mapping[str, str]) -> Dataset:
@@ -350,22 +242,3 @@ def _storage(classes: Sequence[str]) -> list[PresentationContext]:
     else:
         contexts = [build_context(each, syntax) for each in classes for syntax in _SYNTAXES]
     return [build_context(_GET), *contexts]
-
-
-def _check_established(association: Association, options: DimseOptions) -> None:
-    """See that an association stands, and offers what it was asked for."""
-    if association.is_rejected:
-        answer = association.acceptor.primitive
-        if answer is not None and answer.result == 0x02:
-            raise ArchiveBusyError("the archive takes no association now")
-        raise ArchiveRefusesError(
-            "the archive rejects our association: is --called its AE title, and does it know "
-            "--calling as ours?"
-        )
-    first = association.requestor.requested_contexts[0].abstract_syntax
-    if any(each.abstract_syntax == first for each in association.rejected_contexts):
-        ways = {_FIND: "C-FIND", _GET: "C-GET; try --move", _MOVE: "C-MOVE"}
-        raise ArchiveError(f"the archive does not offer {ways[first]}")
-    if not association.is_established:
-        over = " with TLS" if options.tls is not None else ""
-        raise ArchiveBusyError(f"the archive is not reached{over}, or ended the association")
