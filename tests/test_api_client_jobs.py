@@ -28,8 +28,8 @@ def client(library: Path) -> Iterator[Client]:
 
 
 def test_a_job_is_asked_for_followed_and_read(client: Client, library: Path) -> None:
-    job = client.ask_for("curate-outliers", "a key", count=3)
-    assert client.ask_for("curate-outliers", "a key", count=3).id == job.id
+    job = client.ask_for("curate-outliers", "a-key", count=3)
+    assert client.ask_for("curate-outliers", "a-key", count=3).id == job.id
     followed = client.follow(job.id)
     assert next(followed).state == "queued"
     work(Settings(library=library), once=True)
