@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import csv
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from served_library import RUN, STUDIES, serving
+from served_library import RUN, STUDIES, own_copy, serving
 
 from api.client import ApiError, Client
 from api.jobs.worker import work
@@ -17,8 +16,7 @@ from indexer.config import Settings
 
 @pytest.fixture
 def library(served: Path, tmp_path: Path) -> Path:
-    ignored = shutil.ignore_patterns("*-wal", "*-shm", "*.lock")
-    return Path(shutil.copytree(served, tmp_path / "library", ignore=ignored))
+    return own_copy(served, tmp_path)
 
 
 @pytest.fixture

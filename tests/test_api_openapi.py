@@ -13,7 +13,7 @@ import schemathesis
 from fastapi import APIRouter
 from hypothesis import HealthCheck, settings
 from schemathesis.specs.openapi.checks import response_schema_conformance
-from served_library import serving
+from served_library import own_copy, serving
 
 from api.app import create_app
 from api.problems import MEDIA_TYPE
@@ -33,8 +33,9 @@ SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
 
 
 @pytest.fixture(scope="module")
-def client(served: Path) -> Iterator[httpx.Client]:
-    with serving(Settings(library=served, upload_mb=1)) as client:
+def client(served: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    library = own_copy(served, tmp_path_factory.mktemp("asked"))  # that may be changed
+    with serving(Settings(library=library, upload_mb=1)) as client:
         yield client
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from served_library import REFERENCE, RUN
+from served_library import REFERENCE, RUN, own_copy
 from typer.testing import CliRunner
 
 from api.cli.main import app
@@ -40,8 +39,7 @@ _PATIENCE = 60.0
 @pytest.fixture
 def library(served: Path, tmp_path: Path) -> Path:
     """A library of drawn pictures of its own."""
-    ignored = shutil.ignore_patterns("*-wal", "*-shm", "*.lock")
-    return Path(shutil.copytree(served, tmp_path / "library", ignore=ignored))
+    return own_copy(served, tmp_path)
 
 
 def ask(folder: Path, kind: str, asker: Principal = OPERATOR, **parameters: Any) -> Job:
