@@ -216,7 +216,7 @@ def test_what_was_stored_before_its_worker_died_is_not_made_again(library: Path)
 
 
 def test_jobs_are_forgotten_some_time_after_they_ended(library: Path) -> None:
-    old, new = ask(library, "curate-subset", size=3).id, ask(library, "map").id
+    old, new = (ask(library, "curate-subset", size=size).id for size in (3, 4))
     do_all(library)
     with Library.open(library) as opened, transaction(opened.engine) as db:
         db.exec_driver_sql(
