@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -36,6 +37,13 @@ def make_served(folder: Path) -> Path:
         ood.fit_reference(library, ood.FitRequest(REFERENCE, alarm=0.3))
         _group(library)
     return path
+
+
+def own_copy(served: Path, folder: Path) -> Path:
+    """A copy of such a library for a test that changes it."""
+    # Readers in other processes make and delete these; after the build they hold nothing.
+    ignored = shutil.ignore_patterns("*-wal", "*-shm", "*.lock")
+    return Path(shutil.copytree(served, folder / "library", ignore=ignored))
 
 
 def _group(library: Library) -> None:

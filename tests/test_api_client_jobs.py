@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import csv
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from served_library import RUN, STUDIES, serving
+from served_library import RUN, STUDIES, own_copy, serving
 
 from api.client import ApiError, Client
 from api.jobs.worker import work
@@ -17,8 +16,7 @@ from indexer.config import Settings
 
 @pytest.fixture
 def library(served: Path, tmp_path: Path) -> Path:
-    ignored = shutil.ignore_patterns("*-wal", "*-shm", "*.lock")
-    return Path(shutil.copytree(served, tmp_path / "library", ignore=ignored))
+    return own_copy(served, tmp_path)
 
 
 @pytest.fixture
@@ -28,8 +26,8 @@ def client(library: Path) -> Iterator[Client]:
 
 
 def test_a_job_is_asked_for_followed_and_read(client: Client, library: Path) -> None:
-    job = client.ask_for("curate-outliers", "a key", count=3)
-    assert client.ask_for("curate-outliers", "a key", count=3).id == job.id
+    job = client.ask_for("curate-outliers", "a-key", count=3)
+    assert client.ask_for("curate-outliers", "a-key", count=3).id == job.id
     followed = client.follow(job.id)
     assert next(followed).state == "queued"
     work(Settings(library=library), once=True)

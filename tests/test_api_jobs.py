@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from served_library import RUN, all_rows, get, serving
+from served_library import RUN, all_rows, get, own_copy, serving
 
 from api.app import create_app
 from api.jobs.kinds import KINDS
@@ -28,8 +27,7 @@ from indexer.library import Library
 
 @pytest.fixture
 def library(served: Path, tmp_path: Path) -> Path:
-    ignored = shutil.ignore_patterns("*-wal", "*-shm", "*.lock")
-    return Path(shutil.copytree(served, tmp_path / "library", ignore=ignored))
+    return own_copy(served, tmp_path)
 
 
 @pytest.fixture

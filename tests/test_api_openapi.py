@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import schemathesis
 from fastapi import APIRouter
 from hypothesis import HealthCheck, settings
 from schemathesis.specs.openapi.checks import response_schema_conformance
-from served_library import serving
+from served_library import own_copy, serving
 
 from api.app import create_app
 from api.problems import MEDIA_TYPE
@@ -38,8 +37,7 @@ SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
 
 @pytest.fixture(scope="module")
 def client(served: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    """Of a library of its own: much is written to it."""
-    library = shutil.copytree(served, tmp_path_factory.mktemp("written") / "library")
+    library = own_copy(served, tmp_path_factory.mktemp("asked"))  # that may be changed
     with serving(Settings(library=library, upload_mb=1)) as client:
         yield client
 

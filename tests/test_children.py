@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,14 +14,14 @@ from pathlib import Path
 
 import httpx
 import pytest
+from served_library import own_copy
 
 _PATIENCE = 60.0
 
 
 @pytest.fixture
 def library(served: Path, tmp_path: Path) -> Path:
-    ignored = shutil.ignore_patterns("*-wal", "*-shm", "*.lock")
-    return Path(shutil.copytree(served, tmp_path / "library", ignore=ignored))
+    return own_copy(served, tmp_path)
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from served_library import REFERENCE, RUN
+from served_library import REFERENCE, RUN, own_copy
 from typer.testing import CliRunner
 
 from api.cli.main import app
@@ -40,8 +39,7 @@ _PATIENCE = 60.0
 @pytest.fixture
 def library(served: Path, tmp_path: Path) -> Path:
     """A library of drawn pictures of its own."""
-    ignored = shutil.ignore_patterns("*-wal", "*-shm", "*.lock")
-    return Path(shutil.copytree(served, tmp_path / "library", ignore=ignored))
+    return own_copy(served, tmp_path)
 
 
 def ask(folder: Path, kind: str, asker: Principal = OPERATOR, **parameters: Any) -> Job:
@@ -308,13 +306,15 @@ def command(*arguments: str) -> str:
 
 
 def test_jobs_are_listed_shown_and_cancelled_on_the_command_line(library: Path) -> None:
-    uids = [ask(library, kind).id for kind in ("map", "curate-subset", "map")]
+    uids = [
+        ask(library, kind).id for kind in ("curate-outliers", "curate-subset", "curate-outliers")
+    ]
     here = ["-L", str(library)]
     listed = json.loads(command("list", "--json", *here))
     assert [job["id"] for job in listed["jobs"]] == uids[::-1]
-    only = json.loads(command("list", "--json", "--kind", "map", "--limit", "1", *here))
+    only = json.loads(command("list", "--json", "--kind", "curate-outliers", "--limit", "1", *here))
     assert [job["id"] for job in only["jobs"]] == [uids[2]]
-    more = command("list", "--json", "--kind", "map", "--cursor", only["cursor"], *here)
+    more = command("list", "--json", "--kind", "curate-outliers", "--cursor", only["cursor"], *here)
     assert [job["id"] for job in json.loads(more)["jobs"]] == [uids[0]]
     assert "stopped" in command("cancel", uids[0], *here)
     assert json.loads(command("show", uids[0], "--json", *here))["state"] == "stopped"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from served_library import RUN
+from served_library import RUN, own_copy
 
 from api.jobs.worker import Ended, work
 from api.rights import EVERY_LIBRARY, Principal, Role
@@ -35,8 +34,7 @@ _PATIENCE = 60.0
 @pytest.fixture
 def library(served: Path, tmp_path: Path) -> Path:
     """A library of drawn pictures of its own."""
-    ignored = shutil.ignore_patterns("*-wal", "*-shm", "*.lock")
-    return Path(shutil.copytree(served, tmp_path / "library", ignore=ignored))
+    return own_copy(served, tmp_path)
 
 
 def ask(folder: Path, kind: str, asker: Principal = OPERATOR, **parameters: Any) -> Job:
@@ -218,7 +216,7 @@ def test_what_was_stored_before_its_worker_died_is_not_made_again(library: Path)
 
 
 def test_jobs_are_forgotten_some_time_after_they_ended(library: Path) -> None:
-    old, new = ask(library, "curate-subset", size=3).id, ask(library, "map").id
+    old, new = (ask(library, "curate-subset", size=size).id for size in (3, 4))
     do_all(library)
     with Library.open(library) as opened, transaction(opened.engine) as db:
         db.exec_driver_sql(

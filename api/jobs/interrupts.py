@@ -63,6 +63,7 @@ class Interrupts:
         Raises:
             KeyboardInterrupt: it was interrupted.
         """
+        signal.setitimer(signal.ITIMER_REAL, 0)  # a timer that was meant for the job before
         self._stop, self._running = stop, not ends_itself
         try:
             if self.ending:
