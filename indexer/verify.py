@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -129,6 +130,11 @@ def _check_database(library: Library) -> None:
         )
 
 
+def _looking(library: Library, repair: bool) -> AbstractContextManager[Connection]:
+    """A transaction where something is to be mended; else nobody who writes has to wait."""
+    return transaction(library.engine) if repair else reading(library.engine)
+
+
 def _check_items(library: Library, repair: bool) -> list[Finding]:
     """Every item has a vector, a thumbnail and the instances it was made from."""
     lacking = {
@@ -137,7 +143,7 @@ def _check_items(library: Library, repair: bool) -> list[Finding]:
         "instance": ~exists().where(ItemInstance.item_id == Item.id),
     }
     findings = []
-    with transaction(library.engine) as db:
+    with _looking(library, repair) as db:
         for what, condition in lacking.items():
             ids = list(db.execute(select(Item.id).where(condition)).scalars())
             if ids and repair:
@@ -170,7 +176,7 @@ def _check_vectors(library: Library, repair: bool) -> list[Finding]:
     """Every vector has the right size and is a unit vector."""
     findings = []
     for space in library.spaces():
-        with transaction(library.engine) as db:
+        with _looking(library, repair) as db:
             bad = sorted({item for layer in LAYERS for item in _damaged_vectors(db, space, layer)})
             if bad:
                 if repair:
@@ -197,7 +203,7 @@ def _damaged_vectors(db: Connection, space: SpaceInfo, layer: Layer) -> list[int
 def _check_ledger(library: Library, repair: bool) -> list[Finding]:
     """Every file that counts as indexed or linked has its instance."""
     findings = []
-    with transaction(library.engine) as db:
+    with _looking(library, repair) as db:
         held = select(Instance.sop_instance_uid)
         settled = LedgerRow.outcome.in_([Outcome.INDEXED, Outcome.LINKED, Outcome.UNCHANGED])
         stray = list(
@@ -219,7 +225,7 @@ def _check_ledger(library: Library, repair: bool) -> list[Finding]:
 
 def _check_words(library: Library, repair: bool) -> list[Finding]:
     """The full text of each study is what its tables say, and holds nothing that was removed."""
-    with transaction(library.engine) if repair else reading(library.engine) as db:
+    with _looking(library, repair) as db:
         messages = words_out_of_step(db, thorough=repair)
         if repair and messages:
             rebuild_words(db)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,11 +12,12 @@ from sqlalchemy import Connection
 from indexer.catalog.lookup import places_of
 from indexer.errors import QueryError, UnknownLinesError
 from indexer.groups.items import gather_ids
-from indexer.groups.runs import assigned, run_named
+from indexer.groups.runs import members_of, run_named
 from indexer.types import ItemIds
 
 MOST_CHOSEN = 100_000
 """Items that one short transaction changes."""
+_NUMBER = re.compile(r"-?[0-9]{1,9}")
 
 
 @dataclass(frozen=True)
@@ -84,11 +86,10 @@ def _named(db: Connection, uids: Sequence[str]) -> ItemIds:
 
 def _of_cluster(db: Connection, said: str) -> ItemIds:
     name, _, number = said.rpartition(":")
-    if not name or not number.removeprefix("-").isdecimal():
+    if not name or not _NUMBER.fullmatch(number):
         raise QueryError(f"a cluster is the name of a clustering and a number, not '{said}'")
     run = run_named(db, name)
-    items = assigned(db, run)
-    mine: ItemIds = items.ids[items.labels == int(number)]
+    mine = members_of(db, run, int(number))
     if not len(mine):
         raise QueryError(f"'{name}' has no cluster {number}; it has 0 to {run.clusters - 1}")
     return mine

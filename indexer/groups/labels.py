@@ -114,6 +114,7 @@ def _give(
 ) -> tuple[int, int]:
     places = places_of(db, {line.uid for line in lines})
     there = _held(db, places.values())
+    new: list[_Row] = []
     for line in lines:
         place = places.get(line.uid)
         if place is None:
@@ -124,9 +125,10 @@ def _give(
             known += 1
             continue
         there.add(row)
-        db.execute(insert(Label).values(row._asdict()))
-        added += 1
-    return added, known
+        new.append(row)
+    if new:
+        db.execute(insert(Label), [row._asdict() for row in new])
+    return added + len(new), known
 
 
 class _Row(NamedTuple):

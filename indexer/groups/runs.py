@@ -260,6 +260,13 @@ def assigned(db: Connection, run: StoredRun) -> Assigned:
     )
 
 
+def members_of(db: Connection, run: StoredRun, cluster: int) -> ItemIds:
+    """The items of one cluster that are there still, ascending; none if the run has no such one."""
+    mine = (ClusterAssignment.run_id == run.id) & (ClusterAssignment.cluster == cluster)
+    query = select(ClusterAssignment.item_id).where(mine).order_by(ClusterAssignment.item_id)
+    return np.array(db.execute(query).scalars().all(), np.int64)
+
+
 def cluster_of(db: Connection, run: StoredRun, cluster: int) -> NamedCluster:
     """What is told of a cluster.
 
