@@ -288,6 +288,8 @@ def test_syntopy_links_its_own_to_their_study_and_learns_no_words(
     assert told.outcomes[Outcome.LINKED] == 2
     with reading(library.engine) as db:
         assert db.execute(select(Report.text)).all() == []
+        said = select(Series.description).where(Series.modality == "SR")
+        assert set(db.execute(said).scalars()) == {""}, "nor is it found by its title"
     assert similar_to(library).StudyInstanceUID == ODD, "and reports on it still come out"
     archived = pydicom.dcmread(tmp_path / "ood.dcm")
     archived.Manufacturer = "Archive"

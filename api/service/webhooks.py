@@ -74,24 +74,24 @@ class Posting:
 
     Attributes:
         urls: of the webhooks.
-        reports: ``destination://NAME`` of each destination that gets a report of what is flagged.
-        send_report: given the name and the data of a message about a flag, sends the report; says
-            what went wrong, "" if nothing did.
         secret: see `api.service.signatures`.
         insecure: http is good enough beyond this machine.
         timeout: seconds until a silent receiver is given up.
         waits: seconds between attempts, each with up to a fifth more or less.
         at_once: messages to one webhook before arrivals are looked at again.
+        reports: ``destination://NAME`` of each destination that gets a report of what is flagged.
+        send_report: given the name and the data of a message about a flag, sends the report; says
+            what went wrong, "" if nothing did.
     """
 
     urls: tuple[str, ...] = ()
-    reports: tuple[str, ...] = ()
-    send_report: Callable[[str, Mapping[str, Any]], str] | None = None
     secret: bytes = field(default=b"", repr=False)
     insecure: bool = False
     timeout: float = 10.0
     waits: tuple[float, ...] = WAITS
     at_once: int = 8
+    reports: tuple[str, ...] = ()
+    send_report: Callable[[str, Mapping[str, Any]], str] | None = None
 
 
 @dataclass(frozen=True)

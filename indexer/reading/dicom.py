@@ -39,7 +39,7 @@ from indexer.dicom.opening import (
     value_of,
 )
 from indexer.dicom.pixels import FrameReader, hash_pixels, is_blank
-from indexer.dicom.report import report_text
+from indexer.dicom.report import is_own, report_text
 from indexer.dicom.sampling import sample_indices
 from indexer.errors import FileRejectedError
 from indexer.reading.drafts import (
@@ -106,6 +106,9 @@ def _read_opened(
     if kind is Kind.EVIDENCE:
         if opened.cut:
             raise FileRejectedError(Reason.TRUNCATED, "the file ends in the middle of an element")
+        if is_own(ds):  # "similar studies" is no word about the study
+            said = replace(draft.attributes, series_description="")
+            draft = replace(draft, attributes=said)
         draft = replace(
             draft,
             report=report_text(ds),
