@@ -261,14 +261,18 @@ def test_items_are_tagged_by_id_by_filter_and_by_cluster(
 
 @pytest.mark.parametrize(
     "which",
-    [{}, {"filter": " "}, {"ids": [], "filter": "age>1"}, {"cluster": "none"},
-     {"cluster": "none:0"}, {"filter": "age>"}],
-)  # fmt: skip
+    [{}, {"filter": " "}, {"ids": [], "filter": "age>1"}, {"cluster": "none"}, {"filter": "age>"}],
+)
 def test_items_to_tag_are_said_in_exactly_one_way(
     people: dict[str, httpx.Client], which: dict[str, object]
 ) -> None:
     assert people["ann"].post("tags/pilot/items", json=which).status_code == 422
     assert people["ann"].get("tags").json() == []
+
+
+def test_items_of_a_clustering_that_is_none_are_not_tagged(people: dict[str, httpx.Client]) -> None:
+    asked = {"cluster": "none:0"}
+    problem(people["ann"].post("tags/pilot/items", json=asked), 404, "unknown_name")
 
 
 # -- beside a writer ------------------------------------------------------------------------------

@@ -3,7 +3,7 @@ import type { components, paths } from "./schema";
 
 export type Schemas = components["schemas"];
 export type SearchAnswer = Schemas["SearchAnswer"];
-export type Hit = Schemas["Hit"] & { viewer_url?: string };
+export type Hit = Schemas["Hit"];
 export type SearchAsked = Schemas["SearchAsked"];
 export type Item = Schemas["Item"];
 export type Facet = Schemas["Facet"];
@@ -27,7 +27,10 @@ export class Problem extends Error {
 export const GONE = "gone";
 export const TOO_LARGE = "too_large";
 
-const client = createClient<paths>({ baseUrl: window.location.origin });
+/** A page of another site cannot send this without being asked for leave, which it does not get. */
+const FROM_HERE = { "X-Syntopy": "page" };
+
+const client = createClient<paths>({ baseUrl: window.location.origin, headers: FROM_HERE });
 
 const signInListeners = new Set<() => void>();
 
@@ -85,7 +88,7 @@ async function sent<T>(
   files.forEach((file, at) => {
     form.append("file", file, `${at}${endingOf(file.name)}`);
   });
-  const response = await fetch(path, { method: "POST", body: form, signal });
+  const response = await fetch(path, { method: "POST", headers: FROM_HERE, body: form, signal });
   const content: unknown = await response.json().catch(() => undefined);
   return response.ok ? { data: content as T, response } : { error: content, response };
 }
@@ -131,7 +134,7 @@ export const scoreFiles = (
 export async function signIn(key: string): Promise<void> {
   const response = await fetch("/v1/session", {
     method: "POST",
-    headers: { "Content-Type": "application/json" },
+    headers: { ...FROM_HERE, "Content-Type": "application/json" },
     body: JSON.stringify({ key }),
   }).catch(() => {
     throw new Problem(0, GONE, "");
