@@ -14,7 +14,7 @@ EXTRAS := $(CURDIR)/.extras
 
 .PHONY: demo ui ui-check ui-types test test-extras lint types imports check fix benchmark clean
 
-demo: $(VENV)/.installed  ## index sample studies, search, write neighbours.png
+demo: $(VENV)/.installed  ## index sample studies, search, show the page
 	@$(MAKE) -s ui || echo "the page could not be built; the demonstration goes on without it"
 	$(BIN)/syntopy demo $(if $(DATA),--data '$(DATA)') $(ARGS)
 
@@ -74,7 +74,7 @@ $(VENV)/.node: | $(BIN)/python
 	@touch $@
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cpu,clusters]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cpu,clusters,serve]'
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt

@@ -551,7 +551,8 @@ def test_demo_with_ones_own_data(indexed: Indexed, tmp_path: Path) -> None:
     for study in [s for s in indexed.plan if s.kind is Kind.CHEST][:3]:
         shutil.copytree(indexed.folder(study), data / study.study_instance_uid)
     before = {p: p.read_bytes() for p in data.rglob("*") if p.is_file()}
-    result = run("demo", "--data", data, "--folder", tmp_path / "demo", "--sheet", "n.png")
+    result = run("demo", "--data", data, "--folder", tmp_path / "demo", "--sheet", "n.png",
+                 "--no-serve")  # fmt: skip
     assert result.exit_code == 0, result.output
     assert (tmp_path / "n.png").is_file()
     assert {p: p.read_bytes() for p in data.rglob("*") if p.is_file()} == before

@@ -15,11 +15,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+from cohort_library import Indexed
 from typer.testing import CliRunner
 
 from api.cli.main import app
 from api.uploads import uploads_folder
 from indexer.library import Library
+from indexer.phantoms import Kind
 
 
 @pytest.fixture
@@ -69,6 +71,26 @@ def test_what_a_killed_service_has_left_is_cleared_by_the_next(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with uploads_folder() as mine, uploads_folder() as another:
         assert {*tmp_path.glob("syntopy-uploads-*")} == {mine, another}
+
+
+def test_the_demonstration_ends_with_the_page(
+    indexed: Indexed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    study = next(s for s in indexed.plan if s.kind is Kind.CHEST)
+    command = [sys.executable, "-m", "api.cli.main", "demo", "--port", "0"]
+    command += ["--data", str(indexed.folder(study))]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            said = next(line for line in process.stdout if line.startswith("open "))
+            address = said.split()[1]
+            assert address.endswith(f"/#/search?study={study.study_instance_uid}")
+            assert httpx.get(address, timeout=60).headers["content-type"].startswith("text/html")
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=60) == 0
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])  # noqa: S104

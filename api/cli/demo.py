@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,9 +20,11 @@ from api.cli.output import (
     print_json,
     settings_with,
 )
+from api.cli.serve import MODULES, address_of, answer_on
 
 if TYPE_CHECKING:
     from api.service.demo import DemoResult
+    from indexer.config import Settings
 
 
 def demo(
@@ -34,15 +37,20 @@ def demo(
     no_serve: Annotated[
         bool, typer.Option("--no-serve", help="Stop after the search, for scripts.")
     ] = False,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Where the page is shown; 0 takes a free one.")
+    ] = 8000,
     as_json: JsonOption = False,
 ) -> None:
-    """Index real sample files and drawn phantoms, search with one, write a contact sheet.
+    """Index real sample files and drawn phantoms, search with one, show the page.
+
+    Prints the table of neighbours, writes a contact sheet, and serves the library on this machine
+    until Ctrl-C; not with --no-serve or --json.
 
     [bold]Example[/]
 
       syntopy demo --data /my/dicoms
     """
-    del no_serve  # the demonstration ends with the search
     with errors_on_one_line(as_json=as_json):
         from api.service.demo import run_demo
 
@@ -68,6 +76,32 @@ def demo(
         _print_result(result)
     if any(summary.stopped for summary in result.summaries):
         raise typer.Exit(INTERRUPTED)
+    if not no_serve and not as_json:
+        with errors_on_one_line():
+            _serve(result, settings, port)
+
+
+def _serve(result: DemoResult, settings: Settings, port: int) -> None:
+    """Show the library on this machine, until Ctrl-C."""
+    from indexer.errors import ConfigError
+    from indexer.extras import extra
+
+    for module in MODULES:
+        extra(module)
+    from api.access import anyone_on_loopback
+    from api.server import listening
+
+    try:
+        listener = listening("127.0.0.1", port)
+    except ConfigError as error:
+        err.print(f"{error}; taking a free port")
+        listener = listening("127.0.0.1", 0)
+    with listener:
+        out.print(f"\nopen {address_of(listener)}/#/search?study={result.query_uid}")
+        out.print("Ctrl-C ends it")
+        settings = settings.model_copy(update={"library": result.library})
+        with suppress(KeyboardInterrupt):  # the demonstration is at its end
+            answer_on(listener, settings, anyone_on_loopback)
 
 
 def _print_result(result: DemoResult) -> None:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import socket
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from api.cli.options import LibraryOption
 from api.cli.output import INTERRUPTED, err, errors_on_one_line, settings_with
+
+if TYPE_CHECKING:
+    from api.access import Authenticate
+    from indexer.config import Settings
+
+MODULES = ("fastapi", "prometheus_client", "python_multipart", "uvicorn")
+"""Of the extra ``serve``."""
 
 
 def serve(
@@ -51,16 +59,12 @@ def serve(
         from indexer.extras import extra
         from indexer.library import Library
 
-        for module in ("fastapi", "prometheus_client", "python_multipart", "uvicorn"):
+        for module in MODULES:
             extra(module)
         from api.access import anyone, anyone_on_loopback
-        from api.app import create_app
-        from api.children import arrivals, beside, job_workers
-        from api.connections import ConnectionLimits
         from api.logs import log_to_stderr
         from api.origins import is_loopback
-        from api.server import listening, server_of
-        from api.tracing import tracing
+        from api.server import listening
 
         settings = settings_with(library)
         guarded = auth if auth is not None else not is_loopback(host)
@@ -69,7 +73,6 @@ def serve(
                 f"nobody would have to say who they are on {host}: listen on 127.0.0.1, or leave "
                 "out --no-auth; --insecure insists"
             )
-        limits = ConnectionLimits(settings.serve_connections, settings.serve_header_seconds)
         if settings.trusted_proxies and not guarded and not insecure:
             raise ConfigError(
                 "through the proxy in SYNTOPY_TRUSTED_PROXIES others ask, and nobody would have to "
@@ -83,14 +86,40 @@ def serve(
             )
         Library.open(settings.library).close()  # what is wrong with it is said on one line
         with listening(host, port) as listener:
-            address = listener.getsockname()
-            shown = f"[{address[0]}]" if ":" in address[0] else address[0]
-            err.print(f"serving {settings.library} on http://{shown}:{address[1]}")
+            err.print(f"serving {settings.library} on {address_of(listener)}")
             log_to_stderr()
-            children = [*job_workers(settings), *([arrivals(settings)] if receive else [])]
-            with tracing() as tracer, beside(children):
-                try:
-                    app = create_app(settings, let_in, receive=receive, tracer=tracer)
-                    server_of(app, limits).run(sockets=[listener])
-                except KeyboardInterrupt:
-                    raise typer.Exit(INTERRUPTED) from None
+            try:
+                answer_on(listener, settings, let_in, receive=receive)
+            except KeyboardInterrupt:
+                raise typer.Exit(INTERRUPTED) from None
+
+
+def address_of(listener: socket.socket) -> str:
+    """The address of a socket as a URL."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def answer_on(
+    listener: socket.socket,
+    settings: Settings,
+    let_in: Authenticate | None,
+    *,
+    receive: bool = False,
+) -> None:
+    """Serve a library, with the processes beside it, until told to end.
+
+    Raises:
+        KeyboardInterrupt: it was told so by Ctrl-C; all that was asked has been answered.
+    """
+    from api.app import create_app
+    from api.children import arrivals, beside, job_workers
+    from api.connections import ConnectionLimits
+    from api.server import server_of
+    from api.tracing import tracing
+
+    limits = ConnectionLimits(settings.serve_connections, settings.serve_header_seconds)
+    children = [*job_workers(settings), *([arrivals(settings)] if receive else [])]
+    with tracing() as tracer, beside(children):
+        app = create_app(settings, let_in, receive=receive, tracer=tracer)
+        server_of(app, limits).run(sockets=[listener])
