@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
-from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset
+from pydicom.valuerep import PersonName
 
 from api.service.audit import record
+from api.service.originals_kept import Place
+from api.service.qido import Found, Query, find, read_query
+from api.service.qido_keys import Level, MatchingError, tag_of
 from indexer.catalog.audit import Action, AuditEvent, Ending
 from indexer.catalog.database import reading
-from indexer.catalog.matching import LEVELS, Found, find, known_at
+from indexer.catalog.lookup import pseudonyms_of
+from indexer.dicom.json_model import JsonSet
 from indexer.errors import SyntopyError
 from indexer.library import Library
 
 _PENDING, _PENDING_UNMATCHED, _CANCELLED = 0xFF00, 0xFF01, 0xFE00
 _OUT_OF_RESOURCES, _MISMATCH, _UNABLE = 0xA700, 0xA900, 0xC000
+_LEVELS = {"STUDY": Level.STUDY, "SERIES": Level.SERIES, "IMAGE": Level.INSTANCE}
+_STUDY = tag_of("StudyInstanceUID")
 _MOST = 10_000
 """Results of one request."""
 
@@ -44,39 +51,43 @@ class Finder:
         except Exception:  # noqa: BLE001 - what a stranger has sent can be anything
             yield _status(_UNABLE, "the identifier cannot be read"), None
             return
-        if level not in LEVELS:
+        if level not in _LEVELS:
             yield _status(_MISMATCH, "the level is STUDY, SERIES or IMAGE"), None
             return
         try:
-            found = self._find(event, level, keys)
+            query = read_query(_LEVELS[level], Place(""), keys.items())
+            found = self._find(event, level, replace(query, limit=_MOST + 1))
+        except MatchingError as error:
+            yield _status(_MISMATCH, str(error)), None
+            return
         except SyntopyError:
             yield _status(_OUT_OF_RESOURCES, "ask again later"), None
             return
-        if len(found.results) > _MOST:
+        if found.more:
             yield _status(_OUT_OF_RESOURCES, f"more than {_MOST} match; ask for less"), None
             return
-        missed = any(value and not known_at(name, level) for name, value in keys.items())
-        for result in found.results:
+        for row in found.rows:
             if event.is_cancelled:
                 yield _status(_CANCELLED), None
                 return
-            status = _status(_PENDING_UNMATCHED if missed else _PENDING)
-            yield status, _answer(level, dict.fromkeys(keys, "") | result)
+            status = _status(_PENDING_UNMATCHED if query.ignored else _PENDING)
+            yield status, _answer(level, keys, row)
 
-    def _find(self, event: Any, level: str, keys: dict[str, str]) -> Found:
+    def _find(self, event: Any, level: str, query: Query) -> Found:
+        found = find(self._library, query, "", real_ids=False, most=_MOST)
+        studies = {row[_STUDY]["Value"][0] for row in found.rows}
         with reading(self._library.engine) as db:
-            found = find(db, level, keys, _MOST + 1)
+            patients = () if found.more else pseudonyms_of(db, sorted(studies))
         sender = event.assoc.requestor
-        many = len(found.results) > _MOST
         record(
             self._library,
             AuditEvent(
                 actor="".join(each for each in sender.ae_title if each.isprintable())
                 or "not known",
                 action=Action.QUERY,
-                subject={"what": "c-find", "level": level, "matches": len(found.results)},
-                patients=() if many else found.patients,
-                outcome=Ending.FAILED if many else Ending.SUCCESS,
+                subject={"what": "c-find", "level": level, "matches": len(found.rows)},
+                patients=patients,
+                outcome=Ending.FAILED if found.more else Ending.SUCCESS,
                 origin=str(sender.address),
             ),
         )
@@ -95,18 +106,20 @@ def _keys(identifier: Dataset) -> dict[str, str]:
 def _text(value: Any) -> str:
     if value is None:
         return ""
-    if isinstance(value, str) or not hasattr(value, "__iter__"):
+    if isinstance(value, str | PersonName) or not hasattr(value, "__iter__"):
         return str(value)
     return "\\".join(map(str, value))
 
 
-def _answer(level: str, result: dict[str, str]) -> Dataset:
-    answer = Dataset()
+def _answer(level: str, keys: Mapping[str, str], row: JsonSet) -> Dataset:
+    """What was asked for, empty where nothing is known."""
+    tags = {keyword: tag_of(keyword) for keyword in keys}
+    answer = Dataset.from_json({tag: row[tag] for tag in tags.values() if tag in row})
+    for keyword in keys:
+        if keyword not in answer:
+            setattr(answer, keyword, None)
     answer.SpecificCharacterSet = "ISO_IR 192"
     answer.QueryRetrieveLevel = level
-    for keyword, value in result.items():
-        number = value and dictionary_VR(keyword) == "US"
-        setattr(answer, keyword, int(value) if number else value or None)
     return answer
 
 

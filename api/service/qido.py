@@ -57,10 +57,17 @@ class Query:
 
 @dataclass(frozen=True)
 class Found:
-    """What was found: attributes in the DICOM JSON model, and what the client has to be told."""
+    """What was found.
+
+    Attributes:
+        rows: attributes in the DICOM JSON model.
+        warnings: what the client has to be told.
+        more: there are further ones beyond the most of one answer.
+    """
 
     rows: list[JsonSet]
     warnings: tuple[str, ...]
+    more: bool
 
 
 def read_query(level: Level, within: Place, asked: Iterable[tuple[str, str]]) -> Query:
@@ -116,7 +123,7 @@ def _number(paging: dict[str, str], name: str, default: int) -> int:
     return int(said)
 
 
-def find(library: Library, query: Query, root: str, *, real_ids: bool) -> Found:
+def find(library: Library, query: Query, root: str, *, real_ids: bool, most: int = MOST) -> Found:
     """What passes a query; newest studies first, within them as indexed.
 
     Args:
@@ -124,11 +131,12 @@ def find(library: Library, query: Query, root: str, *, real_ids: bool) -> Found:
         query: what.
         root: URL of the DICOMweb service, without a slash at its end.
         real_ids: a PatientID may be a real one too, of which the keyed pseudonym is looked up.
+        most: of one answer.
 
     Raises:
         MatchingError: a value cannot be matched.
     """
-    limit = min(query.limit, MOST)
+    limit = min(query.limit, most)
     lowest = _IDS[query.level]
     passing = _joined(query.level, [lowest]).where(*_conditions(library, query, real_ids=real_ids))
     with reading(library.engine) as db:
@@ -138,11 +146,12 @@ def find(library: Library, query: Query, root: str, *, real_ids: bool) -> Found:
         found = list(ids.scalars())
         rows = _told(db, query.level, found[:limit])
         counts = _counts(db, rows)
-    warnings = list(query.ignored)
-    if len(found) > limit and query.limit > limit:
+    warnings, more = list(query.ignored), len(found) > limit and query.limit > limit
+    if more:
         warnings.append("there are additional results that can be requested with offset")
     wanted = _wanted(query)
-    return Found([_row(row, wanted, counts, query.level, root) for row in rows], tuple(warnings))
+    told = [_row(row, wanted, counts, query.level, root) for row in rows]
+    return Found(told, tuple(warnings), more)
 
 
 def _joined(level: Level, columns: Sequence[Any]) -> Select[Any]:
