@@ -47,6 +47,22 @@ def test_links_between_the_documents_lead_somewhere() -> None:
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
+@pytest.mark.parametrize("page", [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md"],
+                         ids=lambda page: page.name)  # fmt: skip
+def test_a_document_is_whole(page: Path) -> None:
+    lines = page.read_text().splitlines()
+    assert sum(line.startswith("```") for line in lines) % 2 == 0, "an example that never ends"
+    for before, line in zip(lines, lines[1:], strict=False):
+        assert not line.startswith("## ") or not before, f"{line} stands on the heels of another"
+
+
+def test_no_status_is_explained_twice() -> None:
+    text = (ROOT / "docs" / "api.md").read_text()
+    told = re.findall(r"^\| ((?:\d{3}(?:, )?)+) \|", text, re.MULTILINE)
+    statuses = [status for row in told for status in row.split(", ")]
+    assert len(statuses) == len(set(statuses)) > 10
+
+
 def test_commands_in_the_readme_exist_with_their_options() -> None:
     commands = get_command(app).commands  # type: ignore[attr-defined]
     text = (ROOT / "README.md").read_text()
