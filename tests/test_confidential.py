@@ -36,7 +36,11 @@ TEXT = ("LO", "SH", "ST", "LT", "UT", "UC", "UR")
 WORDS = sorted(
     tag
     for tag, (vr, *_, retired, keyword) in DicomDictionary.items()
-    if keyword and vr in (*TEXT, "PN", "AE", "CS") and tag >> 16 > 8 and tag not in KEPT_TEXT
+    if keyword
+    and vr in (*TEXT, "PN", "AE", "CS")
+    and tag >> 16 > 8
+    and tag not in KEPT_TEXT
+    and keyword != "PerformedStationAETitle"  # a device, and devices are told
 )
 SEQUENCES = sorted(
     tag for tag, (vr, *_rest, keyword) in DicomDictionary.items() if keyword and vr == "SQ"
@@ -135,13 +139,38 @@ def test_what_the_options_retain_is_retained() -> None:
         ("CT Abdomen", "CT Abdomen"),
         ("CT Abdomen Sample, sally", "CT Abdomen ,"),
         ("Dr. Mabuse asks: lung?", "Dr. asks: lung?"),
-        ("P-4711 control", "P- control"),
+        ("P-4711 control", "control"),
+        ("P 47 11 control p4711", "control"),
+        ("CT_Sample_SALLY_lung", "CT___lung"),
     ],
 )
 def test_descriptions_lose_the_names_and_ids_of_their_own_object(said: str, left: str) -> None:
     ds = small_slice(1)
     ds.SeriesDescription, ds.ReferringPhysicianName = said, "Mabuse^Fritz"
     assert cleaned(ds, WHO).SeriesDescription == left
+
+
+@pytest.mark.parametrize(
+    ("keyword", "vr", "said"),
+    [
+        ("InstitutionName", "CS", NAME),
+        ("PatientMotherBirthName", "CS", NAME),
+        ("OtherPatientIDs", "IS", "4711"),
+        ("OtherPatientNames", "UI", "1.4711"),
+    ],
+)
+def test_what_a_file_says_is_of_another_kind_is_not_given(keyword: str, vr: str, said: str) -> None:
+    ds = small_slice(1)
+    ds[keyword] = DataElement(Tag(keyword), vr, said)
+    assert keyword in open_dicom(sent_file(ds)).dataset, "it is there before"
+    assert keyword not in pydicom.dcmread(io.BytesIO(given_of(ds)))
+
+
+def test_a_name_that_a_file_says_is_text_is_not_in_descriptions_either() -> None:
+    ds = small_slice(1)
+    ds["OperatorsName"] = DataElement(Tag("OperatorsName"), "LO", f"{NAME}^Fritz")
+    ds.SeriesDescription = f"lung for {NAME}"
+    assert pydicom.dcmread(io.BytesIO(given_of(ds))).SeriesDescription == "lung for"
 
 
 def test_a_list_names_attributes_of_words_alone() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -52,7 +53,7 @@ def test_links_between_the_documents_lead_somewhere() -> None:
 def test_a_document_is_whole(page: Path) -> None:
     lines = page.read_text().splitlines()
     assert sum(line.startswith("```") for line in lines) % 2 == 0, "an example that never ends"
-    for before, line in zip(lines, lines[1:], strict=False):
+    for before, line in pairwise(lines):
         assert not line.startswith("## ") or not before, f"{line} stands on the heels of another"
 
 

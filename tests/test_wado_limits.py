@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pydicom
 import pytest
 from dicomweb_client import DICOMwebClient
 from dicomweb_library import index_folder, keyword, make_viewed, uids
+from PIL import Image
 from sent_objects import as_file, real_file, small_slice
 from served_library import serving
 
@@ -53,6 +55,35 @@ def test_files_that_are_gone_or_changed_are_told(moved: httpx.Client) -> None:
     assert keyword(row, "SOPInstanceUID") == "2.25.4.1.1"
     some = moved.get("/dicomweb/studies/2.25.99")
     assert some.status_code == 206 and "1 instances are left out" in some.headers["warning"]
+
+
+def test_frames_that_are_too_large_together_are_refused(library: Path) -> None:
+    study, series, instance = uids("examples_ybr_color.dcm")
+    address = f"/dicomweb/studies/{study}/series/{series}/instances/{instance}"
+    native = {"Accept": 'multipart/related; type="application/octet-stream"'}
+    with serving(Settings(library=library, max_pixel_mb=1)) as client:
+        assert client.get(f"{address}/frames/1,2,3,4", headers=native).status_code == 200
+        for frames in (f"frames/{','.join(map(str, range(1, 11)))}", "bulkdata/7FE00010"):
+            refused = client.get(f"{address}/{frames}", headers=native)
+            assert refused.status_code == 406 and "ask for 4 at once" in refused.json()["detail"]
+        again = client.get(f"{address}/frames/1,1", headers=native)
+        assert again.status_code == 400 and "twice" in again.json()["detail"]
+
+
+def test_a_pixel_of_any_shape_makes_no_picture_huge(tmp_path: Path) -> None:
+    (tmp_path / "files").mkdir()
+    ds = pydicom.dcmread(real_file("CT_small.dcm"))
+    ds.PixelSpacing = [10, 0.001]
+    ds.save_as(tmp_path / "files" / "1.dcm")
+    index_folder(tmp_path / "library", tmp_path / "files")
+    uid = f"studies/{ds.StudyInstanceUID}/series/{ds.SeriesInstanceUID}"
+    with serving(Settings(library=tmp_path / "library")) as client:
+        drawn = client.get(
+            f"/dicomweb/{uid}/instances/{ds.SOPInstanceUID}/rendered",
+            headers={"Accept": "image/png"},
+        )
+    with Image.open(io.BytesIO(drawn.content)) as picture:
+        assert max(picture.size) == 4096
 
 
 def test_what_is_found_and_retrieved_is_recorded_with_pseudonyms(library: Path) -> None:

@@ -197,8 +197,8 @@ def _pixels(form: FramesAs, content: list[bytes]) -> Response:
     if not form.many:
         return Response(content[0], media_type=media)
     boundary = new_boundary()
-    body = b"".join(parts(boundary, ((media, each) for each in content)))
-    return Response(body, media_type=related(form.media, boundary))
+    body = parts(boundary, ((media, each) for each in content))
+    return StreamingResponse(body, media_type=related(form.media, boundary))
 
 
 def _wado(request: Request, served: Served) -> Wado:

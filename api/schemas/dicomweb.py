@@ -79,7 +79,10 @@ async def _frames(
         ),
     ],
 ) -> list[int]:
-    return [int(each) for each in frames.split(",")]
+    numbers = [int(each) for each in frames.split(",")]
+    if len(numbers) != len(set(numbers)):
+        raise ProblemError(400, "a frame is named twice")
+    return numbers
 
 
 Frames = Annotated[list[int], Depends(_frames)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import BinaryIO
@@ -14,7 +15,7 @@ from api.service.originals_kept import Kept
 from indexer.config import Settings
 from indexer.dicom.confidential import cleaned, identified
 from indexer.dicom.json_model import JsonSet, json_model
-from indexer.dicom.opening import tolerant
+from indexer.dicom.opening import number_of, tolerant
 from indexer.dicom.stored import (
     Header,
     as_file,
@@ -158,6 +159,7 @@ class Wado:
         with _readable(kept), kept.stream(self._file_bytes) as stream:
             header = read_header(stream)
             indices = _indices(numbers, header.frames)
+            self._check_size(header, len(indices))
             if native and compressed(kept.syntax):
                 return [self._decoded(kept, stream, header, index) for index in indices]
             stored = frames_in_place(stream, header, indices)
@@ -166,6 +168,14 @@ class Wado:
             opened = kept.opened(self._file_bytes)
             frames = decoded_frames(opened, indices, self._pixel_bytes)
             return [_packed(frame, opened.dataset) for frame in frames]
+
+    def _check_size(self, header: Header, frames: int) -> None:
+        said = [number_of(header.dataset, k) or 0 for k in ("Rows", "Columns", "BitsAllocated")]
+        samples = number_of(header.dataset, "SamplesPerPixel") or 1
+        size = math.prod(said) * samples / 8
+        if size * frames > self._pixel_bytes:
+            most = max(1, int(self._pixel_bytes / size))
+            raise NotGivenError(f"{frames:,} frames are too much; ask for {most:,} at once")
 
     def _decoded(self, kept: Kept, stream: BinaryIO, header: Header, index: int) -> bytes:
         alone = lone_frame(stream, header, index)

@@ -153,7 +153,8 @@ def _fitted(picture: Image.Image, aspect: float, viewport: Viewport | None) -> I
         picture, box = _part(picture, viewport.part)
     left, top, right, bottom = box or (0.0, 0.0, float(picture.width), float(picture.height))
     width, height = right - left, (bottom - top) * aspect
-    scale = 1.0
+    # A file may say that its pixels are any shape: that alone makes no picture huge.
+    scale = min(1.0, max(LARGEST, *picture.size) / max(width, height))
     if viewport is not None:
         scale = min(viewport.width / width, viewport.height / height)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))

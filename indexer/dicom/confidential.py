@@ -119,7 +119,16 @@ _FORMS = {
         "AS": rb"(?:\d{3}[DWMY])? *",
     }.items()
 }
-_WORD = re.compile(r"\w+")
+_WORD = re.compile(r"[^\W_]+")
+_NUMBERS = frozenset(["DS", "IS", *_SIZES]) - {"AT"}
+
+
+@dataclass(frozen=True)
+class _Telling:
+    """What a description must not say: words in lower case, and ids however they are parted."""
+
+    words: frozenset[str]
+    ids: tuple[re.Pattern[str], ...]
 
 
 @dataclass(frozen=True)
@@ -137,8 +146,7 @@ def cleaned(ds: Dataset, identity: Identity) -> Dataset:
 
     Descriptions lose each word that is a part of a name, and the ids, that this data set has.
     """
-    words = _telling_words(ds)
-    _strip(ds, words)
+    _strip(ds, _telling(ds))
     for keyword in _EMPTIED:
         setattr(ds, keyword, "")
     identified(ds, identity)
@@ -172,25 +180,31 @@ def _coded(code: Code) -> Dataset:
     return item
 
 
-def _strip(ds: Dataset, words: frozenset[str]) -> None:
+def _strip(ds: Dataset, telling: _Telling) -> None:
     for tag in list(ds.keys()):
         element = ds.get_item(tag)
         vr = _vr(tag, element.VR)
         if vr == "SQ" and _may_stay(tag):
             for item in _items(ds, tag):
-                _strip(item, words)
+                _strip(item, telling)
         elif not _stays(tag, vr, element.value):
             del ds[tag]
             if tag in _EMPTY_IF_THERE:
                 ds.add_new(tag, dictionary_VR(tag), None)
-        elif tag in KEPT_TEXT and tag not in _CODES and words:
-            _clean_text(ds, tag, words)
+        elif tag in KEPT_TEXT and tag not in _CODES:
+            _clean_text(ds, tag, telling)
 
 
 def _vr(tag: BaseTag, said: str | None) -> str:
+    """The VR that counts; "" where the file says one that hides what its attribute is."""
+    if not dictionary_has_tag(tag):
+        return str(said or "UN")
+    known = dictionary_VR(tag)
     if said in (None, "UN"):
-        return dictionary_VR(tag) if dictionary_has_tag(tag) else "UN"
-    return str(said)
+        return known
+    kinds = {*known.split(" or "), known}
+    alike = any({said, *known.split(" or ")} <= group for group in (_NUMBERS, _TEXT, _BULK))
+    return str(said) if said in kinds or alike else ""
 
 
 def _may_stay(tag: BaseTag) -> bool:
@@ -236,7 +250,7 @@ def _items(ds: Dataset, tag: BaseTag) -> list[Dataset]:
         return []
 
 
-def _clean_text(ds: Dataset, tag: BaseTag, words: frozenset[str]) -> None:
+def _clean_text(ds: Dataset, tag: BaseTag, telling: _Telling) -> None:
     try:
         element = ds[tag]
         said = element.value
@@ -246,28 +260,47 @@ def _clean_text(ds: Dataset, tag: BaseTag, words: frozenset[str]) -> None:
     if said is None:
         return
     several = not isinstance(said, str)
-    parts = [_without(str(part), words) for part in (said if several else [said])]
+    parts = [_without(str(part), telling) for part in (said if several else [said])]
     element.value = parts if several else parts[0]
 
 
-def _without(said: str, words: frozenset[str]) -> str:
-    left = _WORD.sub(lambda found: "" if found[0].casefold() in words else found[0], said)
+def _without(said: str, telling: _Telling) -> str:
+    left = said
+    for each in telling.ids:
+        left = each.sub("", left)
+    left = _WORD.sub(lambda found: "" if found[0].casefold() in telling.words else found[0], left)
     return said if left == said else " ".join(left.split())
 
 
-def _telling_words(ds: Dataset) -> frozenset[str]:
-    """The words of all names in a data set, and its ids, in lower case."""
+def _telling(ds: Dataset) -> _Telling:
+    """The words of all names in a data set, and its ids."""
     found = {word for name in _names(ds) for word in _WORD.findall(name) if len(word) > 1}
+    ids = []
     for keyword in _IDS:
-        found |= {w for w in _WORD.findall(text_of(ds, keyword)) if len(w) >= _ID_LETTERS}
-    return frozenset(word.casefold() for word in found)
+        parts = _WORD.findall(text_of(ds, keyword))
+        found |= {part for part in parts if len(part) >= _ID_LETTERS}
+        letters = "".join(parts)
+        if len(letters) >= _ID_LETTERS:
+            between = r"[\W_]*".join(map(re.escape, letters))
+            ids.append(re.compile(rf"(?<![^\W_]){between}(?![^\W_])", re.IGNORECASE))
+    return _Telling(frozenset(word.casefold() for word in found), tuple(ids))
 
 
 def _names(ds: Dataset) -> Iterator[str]:
     for tag in list(ds.keys()):
-        vr = _vr(tag, ds.get_item(tag).VR)
+        said = ds.get_item(tag).VR
+        vr = _vr(tag, said)
+        known = dictionary_VR(tag) if dictionary_has_tag(tag) else vr
         if vr == "SQ" and not tag.is_private:
             for item in _items(ds, tag):
                 yield from _names(item)
-        elif vr == "PN":
-            yield text_of(ds, tag)  # type: ignore[arg-type] # a tag serves as well as a keyword
+        elif "PN" in (said, known):
+            yield _name(ds, tag)
+
+
+def _name(ds: Dataset, tag: BaseTag) -> str:
+    try:
+        value = ds[tag].value
+    except READ_ERRORS:
+        return ""
+    return " ".join(map(str, value)) if isinstance(value, MultiValue) else str(value or "")
