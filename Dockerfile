@@ -2,20 +2,15 @@
 # docker build --build-arg EXTRAS=gpu .
 ARG PYTHON=3.13-slim-bookworm
 
-FROM node:24-slim AS page
-WORKDIR /page
-COPY ui/ .
-RUN if [ -f package.json ]; then npm ci && npm run build; fi && mkdir -p dist
-
 FROM python:${PYTHON} AS build
 ARG EXTRAS=cpu
 ARG TORCH_INDEX=
 WORKDIR /source
 COPY . .
-COPY --from=page /page/dist ui/dist
+# The wheel brings the page, which its build backend (ui/backend.py) makes with Node from a wheel.
 RUN python -m venv /opt/syntopy \
  && /opt/syntopy/bin/pip install --no-cache-dir ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} \
-    -c constraints.txt ".[${EXTRAS},clusters,dimse,encoders,qdrant,serve,tracing,words]"
+    -c constraints.txt ".[${EXTRAS},clusters,dimse,encoders,qdrant,serve,sr,tracing,words]"
 
 FROM python:${PYTHON} AS runtime
 ARG EXTRAS=cpu

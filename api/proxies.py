@@ -19,7 +19,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from indexer.errors import ConfigError
 
 Network = IPv4Network | IPv6Network
-_REQUEST_ID = re.compile("[0-9a-f]{32}")
+_HOST = r"([A-Za-z0-9.-]{1,253}|\[[0-9a-fA-F:.]{2,45}\])(:[0-9]{1,5})?"
+_BELIEVED = {
+    "x-request-id": ("request_id", re.compile("[0-9a-f]{32}")),
+    "x-forwarded-host": ("asked_host", re.compile(_HOST)),
+}
+"""Headers, what they become in the state of the request, and their form."""
 _WITH_PORT = re.compile(r"\[([^\]]+)\](?::\d+)?|([0-9.]+):\d+")
 
 
@@ -49,7 +54,8 @@ class Proxied:
 
     ``X-Forwarded-For`` is read from its end: the last address that is no trusted proxy's is the
     client. ``X-Forwarded-Proto`` tells how the client asked, and ``X-Request-Id`` (32 hex digits,
-    as nginx makes them) becomes the id of the request. From anybody else all three mean nothing.
+    as nginx makes them) becomes the id of the request. ``X-Forwarded-Host`` is the name
+    in the addresses that DICOMweb tells; no rights hang on it. From anybody else they mean nothing.
 
     Args:
         app: what is within.
@@ -81,9 +87,10 @@ class Proxied:
         scope["client"] = (client, 0)
         if headers.get("x-forwarded-proto") in ("http", "https"):
             scope["scheme"] = headers["x-forwarded-proto"]
-        request_id = headers.get("x-request-id", "")
-        if _REQUEST_ID.fullmatch(request_id):
-            scope.setdefault("state", {})["request_id"] = request_id
+        for name, (kept, form) in _BELIEVED.items():
+            said = headers.get(name, "")
+            if form.fullmatch(said):
+                scope.setdefault("state", {})[kept] = said
 
     def _is_trusted(self, address: IPv4Address | IPv6Address) -> bool:
         return any(address in network for network in self._trusted)

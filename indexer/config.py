@@ -19,6 +19,8 @@ _PREFIX = "SYNTOPY_"
 class Settings(BaseSettings):
     """Every setting is a field here and an environment variable ``SYNTOPY_<FIELD>``.
 
+    An empty variable is as good as none.
+
     Attributes:
         library: folder of the library when none is named.
         workers: processes that read files; 0 takes one a CPU.
@@ -64,7 +66,7 @@ class Settings(BaseSettings):
         oidc_scope: what is asked of the issuer then.
     """
 
-    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True)
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, env_ignore_empty=True)
 
     library: Path = Path("library")
     workers: int = Field(default=0, ge=0, le=256)

@@ -15,10 +15,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from typer.main import get_command
 
+from api.app import create_app
 from api.cli.main import app
 from api.metrics import Answered, Metrics
+from api.origins import Site
+from api.rights import Role
 from api.service.figures import FiguresReader
-from indexer.config import Settings
+from api.tokens import token_rules
+from indexer.config import Settings, load_settings
 from indexer.library import Library
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -142,7 +146,10 @@ def test_no_secret_has_a_default() -> None:
                 told[name, variable] = value
     assert len(told) >= 8
     for where, value in told.items():
-        assert asked.search(value) or value == "orthanc", where
+        if where[1] == "SYNTOPY_OIDC_CLIENT_SECRET":
+            assert value == "${SYNTOPY_OIDC_CLIENT_SECRET:-}", "a public client has none"
+        else:
+            assert asked.search(value) or value == "orthanc", where
     assert asked.fullmatch(COMPOSE["secrets"]["prometheus_token"]["file"])
 
 
@@ -191,10 +198,75 @@ def test_our_services_run_commands_that_exist(name: str) -> None:
     assert not {"--no-auth", "--insecure"} & used, "everybody has to say who they are"
 
 
+SERVING = [name for name in OWN if SERVICES[name]["command"][0] == "serve"]
+
+
+def environment(name: str, site: dict[str, str]) -> dict[str, str]:
+    """The environment of a service, as compose fills it in with what stands in .env."""
+
+    def filled(found: re.Match[str]) -> str:
+        return site.get(found[1]) or (found[3] if found[2] == "-" else f"any-{found[1].lower()}")
+
+    told = SERVICES[name]["environment"].items()
+    return {key: re.sub(r"\$\{([A-Z_]+):([-?])([^}]*)\}", filled, said) for key, said in told}
+
+
+def explained(text: str) -> dict[str, str]:
+    """What the example of .env explains, as if nothing of it were a comment."""
+    found = re.findall(r"^(?:# )?([A-Z_]+)=(.*)$", text, re.MULTILINE)
+    return {name: value.strip("'") for name, value in found}
+
+
+@pytest.mark.parametrize("name", SERVING)
+def test_the_service_is_told_all_about_who_signs_in(name: str) -> None:
+    fields = {"public_url", *(f for f in Settings.model_fields if f.startswith("oidc_"))}
+    assert {f"SYNTOPY_{field.upper()}" for field in fields} <= set(SERVICES[name]["environment"])
+
+
+@pytest.mark.parametrize("name", SERVING)
+@pytest.mark.parametrize("with_issuer", [False, True])
+def test_the_service_starts_with_what_the_example_says(
+    name: str, with_issuer: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = explained((DEPLOY / "example.env").read_text()) if with_issuer else {}
+    site |= {"SERVER_NAME": "Images.example.org"}
+    for variable, value in environment(name, site).items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setenv("SYNTOPY_TRUSTED_PROXIES", "172.30.250.10")
+    settings = load_settings()
+    create_app(settings, None)
+    assert Site(settings.public_url).origin({"host": "images.example.org"}) == (
+        "https://images.example.org"
+    )
+    rules = token_rules(settings, frozenset())
+    assert (rules is not None) is with_issuer is bool(settings.oidc_client_id)
+    assert settings.oidc_scope == "openid profile" and settings.oidc_roles_claim == "roles"
+    if rules is not None:
+        assert rules.roles == {r.value: r for r in Role if r is not Role.MONITOR}
+        assert "{study}" in settings.viewer_url
+
+
+@pytest.mark.parametrize("name", SERVING)
+def test_jobs_index_what_is_mounted_for_them(name: str) -> None:
+    root = SERVICES[name]["environment"]["SYNTOPY_INDEX_ROOTS"]
+    assert f"${{INCOMING:-/var/empty}}:{root}:ro" in SERVICES[name]["volumes"]
+
+
+def test_ohif_is_configured_as_its_page_says() -> None:
+    page = (ROOT / "docs" / "dicomweb.md").read_text()
+    mounted = (DEPLOY / "ohif" / "app-config.js").read_text()
+    setting = r"^ *(\w+): (.*),$"
+    (said,) = re.findall(r"configuration: \{\n(.*?)\n *\},\n *\}", page, re.DOTALL)
+    (done,) = re.findall(r"configuration: \{\n(.*?)\n *\},\n *\}", mounted, re.DOTALL)
+    told = re.findall(setting, said, re.MULTILINE)
+    assert len(told) >= 10
+    assert told == re.findall(setting, done, re.MULTILINE)
+
+
 def test_the_image_runs_as_nobody_in_particular() -> None:
     text = (ROOT / "Dockerfile").read_text()
     stages = re.findall(r"^FROM (\S+) AS (\w+)$", text, re.MULTILINE)
-    assert [name for _, name in stages] == ["page", "build", "runtime"]
+    assert [name for _, name in stages] == ["build", "runtime"]
     assert all(":" in image and "latest" not in image for image, _ in stages)
     last = text.rpartition("FROM ")[2]
     assert re.search(r"^USER 10001$", last, re.MULTILINE)
@@ -204,11 +276,23 @@ def test_the_image_runs_as_nobody_in_particular() -> None:
         assert f"org.opencontainers.image.{label}=" in last
     extras = re.search(r'"\.\[\$\{EXTRAS\},([a-z,]+)\]"', text)
     assert extras
+    tested = re.search(
+        r"-e '\.\[cpu,([a-z,]+)\]' -r requirements-dev", (ROOT / "Makefile").read_text()
+    )
+    assert tested and extras[1].split(",") == tested[1].split(","), "what is tested is in the image"
     project = (ROOT / "pyproject.toml").read_text()
     for extra in extras[1].split(","):
         assert re.search(rf"^{extra} = \[", project, re.MULTILINE), extra
     arguments = {SERVICES[name]["build"]["args"]["EXTRAS"] for name in OWN}
     assert arguments == {"cpu", "gpu"}
+
+
+def test_the_image_has_the_page_by_the_build_of_the_wheel() -> None:
+    text = (ROOT / "Dockerfile").read_text()
+    assert "npm" not in text and "--no-build-isolation" not in text, "ui/backend.py builds it"
+    ignored = (ROOT / ".dockerignore").read_text().split()
+    assert "api/page" in ignored, "one that was built before may be an old one"
+    assert "ui" not in ignored
 
 
 def test_no_secret_and_no_data_go_into_the_image() -> None:

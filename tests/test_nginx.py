@@ -18,6 +18,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -153,7 +154,12 @@ def site(served: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sit
     library = Path(shutil.copytree(served, folder / "library"))
     with Library.open(library) as opened:
         token = keys.create(opened, keys.KeyRequest("viewer", Role.OPERATOR), actor="test").token
-    settings = Settings(library=library, trusted_proxies="127.0.0.1", serve_burst=1000)
+    settings = Settings(
+        library=library,
+        public_url=f"https://{NAME}:443",
+        trusted_proxies="127.0.0.1",
+        serve_burst=1000,
+    )
     app, more = create_app(settings, None), threading.Event()
     events = router("service", None)
 
@@ -177,11 +183,28 @@ def site(served: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sit
             "TLS_FOLDER": str(tls),
             "RESOLVER": "127.0.0.1",
             "UPLOAD_MB": "1",
+            "PUBLIC_PORT": "443",
             **{name: str(port) for name, port in ports.items()},
         }
         with nginx(folder, values):
             key = {"Authorization": f"Bearer {token}"}
             yield Site(library, str(direct.base_url), ports, tls / "tls.crt", key, more)
+
+
+@pytest.fixture(scope="module")
+def cookie(site: Site) -> dict[str, str]:
+    """What a browser sends that has signed in with the key, at any port of the site."""
+    token = site.key["Authorization"].removeprefix("Bearer ")
+    own = {"Host": NAME, "Origin": f"https://{NAME}", "X-Syntopy": "page"}
+    with site.client() as client:
+        del client.headers["Authorization"]
+        answer = client.post(
+            "/v1/session", json={"key": token}, headers=own, extensions={"sni_hostname": NAME}
+        )
+    assert answer.status_code == 200, answer.text
+    name, _, value = answer.headers["set-cookie"].partition(";")[0].partition("=")
+    assert name == "__Host-syntopy"
+    return {"Cookie": f"{name}={value}"}
 
 
 def origins(library: Path) -> list[tuple[str, str]]:
@@ -272,6 +295,52 @@ def test_ohif_has_a_port_and_its_own_way_to_dicomweb(site: Site) -> None:
         assert site.get(client, "/").status_code == 502, "no OHIF runs here"
         asked = site.get(client, "/dicomweb/studies")
     assert "x-request-id" in asked.headers, "Syntopy was asked"
+
+
+def test_who_signed_in_to_the_page_asks_with_the_cookie(site: Site, cookie: dict[str, str]) -> None:
+    with site.client() as client:
+        del client.headers["Authorization"]
+        assert site.get(client, "/v1/studies").status_code == 401
+        assert site.get(client, "/v1/studies", headers=cookie).status_code == 200
+
+
+def test_who_signed_in_to_the_page_reads_in_ohif(site: Site, cookie: dict[str, str]) -> None:
+    asked = {"Host": f"{NAME}:8444", **cookie}
+    with site.client("OHIF_PORT") as client:
+        del client.headers["Authorization"]
+        assert site.get(client, "/dicomweb/studies").status_code == 401
+        answer = site.get(client, "/dicomweb/studies?limit=3", headers=asked)
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["content-type"] == "application/dicom+json"
+        addresses = [study["00081190"]["Value"][0] for study in answer.json()]
+        written = client.post("/dicomweb/studies", headers=asked, extensions={"sni_hostname": NAME})
+    assert len(addresses) == 3
+    assert all(each.startswith(f"https://{NAME}:8444/dicomweb/studies/") for each in addresses)
+    assert written.status_code == 403, "there it is for reading alone"
+
+
+def test_at_another_port_it_says_so_too(tmp_path: Path) -> None:
+    ports = free_ports(["HTTP_PORT", "HTTPS_PORT", "OHIF_PORT", "ALIVE_PORT", "NOBODY"])
+    nobody = f"127.0.0.1:{ports['NOBODY']}"
+    values = {
+        "SERVER_NAME": NAME,
+        "SYNTOPY_UPSTREAM": nobody,
+        "OHIF_UPSTREAM": nobody,
+        "TLS_FOLDER": str(certified(tmp_path / "tls")),
+        "RESOLVER": "127.0.0.1",
+        "UPLOAD_MB": "1",
+        "PUBLIC_PORT": "9443",
+        **{name: str(port) for name, port in ports.items()},
+    }
+    with nginx(tmp_path, values):
+        answer = httpx.get(f"http://127.0.0.1:{ports['HTTP_PORT']}/a", headers={"Host": NAME})
+    assert answer.headers["location"] == f"https://{NAME}:9443/a"
+
+
+def test_nginx_is_told_all_that_its_configuration_asks_for() -> None:
+    compose = yaml.safe_load((TEMPLATE.parents[2] / "compose.yaml").read_text())
+    asked = set(re.findall(r"\$\{(\w+)\}", TEMPLATE.read_text()))
+    assert asked == set(compose["services"]["nginx"]["environment"])
 
 
 def test_the_log_has_no_questions(site: Site) -> None:

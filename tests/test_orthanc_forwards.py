@@ -14,7 +14,9 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 from dicom_senders import node
+from postgres_cluster import postgres, unusable
 from sent_objects import as_file, small_slice
 
 from api.dimse.node import Node
@@ -23,6 +25,8 @@ from indexer.receiving.inbox import Inbox
 
 DEPLOY = Path(__file__).resolve().parents[1] / "deploy" / "orthanc"
 PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
+INDEX_PLUGIN = PLUGIN.with_name("libOrthancPostgreSQLIndex.so")
+COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY.parents[1] / "compose.yaml").read_text())
 _PATIENCE = 60.0
 pytestmark = pytest.mark.skipif(shutil.which("Orthanc") is None, reason="Orthanc is not installed")
 
@@ -32,7 +36,9 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def configured(folder: Path, receiver: int) -> tuple[Path, int]:
+def configured(
+    folder: Path, receiver: int, index: dict[str, Any] | None = None
+) -> tuple[Path, int]:
     """The configuration of deploy/ with what is of this machine; and the port of HTTP."""
     config: dict[str, Any] = json.loads((DEPLOY / "orthanc.json").read_text())
     port = free_port()
@@ -48,15 +54,20 @@ def configured(folder: Path, receiver: int) -> tuple[Path, int]:
         "RegisteredUsers": {"test": "test"},
         "Plugins": [str(PLUGIN)] if PLUGIN.exists() else [],
     }
+    if index is not None:
+        config["Plugins"].append(str(INDEX_PLUGIN))
+        config["PostgreSQL"] = index
     path = folder / "orthanc.json"
     path.write_text(json.dumps(config))
     return path, port
 
 
 @contextmanager
-def orthanc(folder: Path, receiver: int) -> Iterator[httpx.Client]:
+def orthanc(
+    folder: Path, receiver: int, index: dict[str, Any] | None = None
+) -> Iterator[httpx.Client]:
     folder.mkdir()
-    path, port = configured(folder, receiver)
+    path, port = configured(folder, receiver, index)
     with (
         (folder / "log").open("w") as log,
         subprocess.Popen(["Orthanc", str(path)], stdout=log, stderr=log) as process,
@@ -104,6 +115,41 @@ def test_what_it_receives_comes_here_by_itself(tmp_path: Path) -> None:
         wait_for(inbox, 8)
         hand_in(client, range(2), series=2, study=2)
         wait_for(inbox, 10)
+
+
+def index_of_compose(cluster_port: int, password: str) -> dict[str, Any]:
+    """What compose.yaml tells the image of Orthanc of its index, as the image writes it down."""
+    prefix, index = "ORTHANC__POSTGRESQL__", {}
+    for name, value in COMPOSE["services"]["orthanc"]["environment"].items():
+        if name.startswith(prefix):
+            key = "".join(word.capitalize() for word in name.removeprefix(prefix).split("_"))
+            index[key] = {"true": True, "false": False}.get(value, value)
+    return index | {"Host": "127.0.0.1", "Port": cluster_port, "Password": password}
+
+
+@pytest.mark.skipif(not INDEX_PLUGIN.exists(), reason="orthanc-postgresql is not installed")
+@pytest.mark.skipif(bool(unusable()), reason=unusable())
+def test_with_its_index_in_postgresql_it_sends_as_well(tmp_path: Path) -> None:
+    told = COMPOSE["services"]["postgres"]["environment"]
+    inbox, password = Inbox(tmp_path / "inbox"), "0c5e" * 16
+    with (
+        postgres(
+            told["POSTGRES_USER"],
+            told["POSTGRES_DB"],
+            password,
+            told["POSTGRES_INITDB_ARGS"].split(),
+            free_port(),
+        ) as cluster,
+        node(inbox) as port,
+    ):
+        index = index_of_compose(cluster.port, password)
+        with orthanc(tmp_path / "orthanc", port, index) as client:
+            assert client.get("/system").json()["DatabaseBackendPlugin"]
+            hand_in(client, range(3))
+            wait_for(inbox, 3)
+        assert cluster.rows("SELECT count(*) FROM resources WHERE resourcetype = 3") == ["3"]
+        files = [each for each in (tmp_path / "orthanc" / "storage").rglob("*") if each.is_file()]
+        assert len(files) >= 3 and not list(tmp_path.rglob("index")), "files stay outside of it"
 
 
 def test_what_could_not_be_sent_is_sent_later(tmp_path: Path) -> None:

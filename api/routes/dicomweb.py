@@ -12,6 +12,7 @@ from api.problems import ProblemError
 from api.rights import Role
 from api.routing import router
 from api.schemas.common import Uid
+from api.schemas.dicomweb import root_of
 from api.served import Served, Service
 from api.service.stow import StowRequest, stow_async
 
@@ -55,8 +56,7 @@ async def store_in_study(request: Request, served: Service, uid: Uid) -> Respons
 async def _stored(request: Request, served: Served, study: str) -> Response:
     if served.inbox is None:
         raise ProblemError(404, "this service takes no studies; syntopy serve --receive does")
-    base = str(request.base_url).rstrip("/") + "/dicomweb"
-    asked = StowRequest(request.headers.get("content-type", ""), study, base)
+    asked = StowRequest(request.headers.get("content-type", ""), study, root_of(request))
     answer = await stow_async(served.inbox, asked, request.stream())
     served.metrics.received("stow", stored=answer.stored, refused=answer.failed)
     return Response(json.dumps(answer.body), answer.status, media_type=_JSON)

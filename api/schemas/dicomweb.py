@@ -29,7 +29,9 @@ DicomUid = Annotated[
 
 def root_of(request: Request) -> str:
     """URL of the DICOMweb service as whoever asks knows it, without a slash at its end."""
-    return str(request.base_url).rstrip("/") + "/dicomweb"
+    base = request.base_url
+    host: str | None = getattr(request.state, "asked_host", None)  # of a trusted proxy
+    return str(base.replace(netloc=host) if host else base).rstrip("/") + "/dicomweb"
 
 
 def warned(said: Sequence[str]) -> dict[str, str]:
