@@ -16,7 +16,7 @@ from api.metrics import Metrics
 from api.origins import Site
 from api.recording import Rates, Recording
 from api.service.arrivals import count_waiting
-from api.service.audit import Recorder
+from api.service.audit import Recorder, activity
 from api.service.facets import FacetCounts
 from api.service.figures import FiguresReader
 from api.service.kept_references import KeptReferences
@@ -24,6 +24,7 @@ from api.service.links import Links
 from api.service.search import open_searcher
 from api.signing_in import SigningIn, signing_in
 from api.uploads import uploads_folder
+from indexer.catalog.audit import Action
 from indexer.config import Settings
 from indexer.errors import SyntopyError
 from indexer.library import Library
@@ -98,7 +99,7 @@ def serving(
 
     Raises:
         LibraryError: the library cannot be opened.
-        StorageFullError: there is no place for uploads.
+        StorageFullError: there is no place for uploads, or for the audit.
     """
     with (
         Library.open(settings.library) as library,
@@ -107,7 +108,9 @@ def serving(
     ):
         recording = rates = None
         if guarded:
-            recording = Recording(library, closing.enter_context(Recorder(library)))
+            recorder = closing.enter_context(Recorder(library))
+            closing.enter_context(_noted(recorder))
+            recording = Recording(library, recorder)
             rates = Rates(settings.serve_rate, settings.serve_burst)
         served = Served(
             library,
@@ -138,6 +141,19 @@ def serving(
         finally:
             stop.set()
             loading.join()
+
+
+@contextmanager
+def _noted(recorder: Recorder) -> Iterator[None]:
+    """The audit says when the service was there; it does not end worse because it cannot."""
+    recorder.record(activity(Action.START, "serve"))
+    try:
+        yield
+    finally:
+        try:
+            recorder.record(activity(Action.STOP, "serve"))
+        except SyntopyError as error:
+            logs.noted("the end is not recorded", code=error.code)
 
 
 def _joined(thread: threading.Thread) -> Callable[[], None]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -20,6 +21,7 @@ from api.cli.output import (
     print_json_line,
     print_note,
     settings_with,
+    user_name,
 )
 from api.cli.progress import telling
 from api.cli.receive import inbox_limits, print_batch
@@ -105,7 +107,7 @@ def dicomweb(
         _pull(
             make,
             query or (),
-            PullRequest(limit, index),
+            PullRequest(limit, index, host=_host(url), actor=user_name()),
             inbox_limits(max_object_mb, min_free_mb),
             settings_with(library, workers),
             as_json=as_json,
@@ -185,11 +187,19 @@ def dimse(
         _pull(
             make,
             query or (),
-            PullRequest(limit, index),
+            PullRequest(limit, index, host=_address(address)[0], actor=user_name()),
             inbox_limits(max_object_mb, min_free_mb),
             settings_with(library, workers),
             as_json=as_json,
         )
+
+
+def _host(url: str) -> str:
+    """Of a URL; what is wrong with one is said where it is used."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _address(text: str) -> tuple[str, int]:

@@ -47,7 +47,7 @@ _SYNTAXES = [
 ]
 _ON_THEIR_WAY = 16
 """Connections beyond the limit on associations, until they are told that they are too many."""
-_END_SECONDS = 10.0
+_END_SECONDS, _LAST_SECONDS = 10.0, 2.0
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,22 @@ class AssociationEnded:
     reason: str
 
 
+@dataclass(frozen=True)
+class CallerRefused:
+    """Somebody called who may not.
+
+    Attributes:
+        calling: AE title that it claims, without what cannot be printed; "" before it said one.
+        address: of the caller.
+        reason: ``title`` or ``address``, which is not on the list, or ``tls``, a handshake that
+            failed, mostly without a certificate that is accepted.
+    """
+
+    calling: str
+    address: str
+    reason: str
+
+
 class Node:
     """Listens from `start` to `stop`, in threads of its own.
 
@@ -77,6 +93,7 @@ class Node:
         options: where it listens, and to whom.
         tell: told of each association that brought objects, from any thread.
         find: answers C-FIND requests, see `api.dimse.finding`; None where none are taken.
+        refused: told of each caller that may not send, from any thread; must not take long.
 
     Raises:
         ConfigError: an option is wrong, or strangers could send to it.
@@ -88,9 +105,12 @@ class Node:
         options: NodeOptions,
         tell: Callable[[AssociationEnded], None] = lambda _ended: None,
         find: Callable[[Any], Iterator[Any]] | None = None,
+        refused: Callable[[CallerRefused], None] = lambda _refused: None,
     ) -> None:
         check_options(options, answers=find is not None)
         self._inbox, self._options, self._tell, self._find = inbox, options, tell, find
+        self._refused = refused
+        self._open: set[Association] = set()
         self._tls = server_context(options.tls)
         self._commitment = Commitment(
             inbox, options.ae_title, options.peers, client_context(options.tls)
@@ -113,13 +133,14 @@ class Node:
         handlers: list[Any] = [
             (evt.EVT_CONN_OPEN, self._opened),
             (evt.EVT_CONN_CLOSE, self._closed),
+            (evt.EVT_REJECTED, self._rejected),
             (evt.EVT_C_STORE, store),
             (evt.EVT_N_ACTION, self._commitment.action),
         ]
         if self._find is not None:
             handlers.append((evt.EVT_C_FIND, self._find))
         try:
-            self._server = _Server(options, self._tls, handlers)
+            self._server = _Server(options, self._tls, handlers, self._refused)
         except OSError as error:
             raise ConfigError(
                 f"{options.host}:{options.port} cannot be listened on: {error.strerror}"
@@ -143,9 +164,13 @@ class Node:
                 association.abort()
             elif association.dul.socket is not None:
                 association.dul.socket.close()
+        ends = time.monotonic() + _LAST_SECONDS
+        while time.monotonic() < ends and self._open:
+            time.sleep(0.05)  # what came on them is still to be told
 
     def _opened(self, event: Any) -> None:
         association: Association = event.assoc
+        self._open.add(association)
         association.daemon = association.dul.daemon = True
         wire = cast(Any, association.dul.socket)
         association.dimse = StreamingProvider(association, self._inbox, wire.socket)
@@ -155,22 +180,37 @@ class Node:
         if not event.assoc.is_established:
             # Its thread waits for a request that will not come any more.
             event.assoc.dul.to_user_queue.put(None)
-        provider = event.assoc.dimse
+        try:
+            self._end(event.assoc)
+        finally:
+            self._open.discard(event.assoc)
+
+    def _end(self, association: Association) -> None:
+        provider = cast(StreamingProvider, association.dimse)
         provider.end()
         tally = provider.take_tally()
         if tally.stored or tally.repeated or tally.refused:
-            sender = event.assoc.requestor
-            title = "".join(each for each in sender.ae_title if each.isprintable())
             self._tell(
                 AssociationEnded(
-                    title,
-                    str(sender.address),
+                    *_caller(association),
                     tally.stored,
                     tally.repeated,
                     tally.refused,
                     tally.reason,
                 )
             )
+
+    def _rejected(self, event: Any) -> None:
+        title, address = _caller(event.assoc)
+        if self._options.allow and title not in self._options.allow:
+            self._refused(CallerRefused(title, address, "title"))
+
+
+def _caller(association: Association) -> tuple[str, str]:
+    """AE title, of what can be printed, and address of who calls."""
+    sender = association.requestor
+    title = "".join(each for each in sender.ae_title if each.isprintable())
+    return title.strip(), str(sender.address)
 
 
 class _Server(ThreadedAssociationServer):
@@ -179,9 +219,13 @@ class _Server(ThreadedAssociationServer):
     daemon_threads = True
 
     def __init__(
-        self, options: NodeOptions, tls: ssl.SSLContext | None, handlers: list[Any]
+        self,
+        options: NodeOptions,
+        tls: ssl.SSLContext | None,
+        handlers: list[Any],
+        refused: Callable[[CallerRefused], None],
     ) -> None:
-        self._options, self._tls = options, tls
+        self._options, self._tls, self._refused = options, tls, refused
         self._networks = networks(options.addresses)
         self._connecting = threading.BoundedSemaphore(options.associations + _ON_THEIR_WAY)
         entity = _entity(options)
@@ -203,7 +247,10 @@ class _Server(ThreadedAssociationServer):
         if len(self.active_associations) >= most:
             return False
         address = ipaddress.ip_address(client_address[0])
-        return not self._networks or any(address in each for each in self._networks)
+        if not self._networks or any(address in each for each in self._networks):
+            return True
+        self._refused(CallerRefused("", str(address), "address"))
+        return False
 
     def finish_request(self, request: Any, client_address: Any) -> None:
         """Begin with an association, in a thread of its own."""
@@ -215,6 +262,10 @@ class _Server(ThreadedAssociationServer):
             if self._tls is not None:
                 request = self._tls.wrap_socket(request, server_side=True)
             super().finish_request(request, client_address)
+        except ssl.SSLError:
+            if self._options.tls is not None and self._options.tls.ca is not None:
+                self._refused(CallerRefused("", str(client_address[0]), "tls"))
+            raise
         finally:
             self._connecting.release()
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Self, TextIO
 
 from api.service.audit_message import audit_message
+from indexer import __version__
 from indexer.catalog.audit import (
     GENESIS,
     Action,
@@ -49,6 +50,13 @@ def record(library: Library, *events: AuditEvent) -> Head:
     """
     with transaction(library.engine) as db:
         return append(db, events)
+
+
+def activity(action: Action, what: str) -> AuditEvent:
+    """That a part of the application, such as ``serve``, has started or stopped."""
+    return AuditEvent(
+        actor="syntopy", action=action, subject={"what": what, "version": __version__}
+    )
 
 
 class Recorder:

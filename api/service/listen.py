@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from api.dimse.finding import Finder
 from api.dimse.node import AssociationEnded, Node
 from api.dimse.options import NodeOptions
+from api.service.arrival_audit import ArrivalAudit
 from api.service.arrivals import ArrivalPace, Held, count_waiting, index_arrivals
 from indexer.config import Settings
 from indexer.ingest import IngestProgress, IngestSummary
@@ -70,11 +71,17 @@ def listen(
     Raises:
         ConfigError: an option is wrong, or strangers could send.
         LibraryLockedError: another process indexes the inbox.
-        StorageFullError: the inbox cannot be written.
+        StorageFullError: the inbox cannot be written, or at the end rows of the audit cannot.
     """
     inbox = Inbox(library.inbox_folder, request.limits)
     events: queue.Queue[ListenEvent | BaseException] = queue.Queue()
-    node = Node(inbox, request.node, events.put, Finder(library) if request.find else None)
+    audit = ArrivalAudit(library)
+
+    def tell(ended: AssociationEnded) -> None:
+        audit.ended(ended)
+        events.put(ended)
+
+    node = Node(inbox, request.node, tell, Finder(library) if request.find else None, audit.refused)
 
     def index() -> None:
         try:
@@ -88,7 +95,8 @@ def listen(
     def count() -> None:
         count_waiting(library, inbox, stop)
 
-    with _started(node), _running(index if request.index else count, stop):
+    with audit, _started(node), _running(index if request.index else count, stop):
+        audit.started()
         own = request.node
         yield Listening(own.ae_title, own.host, node.port, own.tls is not None)
         while not stop.is_set():

@@ -16,6 +16,7 @@ from api.service.archives import (
     SeriesListed,
     StoppedError,
 )
+from api.service.arrival_audit import PullAudit
 from api.service.arrivals import Held, index_arrivals
 from indexer.config import Settings
 from indexer.errors import LibraryLockedError
@@ -36,11 +37,14 @@ class PullRequest:
         limit: studies at most; None for all that match.
         index: False leaves indexing to another process.
         waits: seconds before each further try of what an archive could not do.
+        host: of the archive, and who fetches, ``actor``: so they stand in the audit.
     """
 
     limit: int | None = None
     index: bool = True
     waits: Sequence[float] = field(default=WAITS)
+    host: str = ""
+    actor: str = "syntopy"
 
 
 @dataclass(frozen=True)
@@ -122,22 +126,39 @@ def pull(
 
     Raises:
         ArchiveError: studies cannot be listed, or the archive does not know us.
-        StorageFullError: the inbox takes nothing.
+        StorageFullError: the inbox takes nothing, or at the end rows of the audit cannot be
+            written; what came is safe.
     """
+    audit = PullAudit(library, request.host, request.actor)
     run = _Run(archive, Known(library, inbox), Patience(stop, request.waits), on_pulled)
     pace = _Indexing(library, inbox, settings, on_indexed, stop) if request.index else None
     try:
         for number, study in enumerate(run.studies(), 1):
-            yield run.pull(study)
+            yield _recorded(run, study, audit)
             if pace is not None and run.summary.fetched - pace.indexed >= _INDEX_EVERY:
                 yield from pace.index(run.summary.fetched)
             if stop.is_set() or number == request.limit:
                 break
     except StoppedError:
         pass
+    finally:
+        audit.close()
     if pace is not None and not stop.is_set():
         yield from pace.index(run.summary.fetched)
     yield run.summary
+
+
+def _recorded(run: _Run, study: str, audit: PullAudit) -> StudyPulled | StudyFailed:
+    """Fetch a study, and record what came of it, also if that ends the run."""
+    fetched, known = run.summary.fetched, run.summary.known
+    whole = False
+    try:
+        pulled = run.pull(study)
+        whole = isinstance(pulled, StudyPulled)
+    finally:
+        now = run.summary
+        audit.study(study, now.fetched - fetched, now.known - known, whole=whole)
+    return pulled
 
 
 class _Run:
