@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import httpx
 from pydantic import TypeAdapter, ValidationError
 
-from api.client_edits import Edits, Versioned, part
+from api.client_asking import ApiError, part
+from api.client_edits import Edits, Versioned
+from api.client_reads import Reads
+from api.client_results import Results
 from api.schemas.catalog import Item, StudyDetails
 from api.schemas.common import Problem
-from api.schemas.jobs import JobTold
+from api.schemas.jobs import JobKind, JobTold
 from api.schemas.search import SearchAnswer
 from api.service.browse import SeriesLine, StudyLine
-from indexer.errors import QueryError, StorageFullError, SyntopyError
+from indexer.errors import StorageFullError
 from indexer.searching.asking import Example, SearchRequest
 
 __all__ = ["ApiError", "Client", "Versioned"]
@@ -29,21 +31,7 @@ _PAGE = 500
 _AGAIN_SECONDS, _TRIES = 1.0, 30
 
 
-class ApiError(SyntopyError):
-    """The service did not answer as asked.
-
-    Attributes:
-        problem: what it said; None where it said nothing that can be read.
-    """
-
-    code: ClassVar[str] = "api"
-
-    def __init__(self, message: str, problem: Problem | None = None) -> None:
-        super().__init__(message)
-        self.problem = problem
-
-
-class Client(Edits):
+class Client(Edits, Reads, Results):
     """A service that is asked over HTTP. Close it, or use it in a ``with``.
 
     Args:
@@ -79,18 +67,10 @@ class Client(Edits):
         """
         files = [each.file for each in request.examples if each.file is not None]
         asked = _said(request)
-        if not files:
-            found = self._ask("POST", "search", json=asked)
+        if files:
+            found = self._with_files("search/files", asked, files)
         else:
-            with ExitStack() as opened:
-                parts: list[tuple[str, Any]] = [("request", (None, json.dumps(asked)))]
-                for path in files:
-                    if not path.is_file():
-                        raise QueryError(f"{path} is not a file; of a folder send an archive")
-                    # A name may be a patient's; the service needs its endings alone.
-                    name = "file" + "".join(path.suffixes[-2:])
-                    parts.append(("file", (name, opened.enter_context(path.open("rb")))))
-                found = self._ask("POST", "search/files", files=parts)
+            found = self._ask("POST", "search", json=asked)
         return SearchAnswer.model_validate_json(found.content)
 
     def studies(self, filter: str = "", sort: str = "") -> Iterator[StudyLine]:  # noqa: A002
@@ -146,7 +126,7 @@ class Client(Edits):
         """Put a job into the queue.
 
         Args:
-            kind: of it; ``GET /v1/jobs/kinds`` has all, with their parameters.
+            kind: of it; `job_kinds` has all, with their parameters.
             key: with the same one once more no second job is made.
             parameters: of the kind.
 
@@ -158,6 +138,14 @@ class Client(Edits):
         return JobTold.model_validate_json(
             self._ask("POST", "jobs", json=asked, headers=headers).content
         )
+
+    def job_kinds(self) -> list[JobKind]:
+        """All kinds of jobs, with the JSON Schema of their parameters.
+
+        Raises:
+            ApiError: as `search`.
+        """
+        return self._list(JobKind, "jobs/kinds")
 
     def job(self, uid: str) -> JobTold:
         """A job by its id.

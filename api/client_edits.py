@@ -6,15 +6,13 @@ quicker it raises an error whose problem document has ``current`` and ``etag``.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
-from urllib.parse import quote
 
-import httpx
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel
 
+from api.client_asking import Asking, part
 from api.schemas.catalog import Item
 from api.schemas.edited import (
     Changed,
@@ -42,14 +40,8 @@ class Versioned(Generic[_T]):
     etag: str
 
 
-class Edits(ABC):
+class Edits(Asking):
     """A part of `api.client.Client`."""
-
-    @abstractmethod
-    def _ask(self, method: str, path: str, **how: Any) -> httpx.Response: ...
-
-    @abstractmethod
-    def _rows(self, kind: type[_T], path: str, asked: Mapping[str, str]) -> Iterator[_T]: ...
 
     # -- labels and tags
 
@@ -65,6 +57,13 @@ class Edits(ABC):
         path = _labels(sheet.uid, of_item=sheet.uid != sheet.study_instance_uid)
         said = {"labels": {name: list(values) for name, values in labels.items()}}
         return self._one(LabelSheet, "PUT", path, json=said, headers=_from(seen))
+
+    def delete_labels(self, seen: Versioned[LabelSheet], name: str = "") -> Versioned[LabelSheet]:
+        """Take the labels of one name from what was seen, or all."""
+        sheet = seen.value
+        path = _labels(sheet.uid, of_item=sheet.uid != sheet.study_instance_uid)
+        asked = {"name": name} if name else {}
+        return self._one(LabelSheet, "DELETE", path, params=asked, headers=_from(seen))
 
     def label_names(self) -> list[LabelName]:
         """All names of labels, with their values."""
@@ -182,15 +181,6 @@ class Edits(ABC):
     def _one(self, kind: type[_M], method: str, path: str, **how: Any) -> Versioned[_M]:
         answer = self._ask(method, path, **how)
         return Versioned(kind.model_validate_json(answer.content), answer.headers["ETag"])
-
-    def _list(self, kind: type[_T], path: str) -> list[_T]:
-        rows: TypeAdapter[list[_T]] = TypeAdapter(list[kind])  # type: ignore[valid-type] # a variable
-        return rows.validate_json(self._ask("GET", path).content)
-
-
-def part(name: str) -> str:
-    """A UID or a name as a part of an address."""
-    return quote(name, safe="")
 
 
 def _labels(uid: str, *, of_item: bool) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from api.schemas.common import Told
 
@@ -72,7 +72,9 @@ class Item(Told):
 class Member(Item):
     """An item of a cluster."""
 
-    confidence: float = Field(validation_alias="score", description="Of the method; 0 to 1.")
+    confidence: float = Field(
+        validation_alias=AliasChoices("score", "confidence"), description="Of the method; 0 to 1."
+    )
 
 
 class LabelGiven(Told):

@@ -1,0 +1,149 @@
+"""What a client of the HTTP service reads of a library beside its lists: pictures, groups, models.
+
+All methods raise `api.client.ApiError` where the service refuses, or cannot be reached.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float32
+
+from api.client_asking import ApiError, Asking, part
+from api.schemas.catalog import Member, Series
+from api.schemas.facets import FacetAnswer
+from api.schemas.groups import Map, MapItems, Run, RunDetails
+from api.schemas.search import ReportsAnswer, SearchAnswer
+from api.schemas.system import LibraryInfo, Model, Space, Version
+from indexer.types import Window
+
+_Places = Float32[np.ndarray, "n 2"]
+
+
+class Reads(Asking):
+    """A part of `api.client.Client`."""
+
+    # -- the service and its library
+
+    def version(self) -> Version:
+        """What is running there."""
+        return self._told(Version, "version")
+
+    def ready(self) -> bool:
+        """Whether its indexes are loaded; until then searches wait."""
+        try:
+            self._ask("GET", "ready")
+        except ApiError as error:
+            if error.problem is None or error.problem.code != "not_ready":
+                raise
+            return False
+        return True
+
+    def library(self) -> LibraryInfo:
+        """The library in figures."""
+        return self._told(LibraryInfo, "library")
+
+    def spaces(self) -> list[Space]:
+        """The spaces of the library, oldest first."""
+        return self._list(Space, "spaces")
+
+    def models(self) -> list[Model]:
+        """Encoders that have a name there, and whether they can be used."""
+        return self._list(Model, "models")
+
+    def facets(self, filter: str = "") -> FacetAnswer:  # noqa: A002
+        """How many of the studies that pass a filter have which value of which field."""
+        return self._told(FacetAnswer, "facets", filter=filter)
+
+    def one_series(self, uid: str) -> Series:
+        """A series by its UID."""
+        return self._told(Series, f"series/{part(uid)}")
+
+    # -- an item: its picture, what is near to it
+
+    def rendered(
+        self,
+        uid: str,
+        *,
+        window: Window | None = None,
+        slice: int | None = None,  # noqa: A002
+        size: int | None = None,
+    ) -> bytes:
+        """A frame of an item, PNG, drawn from its original.
+
+        Args:
+            uid: id of the item.
+            window: center and width in modality units; None for the file's own.
+            slice: of a volume, from one; None for its middle.
+            size: of the longer side, in pixels; None as it is.
+        """
+        asked: dict[str, str | int] = {}
+        if window is not None:
+            asked["window"] = f"{window.center},{window.width}"
+        asked |= {k: v for k, v in (("slice", slice), ("size", size)) if v is not None}
+        return self._ask("GET", f"items/{part(uid)}/rendered", params=asked).content
+
+    def neighbours(
+        self,
+        uid: str,
+        k: int = 10,
+        *,
+        filter: str = "",  # noqa: A002
+        group: Literal["study", "patient", "item"] = "study",
+        encoder: str = "",
+    ) -> SearchAnswer:
+        """What lies nearest to an item, each study, patient or item once."""
+        asked = {"k": str(k), "filter": filter, "group": group, "encoder": encoder}
+        return self._told(SearchAnswer, f"items/{part(uid)}/neighbours", **asked)
+
+    def reports(
+        self, uid: str, k: int = 10, *, encoder: str | None = None, studies: int = 20_000
+    ) -> ReportsAnswer:
+        """The words of reports that lie near to an image; at most so many studies are compared."""
+        asked = {"uid": uid, "k": k, "encoder": encoder, "studies": studies}
+        return ReportsAnswer.model_validate_json(self._ask("POST", "reports", json=asked).content)
+
+    # -- clusterings and maps
+
+    def clusterings(self) -> list[Run]:
+        """All clusterings, oldest first."""
+        return self._list(Run, "clusters")
+
+    def clustering(self, run: str, label: str = "") -> RunDetails:
+        """One with its clusters, compared with a label if one is named."""
+        return self._told(RunDetails, "clusters/run", run=run, label=label)
+
+    def cluster_items(
+        self,
+        run: str,
+        number: int,
+        filter: str = "",  # noqa: A002
+        sort: str = "",
+    ) -> Iterator[Member]:
+        """The items of a cluster (-1: noise) that pass a filter, in an order."""
+        asked = {"run": run, "number": str(number), "filter": filter, "sort": sort}
+        return self._rows(Member, "clusters/items", asked)
+
+    def maps(self, encoder: str = "") -> list[Map]:
+        """All versions of the map of a space, oldest first."""
+        return self._list(Map, "maps", encoder=encoder)
+
+    def map_items(self, encoder: str = "", version: int | None = None) -> MapItems:
+        """Ids of the items on a map (None: the newest), in the order of its points."""
+        return self._told(MapItems, "maps/items", **_map(encoder, version))
+
+    def map_points(self, encoder: str = "", version: int | None = None) -> _Places:
+        """Where the items on a map lie: float32 (n, 2), x and y of each.
+
+        With the version of `map_items` they are those of the same map.
+        """
+        answer = self._ask("GET", "maps/points", params=_map(encoder, version))
+        if len(answer.content) % 8:
+            raise ApiError("the points of the map are no pairs of float32")
+        return np.frombuffer(answer.content, "<f4").reshape(-1, 2).astype(np.float32)
+
+
+def _map(encoder: str, version: int | None) -> dict[str, str]:
+    return {"encoder": encoder} | ({} if version is None else {"version": str(version)})
