@@ -157,8 +157,7 @@ def create_app(
         metrics.routes,
         jobs.routes,
         exports.routes,
-        structured.given,
-        structured.sent,
+        structured.routes,
         links.routes,
     ):
         app.include_router(routes)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import stat
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 from sent_objects import as_file, small_slice
-from sqlalchemy import func, select
+from sqlalchemy import func, insert, select
 from typer.testing import CliRunner
 
 from api.cli.main import app
@@ -18,11 +19,11 @@ from api.service import audit
 from api.service.backup import backup
 from api.service.library import verify
 from api.service.search import open_searcher
-from indexer.catalog.audit import Action, AuditEvent
-from indexer.catalog.database import reading
-from indexer.catalog.tables import Audit, Item
+from indexer.catalog.audit import Action, AuditEvent, AuditRow, Ending, rows_since
+from indexer.catalog.database import reading, transaction
+from indexer.catalog.tables import Audit, Item, Patient
 from indexer.config import Settings
-from indexer.errors import ConfigError, SyntopyError
+from indexer.errors import ConfigError, StorageFullError, SyntopyError
 from indexer.library import Library
 from indexer.receiving.inbox import Inbox
 from indexer.searching.asking import SearchRequest, like
@@ -50,7 +51,7 @@ def test_a_copy_answers_as_the_library_does(folder: Path, tmp_path: Path) -> Non
     copy = tmp_path / "copies" / "first"
     with Library.open(folder) as library:
         keep(library, 1, 2)
-        backup(library, copy)
+        backup(library, copy, actor="test")
         with reading(library.engine) as db:
             uid = db.execute(select(Item.uid).limit(1)).scalar_one()
         expected = hits(library, uid)
@@ -79,7 +80,7 @@ def test_it_is_of_one_moment_while_others_write(folder: Path, tmp_path: Path) ->
     try:
         with Library.open(folder) as library:
             for number in range(5):
-                backup(library, tmp_path / f"copy-{number}")
+                backup(library, tmp_path / f"copy-{number}", actor="test")
     finally:
         stop.set()
         writer.join()
@@ -99,11 +100,11 @@ def test_the_next_copy_takes_what_is_new_and_forgets_what_was_removed(
     copy = tmp_path / "copy"
     with Library.open(folder) as library:
         keep(library, 1, 2)
-        first = backup(library, copy)
+        first = backup(library, copy, actor="test")
         keep(library, 3)
-        second = backup(library, copy)
+        second = backup(library, copy, actor="test")
         Inbox(library.inbox_folder).forget(["2.25.1.1.1"])
-        third = backup(library, copy)
+        third = backup(library, copy, actor="test")
     assert first.copied == first.files
     assert (second.copied, second.forgotten) == (1, 0)
     assert (third.copied, third.forgotten) == (0, 1)
@@ -118,22 +119,63 @@ def test_other_folders_are_left_alone(folder: Path, tmp_path: Path) -> None:
     with Library.open(folder) as library:
         for name in ("other", "another", "file", "library", "library/index", "."):
             with pytest.raises(ConfigError):
-                backup(library, (tmp_path / name).resolve())
+                backup(library, (tmp_path / name).resolve(), actor="test")
     assert (tmp_path / "other" / "thesis.txt").read_text() == "do not touch"
 
 
 def test_a_copy_that_fails_leaves_the_one_before(folder: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     with Library.open(folder) as library:
-        backup(library, copy)
+        backup(library, copy, actor="test")
         before = (copy / "catalog.sqlite").read_bytes()
         damaged = bytearray((folder / "catalog.sqlite").read_bytes())
         library.engine.dispose()
         damaged[:16] = b"no longer SQLite"
         (folder / "catalog.sqlite").write_bytes(damaged)
         with pytest.raises(SyntopyError):
-            backup(library, copy)
+            backup(library, copy, actor="test")
     assert (copy / "catalog.sqlite").read_bytes() == before
+
+
+def test_a_copy_is_nobody_elses_to_read_while_it_is_made(tmp_path: Path) -> None:
+    copy, seen = tmp_path / "copy", list[int]()
+    copy.mkdir()
+    copy.chmod(0o755)
+    watching = True
+
+    def watch(event: str, args: tuple[object, ...]) -> None:
+        if watching and event == "sqlite3.connect" and str(args[0]).endswith(".new"):
+            seen.append(stat.S_IMODE(Path(str(args[0])).stat().st_mode))
+            seen.append(stat.S_IMODE(copy.stat().st_mode))
+
+    sys.addaudithook(watch)  # for good: there is no way to take one out
+    try:
+        with Library.create(tmp_path / "library") as library:
+            backup(library, copy, actor="test")
+    finally:
+        watching = False
+    assert seen == [0o600, 0o700], "as the catalog begins to be written"
+
+
+def test_it_stands_in_the_audit_and_in_that_of_the_copy(tmp_path: Path) -> None:
+    def rows(of: Library) -> list[AuditRow]:
+        with reading(of.engine) as db:
+            return [row for row in rows_since(db) if row.action is Action.EXPORT]
+
+    with Library.create(tmp_path / "library") as library:
+        with transaction(library.engine) as db:
+            db.execute(insert(Patient).values(pseudonym="p1"))
+        backup(library, tmp_path / "copy", actor="test")
+        (tmp_path / "copy" / ".catalog.sqlite.new").mkdir()
+        with pytest.raises(StorageFullError):
+            backup(library, tmp_path / "copy", actor="test")
+        first, *more = rows(library)
+    with Library.open(tmp_path / "copy") as restored:
+        assert rows(restored) == [first]
+    assert (first.actor, first.outcome, first.patients) == ("test", Ending.SUCCESS, ())
+    counts = {"patients": 1, "studies": 0, "instances": 0}
+    assert first.subject == {"what": "backup", **counts}
+    assert [row.outcome for row in more] == [Ending.SUCCESS, Ending.FAILED]
 
 
 def test_the_command_tells_what_it_did(folder: Path, tmp_path: Path) -> None:

@@ -6,9 +6,10 @@ import json
 import os
 import shutil
 import socket
+import stat
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -29,7 +30,7 @@ from api.rights import Role
 from api.service import keys
 from api.service.arrivals import index_arrivals
 from api.service.deliveries import listed, retry
-from api.service.destinations import destinations, find_destination
+from api.service.destinations import WebDestination, destinations, find_destination
 from api.service.sending import send
 from api.service.structured import (
     OodReportRequest,
@@ -38,13 +39,14 @@ from api.service.structured import (
     ood_report,
     similar_report,
 )
-from indexer.catalog.audit import Action, Ending, rows_since
+from indexer.catalog.audit import Action, AuditRow, Ending, rows_since
 from indexer.catalog.database import reading, transaction
 from indexer.catalog.tables import Instance, Report
 from indexer.config import Settings
 from indexer.errors import (
     ConfigError,
     NotSentError,
+    StorageFullError,
 )
 from indexer.library import Library
 from indexer.receiving.inbox import Inbox
@@ -239,29 +241,164 @@ def test_a_destination_that_is_not_there_or_refuses_is_an_error_and_is_recorded(
                 hand_over(library, made, actor="test", to=[find_destination(library, name)])
     with reading(library.engine) as db:
         rows = [row for row in rows_since(db) if row.action is Action.EXPORT]
-    assert [row.outcome for row in rows] == [Ending.FAILED] * 2
+    assert [row.outcome for row in rows] == [Ending.SUCCESS, Ending.FAILED] * 2
 
 
-def test_a_redirect_leads_nowhere(library: Library) -> None:
-    class Elsewhere(BaseHTTPRequestHandler):
+@contextmanager
+def answering(
+    status: int, body: bytes = b"", *, seen: Callable[[], object] = lambda: None, **headers: str
+) -> Iterator[str]:
+    """The URL of a service that answers whatever is sent so; `seen` is called before it does."""
+
+    class Answers(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["content-length"]))
-            self.send_response(307)
-            self.send_header("location", "http://127.0.0.1:1/studies")
+            seen()
+            self.send_response(status)
+            for name, value in {"content-length": str(len(body)), **headers}.items():
+                self.send_header(name, value)
             self.end_headers()
+            self.wfile.write(body)
 
         def log_message(self, *_said: object) -> None:
             pass
 
-    with HTTPServer(("127.0.0.1", 0), Elsewhere) as server:
-        thread = Thread(target=server.handle_request)
+    with HTTPServer(("127.0.0.1", 0), Answers) as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        name_destinations(
-            library, f'[web]\nkind = "dicomweb"\nurl = "http://127.0.0.1:{server.server_port}"\n'
-        )
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def name_web(library: Library, url: str) -> WebDestination:
+    name_destinations(library, f'[web]\nkind = "dicomweb"\nurl = "{url}"\n')
+    found = find_destination(library, "web")
+    assert isinstance(found, WebDestination)
+    return found
+
+
+def exports(library: Library) -> list[AuditRow]:
+    with reading(library.engine) as db:
+        return [row for row in rows_since(db) if row.action is Action.EXPORT]
+
+
+def test_a_redirect_leads_nowhere(library: Library) -> None:
+    made = similar_report(library, SimilarReportRequest(ODD), Settings())
+    with answering(307, location="http://127.0.0.1:1/studies") as url:
+        to = name_web(library, url)
         with pytest.raises(NotSentError, match="answered 307"):
-            send(find_destination(library, "web"), b"content")
-        thread.join()
+            send(to, made.content)
+
+
+def test_it_is_taken_where_the_answer_names_it_or_is_empty_and_nowhere_else(
+    library: Library,
+) -> None:
+    made = similar_report(library, SimilarReportRequest(ODD), Settings())
+
+    def naming(uid: str) -> dict[str, object]:
+        return {"vr": "SQ", "Value": [{"00081155": {"vr": "UI", "Value": [uid]}}]}
+
+    ours = naming(made.sop_instance_uid)
+    taken: list[object] = [
+        {"00081199": ours},
+        [{"00081199": ours}],
+        {"00081199": ours, "00081198": {"vr": "SQ"}},
+    ]
+    for body in (b"", b"\r\n", *(json.dumps(each).encode() for each in taken)):
+        with answering(200, body) as url:
+            send(name_web(library, url), made.content)
+    missed: list[object] = [
+        {},
+        [],
+        None,
+        "stored",
+        {"00081199": naming("1.2.3")},
+        {"00081199": {"vr": "SQ", "Value": [None, {"00081155": made.sop_instance_uid}]}},
+        {"00081199": ours, "00081198": ours},
+        {"00081198": ours},
+    ]
+    odd = [b"<html>Sign in</html>", b"\xff\xfe", b"[" * 100_000]
+    for body in (*odd, *(json.dumps(each).encode() for each in missed)):
+        with answering(200, body) as url, pytest.raises(NotSentError, match="did not say"):
+            send(name_web(library, url), made.content)
+    with answering(202) as url, pytest.raises(NotSentError, match="answered 202"):
+        send(name_web(library, url), made.content)
+
+
+def test_it_stands_in_the_audit_before_it_leaves(library: Library, client: httpx.Client) -> None:
+    made = similar_report(library, SimilarReportRequest(ODD), Settings())
+    seen: list[AuditRow] = []
+    with answering(200, seen=lambda: seen.append(exports(library)[-1])) as url:
+        hand_over(library, made, actor="test", to=[name_web(library, url)])
+        asked = {"destination": "web", "report": {"kind": "similar"}}
+        headers = bearer(library, Role.OPERATOR)
+        answer = client.post(f"/v1/studies/{ODD}/sr/send", json=asked, headers=headers)
+    assert answer.status_code == 200, answer.text
+    assert [row.actor for row in seen] == ["test", "operator"]
+    for row in seen:
+        assert (row.outcome, row.subject["to"], row.subject["uid"]) == ("success", "web", ODD)
+        assert row.subject["sop_instance_uid"] == made.sop_instance_uid
+        assert len(row.patients) == 6, "whose study it is, and those of its neighbours"
+    assert exports(library) == seen, "a row each, and no more"
+
+
+def test_what_was_not_sent_is_recorded_whatever_went_wrong(
+    library: Library, client: httpx.Client
+) -> None:
+    made = similar_report(library, SimilarReportRequest(ODD), Settings())
+    name_destinations(library, '[web]\nkind = "dicomweb"\nurl = "https://x"\ntoken = "NOT_SET"\n')
+    assert "NOT_SET" not in os.environ
+    with pytest.raises(ConfigError):
+        hand_over(library, made, actor="test", to=[find_destination(library, "web")])
+    asked = {"destination": "web", "report": {"kind": "similar"}}
+    headers = bearer(library, Role.OPERATOR)
+    answer = client.post(f"/v1/studies/{ODD}/sr/send", json=asked, headers=headers)
+    assert answer.status_code == 422, answer.text
+    with pytest.raises(StorageFullError):
+        hand_over(library, made, actor="test", output=library.path)
+    rows = exports(library)
+    assert [row.outcome for row in rows] == [Ending.SUCCESS, Ending.FAILED] * 3
+    assert [row.subject["to"] for row in rows] == ["web"] * 4 + ["file"] * 2
+    assert {row.subject["sop_instance_uid"] for row in rows} == {made.sop_instance_uid}
+    assert {len(row.patients) for row in rows} == {6}
+
+
+def test_no_proxy_is_asked_for_what_stays_on_this_machine(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = similar_report(library, SimilarReportRequest(ODD), Settings())
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    asked: list[bool] = []
+    with answering(200, seen=lambda: asked.append(True)) as proxy:
+        monkeypatch.setenv("http_proxy", proxy)
+        to = name_web(library, "http://[::1]/dicom-web")  # nothing listens at port 80 of it
+        with suppress(NotSentError):
+            send(to, made.content)
+    assert asked == []
+
+
+def test_the_file_is_nobody_elses_to_read(library: Library, tmp_path: Path) -> None:
+    new, there = tmp_path / "new.dcm", tmp_path / "there.dcm"
+    there.write_bytes(b"x" * 1_000_000)
+    there.chmod(0o644)
+    for path in (new, there):
+        assert command(library, "similar", ODD, "-o", path).exit_code == 0
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert there.read_bytes() == new.read_bytes()
+
+
+def test_what_is_wrong_with_the_file_of_destinations_is_said_without_its_folder(
+    library: Library,
+) -> None:
+    (library.path / "destinations.toml").mkdir()
+    with pytest.raises(ConfigError) as error:
+        destinations(library)
+    said = "destinations.toml of the library cannot be read: Is a directory"
+    assert str(error.value) == said
 
 
 @pytest.mark.parametrize(
@@ -323,24 +460,32 @@ def bearer(library: Library, role: Role) -> dict[str, str]:
 OOD_ASKED = {"kind": "ood", "reference": REFERENCE}
 
 
-def test_a_curator_gets_it_as_dicom_and_that_is_recorded(
+def test_an_operator_gets_it_as_dicom_and_that_is_recorded(
     library: Library, client: httpx.Client
 ) -> None:
     url = f"/v1/studies/{ODD}/sr"
-    refused = client.post(url, json=OOD_ASKED, headers=bearer(library, Role.READER))
-    assert refused.status_code == 403
-    curator = bearer(library, Role.CURATOR)
-    answer = client.post(url, json={"kind": "similar", "k": 3}, headers=curator)
+    operator = bearer(library, Role.OPERATOR)
+    answer = client.post(url, json={"kind": "similar", "k": 3}, headers=operator)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/dicom")
     assert answer.headers["cache-control"] == "no-store"
     made = similar_report(library, SimilarReportRequest(ODD, k=3), Settings())
     assert answer.content == made.content
     with reading(library.engine) as db:
         row = [row for row in rows_since(db) if row.action is Action.EXPORT][-1]
-    assert row.actor == "curator" and row.subject["uid"] == ODD
+    assert row.actor == "operator" and row.subject["uid"] == ODD
     assert len(row.patients) == 4, "whose study it is, and those of its neighbours"
-    asked = {"destination": "pacs", "report": OOD_ASKED}
-    assert client.post(f"{url}/send", json=asked, headers=curator).status_code == 403
+
+
+def test_a_curator_cannot_learn_by_it_whose_study_it_is(
+    library: Library, client: httpx.Client
+) -> None:
+    url, asked = f"/v1/studies/{ODD}/sr", {"destination": "pacs", "report": OOD_ASKED}
+    for role in (Role.READER, Role.CURATOR):
+        headers = bearer(library, role)
+        for path, body in ((url, OOD_ASKED), (f"{url}/send", asked)):
+            refused = client.post(path, json=body, headers=headers)
+            assert (refused.status_code, refused.json()["code"]) == (403, "access_denied")
+            assert "takes the role operator" in refused.json()["detail"]
 
 
 @LEFT_OPEN
@@ -367,10 +512,10 @@ def test_an_operator_sends_it_to_destinations_that_are_named_alone(
 
 
 def test_what_cannot_be_reported_is_said(library: Library, client: httpx.Client) -> None:
-    curator = bearer(library, Role.CURATOR)
+    operator = bearer(library, Role.OPERATOR)
 
     def answered(uid: str, asked: object) -> tuple[int, str]:
-        answer = client.post(f"/v1/studies/{uid}/sr", json=asked, headers=curator)
+        answer = client.post(f"/v1/studies/{uid}/sr", json=asked, headers=operator)
         return answer.status_code, answer.json()["code"]
 
     assert answered("9.9", OOD_ASKED) == (404, "not_found")

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from api.cli.options import JsonOption, LibraryOption
-from api.cli.output import errors_on_one_line, out, print_json, settings_with
+from api.cli.output import errors_on_one_line, out, print_json, settings_with, user_name
 from api.cli.progress import telling
 
 _STOPPED = "what was copied stays; run it again, and it goes on"
@@ -37,7 +37,7 @@ def backup(
             Library.open(settings_with(library).library) as opened,
             telling("copying", _STOPPED) as tell,
         ):
-            made = service(opened, target, tell)
+            made = service(opened, target, tell, actor=user_name())
     if as_json:
         print_json(asdict(made))
     else:

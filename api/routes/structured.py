@@ -24,8 +24,8 @@ from api.service import structured as service
 from api.service.sending import send
 from api.structured.document import Document
 
-given = router("structured", Role.CURATOR)
-sent = router("structured", Role.OPERATOR)
+# A report names the patient, whom curators know by a pseudonym alone.
+routes = router("structured", Role.OPERATOR)
 _DICOM = "application/dicom"
 _FILE: dict[int | str, dict[str, Any]] = {
     200: {
@@ -35,21 +35,25 @@ _FILE: dict[int | str, dict[str, Any]] = {
 }
 
 
-@given.post("/studies/{uid}/sr", response_class=Response, responses=_FILE)
+@routes.post("/studies/{uid}/sr", response_class=Response, responses=_FILE)
 def make_report(request: Request, served: Service, uid: Uid, asked: ReportAsked) -> Response:
     """Report a study as DICOM: what a reference says of it, or the studies most like it."""
     made = _made(request, served, uid, asked)
     return Response(made.content, media_type=_DICOM)
 
 
-@sent.post("/studies/{uid}/sr/send")
+@routes.post("/studies/{uid}/sr/send")
 def send_report(request: Request, served: Service, uid: Uid, asked: ReportSendAsked) -> ReportSent:
     """Report a study and send that to a destination; answered when it has taken it.
 
     The same report sent again is the same object.
     """
     to = destinations.find_destination(served.library, asked.destination)
+    request.state.about = {"to": to.name}
     made = _made(request, served, uid, asked.report)
+    request.state.about["sop_instance_uid"] = made.sop_instance_uid
+    if served.recording is not None:  # before anything leaves; what fails then is one more row
+        served.recording.exported(request, service.patients_of(served.library, made))
     send(to, made.content)
     return ReportSent(
         destination=to.name,
@@ -59,7 +63,7 @@ def send_report(request: Request, served: Service, uid: Uid, asked: ReportSendAs
     )
 
 
-@sent.get("/destinations")
+@routes.get("/destinations")
 def list_destinations(served: Service) -> list[DestinationNamed]:
     """Where reports may be sent; the library's file destinations.toml says so."""
     found = destinations.named(served.library)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self, TextIO
@@ -19,6 +20,7 @@ from indexer.catalog.audit import (
     AuditEvent,
     AuditRow,
     ChainReport,
+    Ending,
     Head,
     append,
     last_row,
@@ -57,6 +59,23 @@ def activity(action: Action, what: str) -> AuditEvent:
     return AuditEvent(
         actor="syntopy", action=action, subject={"what": what, "version": __version__}
     )
+
+
+@contextmanager
+def recorded(library: Library, event: AuditEvent) -> Iterator[None]:
+    """Write an event before what it tells of begins; if that raises anything, also that it failed.
+
+    So nothing leaves the library that the audit does not tell of, also after kill -9.
+
+    Raises:
+        LibraryLockedError, StorageFullError: it cannot be written; then nothing begins.
+    """
+    record(library, event)
+    try:
+        yield
+    except BaseException:
+        record(library, replace(event, outcome=Ending.FAILED))
+        raise
 
 
 class Recorder:

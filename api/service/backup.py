@@ -5,12 +5,19 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import stat
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from sqlalchemy import func, select
+
+from api.service.audit import recorded
+from indexer.catalog.audit import Action, AuditEvent
+from indexer.catalog.database import reading
+from indexer.catalog.tables import Instance, Patient, Study
 from indexer.errors import ConfigError, LibraryCorruptError, StorageFullError
 from indexer.library import Library
 
@@ -37,28 +44,42 @@ class BackedUp:
 
 
 def backup(
-    library: Library, target: Path, on_progress: Callable[[str, int, int], None] | None = None
+    library: Library,
+    target: Path,
+    on_progress: Callable[[str, int, int], None] | None = None,
+    *,
+    actor: str,
 ) -> BackedUp:
     """Copy a library into a folder; one that has an earlier copy of it gets what is new.
 
     The catalog is copied as it is at one moment, whoever writes to it meanwhile; what was received
     after that moment is copied too, and indexed once the copy is put back. What was removed from
-    the library is removed from the copy.
+    the library is removed from the copy. The audit tells of it before it begins, with how much the
+    catalog holds, and again if it fails. The folder is its owner's alone.
 
     Args:
         library: open; others may write to it.
         target: new, empty, or an earlier copy.
         on_progress: told what is being copied, how much of it, and of how much (0: not known).
+        actor: who asks for it.
 
     Raises:
         ConfigError: the folder holds something else.
-        StorageFullError: it cannot be written.
+        LibraryLockedError: it cannot be recorded.
+        StorageFullError: it cannot be written, or not recorded.
         LibraryCorruptError: the catalog cannot be read.
     """
     target, tell = target.absolute(), on_progress or (lambda _what, _done, _all: None)
     _check(library, target)
+    with recorded(library, _event(library, actor)):
+        return _copy_all(library, target, tell)
+
+
+def _copy_all(library: Library, target: Path, tell: Callable[[str, int, int], None]) -> BackedUp:
     try:
         target.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if stat.S_IMODE(target.stat().st_mode) != 0o700:  # it was there
+            target.chmod(0o700)
         tell("copying the catalog", 0, 0)
         _copy_catalog(library.path / _CATALOG, target / _CATALOG)
         names = set[Path]()
@@ -78,6 +99,16 @@ def backup(
     return BackedUp(len(names), copied, len(gone), sum(sizes))
 
 
+def _event(library: Library, actor: str) -> AuditEvent:
+    """That all is copied: how much that is, and nobody by a pseudonym."""
+    with reading(library.engine) as db:
+        counts = {
+            name: db.execute(select(func.count()).select_from(table)).scalar_one()
+            for name, table in (("patients", Patient), ("studies", Study), ("instances", Instance))
+        }
+    return AuditEvent(actor=actor, action=Action.EXPORT, subject={"what": "backup", **counts})
+
+
 def _check(library: Library, target: Path) -> None:
     if target.is_relative_to(library.path) or library.path.is_relative_to(target):
         raise ConfigError(f"{target} is not beside the library; choose another folder")
@@ -95,7 +126,7 @@ def _check(library: Library, target: Path) -> None:
 def _copy_catalog(source: Path, target: Path) -> None:
     """All pages as they are at one moment; the copy before it stays until this one is whole."""
     new = target.with_name(f".{target.name}.new")
-    new.unlink(missing_ok=True)
+    _create(new)
     try:
         with (
             closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True, timeout=30)) as reading,
@@ -108,7 +139,6 @@ def _copy_catalog(source: Path, target: Path) -> None:
         raise StorageFullError(f"the catalog cannot be copied: {error}") from error
     except sqlite3.DatabaseError as error:
         raise LibraryCorruptError(f"the catalog cannot be read: {error}") from error
-    new.chmod(0o600)
     _sync(new)
     new.replace(target)
     _sync(target.parent)
@@ -133,10 +163,17 @@ def _copy(source: Path, target: Path) -> bool:
             return False
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     new = target.with_name(f".{target.name}.new")
+    _create(new)
     shutil.copy2(source, new)
     _sync(new)
     new.replace(target)
     return True
+
+
+def _create(path: Path) -> None:
+    """An empty file that nobody else may read, in place of what an earlier run left."""
+    path.unlink(missing_ok=True)
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def _sync(path: Path) -> None:

@@ -149,7 +149,8 @@ def destinations(library: Library) -> list[Destination]:
     except FileNotFoundError:
         return []
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{FILE} of the library cannot be read: {error}") from error
+        said = error.strerror if isinstance(error, OSError) else error  # else with the folder
+        raise ConfigError(f"{FILE} of the library cannot be read: {said}") from error
     return [_read(name, told[name]) for name in sorted(told)]
 
 

@@ -10,6 +10,7 @@ import urllib.request
 import uuid
 import warnings
 from typing import Any
+from urllib.parse import urlsplit
 
 import pydicom
 
@@ -23,8 +24,10 @@ from indexer.errors import NotSentError
 from indexer.extras import extra
 
 _ANSWER_BYTES = 1 << 20
-_FAILURES = ("00081198", "0008119A")
-"""FailedSOPSequence, OtherFailuresSequence."""
+_STORED, _FAILURES = "00081199", ("00081198", "0008119A")
+"""ReferencedSOPSequence; FailedSOPSequence, OtherFailuresSequence."""
+_UID = "00081155"
+"""ReferencedSOPInstanceUID."""
 _OK, _WARNINGS = 0x0000, 0xB000
 
 
@@ -45,6 +48,7 @@ def send(to: Destination, content: bytes) -> None:
 
 
 def _stow(to: WebDestination, content: bytes) -> None:
+    uid = str(pydicom.dcmread(io.BytesIO(content), stop_before_pixels=True).SOPInstanceUID)
     boundary = f"syntopy-{uuid.uuid4().hex}"
     headers = {
         "content-type": f'multipart/related; type="application/dicom"; boundary={boundary}',
@@ -61,7 +65,7 @@ def _stow(to: WebDestination, content: bytes) -> None:
         _NoRedirects(),
         urllib.request.HTTPSHandler(context=to.context()),
     ]
-    if is_this_machine(request.host.rpartition(":")[0].strip("[]") or request.host):
+    if is_this_machine(urlsplit(to.url).hostname or ""):
         handlers.append(urllib.request.ProxyHandler({}))
     try:
         with urllib.request.build_opener(*handlers).open(request, timeout=to.timeout) as answer:
@@ -71,20 +75,28 @@ def _stow(to: WebDestination, content: bytes) -> None:
         raise _refused(to, f"it answered {refused.code}") from refused
     except (OSError, http.client.HTTPException) as error:
         raise _unreached(to, error) from error
-    if status == 202 or _failed(told):
-        raise _refused(to, f"it answered {status}, and did not store the object")
+    if status == 202 or (told.strip() and not _stored(told, uid)):
+        raise _refused(to, f"it answered {status}, and did not say that it stored the object")
 
 
-def _failed(told: bytes) -> bool:
-    """Whether a store instances response names a failure (PS3.18 table 10.5.3-1)."""
+def _stored(told: bytes, uid: str) -> bool:
+    """Whether a store instances response names this object and no failure (PS3.18, I.2)."""
     try:
-        answer = json.loads(told or b"{}")
-    except ValueError:
+        answer = json.loads(told)
+    except (ValueError, RecursionError):
         return False
-    each = answer[0] if isinstance(answer, list) and answer else answer
-    named = [each.get(tag) for tag in _FAILURES] if isinstance(each, dict) else []
-    # Some write the sequence without items where nothing failed.
-    return any(isinstance(sequence, dict) and sequence.get("Value") for sequence in named)
+    every = answer if isinstance(answer, list) else [answer]
+    # Some write a sequence of failures without items where nothing failed.
+    failed = any(_values(each, tag) for each in every for tag in _FAILURES)
+    named = [item for each in every for item in _values(each, _STORED)]
+    return not failed and any(uid in _values(item, _UID) for item in named)
+
+
+def _values(dataset: object, tag: str) -> list[Any]:
+    """What an element of DICOM JSON holds (PS3.18, F.2); nothing if it is none."""
+    element = dataset.get(tag) if isinstance(dataset, dict) else None
+    values = element.get("Value") if isinstance(element, dict) else None
+    return values if isinstance(values, list) else []
 
 
 def _store(to: NodeDestination, content: bytes) -> None:

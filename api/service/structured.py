@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from api.service.audit import record
+from api.service.audit import recorded
 from api.service.destinations import Destination, find_destination
 from api.service.judge import Judge, StudyAnswer
 from api.service.options import read_options
@@ -17,13 +19,12 @@ from api.structured.document import OOD, SIMILAR, Document, document
 from api.structured.ood_tree import LISTED, ood_tree
 from api.structured.similar_tree import similar_tree
 from api.structured.subject import images_of, read_subject, study_under
-from indexer.catalog.audit import Action, AuditEvent, Ending
+from indexer.catalog.audit import Action, AuditEvent
 from indexer.catalog.database import reading
 from indexer.catalog.lookup import pseudonyms_of
 from indexer.config import Settings
 from indexer.errors import (
     ConfigError,
-    NotSentError,
     QueryError,
     StorageFullError,
     SyntopyError,
@@ -204,30 +205,34 @@ def hand_over(
     if output is None and not to:
         raise ConfigError("say where the report goes: --output FILE, or --send DESTINATION")
     if output is not None:
-        _record(library, made, actor, "file")
-        try:
-            output.write_bytes(made.content)
-        except OSError as error:
-            raise StorageFullError(f"{output} cannot be written: {error.strerror}") from error
+        with recorded(library, _event(library, made, actor, "file")):
+            _write(output, made.content)
     for each in to:
-        try:
+        with recorded(library, _event(library, made, actor, each.name)):
             send(each, made.content)
-        except NotSentError:
-            _record(library, made, actor, each.name, Ending.FAILED)
-            raise
-        _record(library, made, actor, each.name)
 
 
-def _record(
-    library: Library, made: Document, actor: str, where: str, ending: Ending = Ending.SUCCESS
-) -> None:
+def patients_of(library: Library, made: Document) -> tuple[str, ...]:
+    """Pseudonyms of all whose data a report holds, sorted."""
     with reading(library.engine) as db:
-        patients = pseudonyms_of(db, made.studies)
+        return pseudonyms_of(db, made.studies)
+
+
+def _event(library: Library, made: Document, actor: str, where: str) -> AuditEvent:
     said = {"what": "structured report", "uid": made.study_instance_uid, "to": where}
     said["sop_instance_uid"] = made.sop_instance_uid
-    record(
-        library,
-        AuditEvent(
-            actor=actor, action=Action.EXPORT, subject=said, patients=patients, outcome=ending
-        ),
-    )
+    patients = patients_of(library, made)
+    return AuditEvent(actor=actor, action=Action.EXPORT, subject=said, patients=patients)
+
+
+def _write(output: Path, content: bytes) -> None:
+    """Write a file that names a patient: nobody else may read it, from its first byte on."""
+    try:
+        descriptor = os.open(output, os.O_WRONLY | os.O_CREAT, 0o600)
+        with os.fdopen(descriptor, "wb") as handle:
+            if stat.S_ISREG(os.fstat(descriptor).st_mode):  # not a device or a pipe
+                os.fchmod(descriptor, 0o600)
+                handle.truncate(0)
+            handle.write(content)
+    except OSError as error:
+        raise StorageFullError(f"{output} cannot be written: {error.strerror}") from error
