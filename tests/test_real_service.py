@@ -25,8 +25,6 @@ from indexer.catalog.audit import rows_since
 from indexer.catalog.database import reading
 from indexer.library import Library
 
-OTHERS = "SYNTOPY_"
-
 
 @contextmanager
 def running(
@@ -34,7 +32,7 @@ def running(
 ) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The command, killed at the end, and the address that it prints."""
     command = [sys.executable, "-m", "api.cli.main", "serve", "-L", str(library), "--port", "0"]
-    usual = {name: value for name, value in os.environ.items() if not name.startswith(OTHERS)}
+    usual = {name: value for name, value in os.environ.items() if not name.startswith("SYNTOPY_")}
     environment = {**usual, "SYNTOPY_JOBS_WORKERS": "0", **settings}
     with subprocess.Popen(
         [*command, *arguments], stderr=subprocess.PIPE, text=True, env=environment
