@@ -8,17 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import jsonschema_rs
 import pytest
 import schemathesis
 from fastapi import APIRouter
 from hypothesis import HealthCheck, settings
+from pydantic import BaseModel
 from schemathesis.specs.openapi.checks import response_schema_conformance
-from served_library import own_copy, serving
+from served_library import REFERENCE, RUN, own_copy, serving
 
 from api.app import create_app
 from api.problems import MEDIA_TYPE
 from api.rights import Principal, Role
 from api.routing import Route
+from api.schemas.common import Asked
 from indexer.config import Settings
 from indexer.errors import NotAuthenticatedError
 
@@ -118,6 +121,77 @@ def test_every_problem_is_a_problem_document() -> None:
         assert {"422", "500"} <= set(problems), path
         told = {MEDIA_TYPE, "application/dicom+json"} if "dicomweb" in path else {MEDIA_TYPE}
         assert all(set(each["content"]) <= told for each in problems.values()), path
+
+
+EXAMPLES = [
+    (name, example)
+    for name, schema in DOCUMENT["components"]["schemas"].items()
+    if name.endswith(("Asked", "Change", "Which"))
+    for example in schema.get("examples", ())
+]
+PARAMETERS = [
+    (path, parameter)
+    for _, path, operation in OPERATIONS
+    for parameter in operation.get("parameters", ())
+]
+
+
+def test_examples_of_bodies_are_such_bodies() -> None:
+    assert len(EXAMPLES) > 15
+    for name, example in EXAMPLES:
+        _models()[name].model_validate(example)
+
+
+def test_every_body_of_json_has_an_example() -> None:
+    names = {
+        body["schema"]["$ref"].rpartition("/")[2]
+        for _, _, operation in OPERATIONS
+        for kind, body in operation.get("requestBody", {}).get("content", {}).items()
+        if kind == "application/json" and "$ref" in body["schema"]
+    }
+    # A key is told by nobody, not as an example either; the placeholder stands at its field.
+    assert names - {name for name, _ in EXAMPLES} == {"SignInAsked"}
+
+
+def _models() -> dict[str, type[BaseModel]]:
+    """The schemas of requests by their names."""
+    found, left = {}, [Asked]
+    while left:
+        kind = left.pop()
+        found[kind.__name__] = kind
+        left += kind.__subclasses__()
+    return found
+
+
+def test_examples_of_parameters_and_fields_fit_their_schemas() -> None:
+    told = [(path, each["schema"], each) for path, each in PARAMETERS]
+    for name, schema in DOCUMENT["components"]["schemas"].items():
+        told += [(name, field, {}) for field in schema.get("properties", {}).values()]
+    checked = 0
+    for where, schema, parameter in told:
+        examples = [*schema.get("examples", ()), *parameter.get("examples", {}).values()]
+        examples += [parameter["example"]] if "example" in parameter else []
+        for example in examples:
+            whole = {**schema, "components": DOCUMENT["components"]}
+            assert jsonschema_rs.is_valid(whole, example), (where, example)
+            checked += 1
+    assert checked > 50
+
+
+def test_every_example_of_a_parameter_can_be_asked(client: httpx.Client) -> None:
+    uid = client.get("/v1/items?limit=1").json()["rows"][0]["id"]
+    names = {"run": RUN, "reference": REFERENCE, "name": REFERENCE}  # those that are there
+    for method, path, operation in OPERATIONS:
+        if method != "GET" or not path.startswith("/v1") or path in SIGNING_IN:
+            continue
+        asked = {
+            each["name"]: names.get(each["name"], each["schema"]["examples"][0])
+            for each in operation.get("parameters", ())
+            if each["in"] == "query" and each["schema"].get("examples")
+        }
+        answer = client.get(re.sub(r"\{\w+\}", uid, path), params=asked)
+        # What the item is not, a job or a set, is not there.
+        assert answer.is_success or (answer.status_code == 404 and "{" in path), (path, answer.text)
 
 
 def test_requests_have_examples_that_are_answered(client: httpx.Client) -> None:

@@ -14,7 +14,7 @@ from api.forms import body_of, read_request
 from api.problems import ProblemError
 from api.rights import Role
 from api.routing import router
-from api.schemas.common import CursorParam, FilterParam, LimitParam, PageOf, SortParam
+from api.schemas.common import CursorParam, FilterParam, LimitParam, PageOf
 from api.schemas.flags import GroupStanding, StudyScore
 from api.schemas.groups import Reference, ScoreAsked, ScoreFilesAsked, Scores, StudyJudged
 from api.served import Served, Service
@@ -55,7 +55,14 @@ def list_scores(
         float | None, Query(gt=0, lt=1, description="False-alarm rate; else the reference's.")
     ] = None,
     filter: FilterParam = "",
-    sort: SortParam = "",
+    sort: Annotated[
+        str,
+        Query(
+            max_length=40,
+            description="p_value or judged_at; with - the reverse.",
+            examples=["p_value"],
+        ),
+    ] = "",
     cursor: CursorParam = "",
     limit: LimitParam = 50,
 ) -> PageOf[StudyScore]:

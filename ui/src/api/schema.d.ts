@@ -10947,7 +10947,7 @@ export interface operations {
                 alarm?: number | null;
                 /** @description Only what passes: docs/search.md has the language. */
                 filter?: string;
-                /** @description A field to sort by, with - before it for the reverse; empty for the order of indexing. */
+                /** @description p_value or judged_at; with - the reverse. */
                 sort?: string;
                 /** @description Of the page before; empty for the first. */
                 cursor?: string;
