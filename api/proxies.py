@@ -50,6 +50,7 @@ class Proxied:
     ``X-Forwarded-For`` is read from its end: the last address that is no trusted proxy's is the
     client. ``X-Forwarded-Proto`` tells how the client asked, and ``X-Request-Id`` (32 hex digits,
     as nginx makes them) becomes the id of the request. From anybody else all three mean nothing.
+    ``by_proxy`` in the state of a request says that it came so.
 
     Args:
         app: what is within.
@@ -68,7 +69,8 @@ class Proxied:
         await self._app(scope, receive, send)
 
     def _believe(self, scope: Scope, peer: str) -> None:
-        headers = Headers(scope=scope)
+        headers, state = Headers(scope=scope), scope.setdefault("state", {})
+        state["by_proxy"] = True
         named = ",".join(headers.getlist("x-forwarded-for")).split(",")
         client = peer
         for word in reversed(named):
@@ -83,7 +85,7 @@ class Proxied:
             scope["scheme"] = headers["x-forwarded-proto"]
         request_id = headers.get("x-request-id", "")
         if _REQUEST_ID.fullmatch(request_id):
-            scope.setdefault("state", {})["request_id"] = request_id
+            state["request_id"] = request_id
 
     def _is_trusted(self, address: IPv4Address | IPv6Address) -> bool:
         return any(address in network for network in self._trusted)
