@@ -124,7 +124,7 @@ def create_app(
         telemetry=_NO_TELEMETRY,
         middleware=[
             Middleware(Proxied, trusted=trusted_networks(settings.trusted_proxies)),
-            Middleware(Traced, tracer=tracer),
+            Middleware(Traced, tracer=tracer, believing=authenticate is anyone_on_loopback),
             Middleware(Measuring, metrics=counted),
             Middleware(Edge),
             *([_shared_with(elsewhere)] if elsewhere else []),

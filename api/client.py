@@ -156,7 +156,7 @@ class Client(Edits, Reads, Results):
         return JobTold.model_validate_json(self._ask("GET", f"jobs/{part(uid)}").content)
 
     def jobs(self, state: str = "", kind: str = "") -> Iterator[JobTold]:
-        """All jobs, the newest first.
+        """Jobs that whoever asks may know of, the newest first.
 
         Raises:
             ApiError: as `search`.

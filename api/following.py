@@ -16,6 +16,7 @@ from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from api.problems import problem
+from api.rights import Principal
 from api.schemas.jobs import JobTold
 from api.served import Served
 from api.service.jobs import told_job
@@ -65,8 +66,10 @@ class Followed:
         """Whether there are as many clients as there may be."""
         return len(self._listeners) >= self._served.settings.jobs_streams
 
-    async def events(self, uid: str, revision: int) -> AsyncIterator[str]:
+    async def events(self, uid: str, asker: Principal, revision: int) -> AsyncIterator[str]:
         """Events of a job after a revision, until it has ended or the service does.
+
+        They are told as they are to somebody who may know of the job.
 
         After ten minutes it ends, too, for who may ask may have changed: the client asks again.
         """
@@ -80,7 +83,7 @@ class Followed:
                     yield ": nothing new\n\n"
                     continue
                 if listener.job is not None:
-                    yield _event(listener.job)
+                    yield _event(listener.job, asker)
                 if listener.over:
                     return
         finally:
@@ -124,9 +127,9 @@ async def _news(listener: _Listener) -> bool:
     return False
 
 
-def _event(job: StoredJob) -> str:
+def _event(job: StoredJob, asker: Principal) -> str:
     name = "end" if job.ended else "progress"
-    told = JobTold.model_validate(told_job(job)).model_dump_json()
+    told = JobTold.model_validate(told_job(job, asker)).model_dump_json()
     return f"id: {job.revision}\nevent: {name}\ndata: {told}\n\n"
 
 
@@ -136,15 +139,18 @@ class EventStream(StreamingResponse):
     Args:
         followed: which has them.
         uid: of the job.
+        asker: who follows it.
         revision: that the client knows already.
         request_id: of the request.
     """
 
     media_type = "text/event-stream"
 
-    def __init__(self, followed: Followed, uid: str, revision: int, request_id: str) -> None:
+    def __init__(
+        self, followed: Followed, uid: str, asker: Principal, revision: int, request_id: str
+    ) -> None:
         headers = {"X-Accel-Buffering": "no"}  # or a proxy would keep events for itself
-        super().__init__(followed.events(uid, revision), headers=headers)
+        super().__init__(followed.events(uid, asker, revision), headers=headers)
         self._followed, self._request_id = followed, request_id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

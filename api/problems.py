@@ -19,6 +19,7 @@ from starlette.requests import ClientDisconnect
 
 from api import logs
 from api.jobs.errors import JobError, JobNotDoneError, TooManyJobsError
+from api.places import without_places
 from api.schemas.edited import shown
 from api.service.multipart import (
     MultipartError,
@@ -161,9 +162,7 @@ def _of_ours(request: Request, error: Exception) -> Response:
 def _without_places(said: str, request: Request) -> str:
     """A message without the folders of this machine that it may name."""
     served = request.app.state.served
-    for place, instead in ((served.uploads, "UPLOADS"), (served.library.path, "LIBRARY")):
-        said = said.replace(str(place), instead)
-    return said
+    return without_places(said, ((served.uploads, "UPLOADS"), (served.library.path, "LIBRARY")))
 
 
 def _of_http(request: Request, error: Exception) -> Response:

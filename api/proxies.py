@@ -56,6 +56,7 @@ class Proxied:
     client. ``X-Forwarded-Proto`` tells how the client asked, and ``X-Request-Id`` (32 hex digits,
     as nginx makes them) becomes the id of the request. ``X-Forwarded-Host`` is the name
     in the addresses that DICOMweb tells; no rights hang on it. From anybody else they mean nothing.
+    ``by_proxy`` in the state of a request says that it came so.
 
     Args:
         app: what is within.
@@ -74,7 +75,8 @@ class Proxied:
         await self._app(scope, receive, send)
 
     def _believe(self, scope: Scope, peer: str) -> None:
-        headers = Headers(scope=scope)
+        headers, state = Headers(scope=scope), scope.setdefault("state", {})
+        state["by_proxy"] = True
         named = ",".join(headers.getlist("x-forwarded-for")).split(",")
         client = peer
         for word in reversed(named):
@@ -90,7 +92,7 @@ class Proxied:
         for name, (kept, form) in _BELIEVED.items():
             said = headers.get(name, "")
             if form.fullmatch(said):
-                scope.setdefault("state", {})[kept] = said
+                state[kept] = said
 
     def _is_trusted(self, address: IPv4Address | IPv6Address) -> bool:
         return any(address in network for network in self._trusted)

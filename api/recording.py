@@ -71,10 +71,21 @@ class Recording:
         Raises:
             ProblemError: so many came from this address that they are not even looked at.
         """
+        self.stranger(request)
+        self._record(request, Ending.REFUSED, b"")
+
+    def stranger(self, request: Request) -> None:
+        """Count a request of nobody knows whom, once; before it costs anybody anything.
+
+        Raises:
+            ProblemError: so many came from this address that they are not even looked at.
+        """
+        if getattr(request.state, "counted", False):
+            return
         wait = self._strangers.take(_origin(request))
         if wait:
             raise ProblemError(429, "too many requests without a right", _again(wait))
-        self._record(request, Ending.REFUSED, b"")
+        request.state.counted = True
 
     def event(
         self, request: Request, action: Action, ending: Ending, body: bytes = b""

@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import quote, urlencode
 
 from api.key_sets import FRESH_SECONDS, UNUSABLE, discovered, is_safe, told_by
@@ -114,9 +115,9 @@ class SigningIn:
 
         Raises:
             NotAuthenticatedError: the answer is not to this browser, was given before, or says no;
-                or its token is not in order.
+                the issuer does not take its code, or its token is not in order.
             AccessDeniedError: the token gives no role.
-            IssuerUnavailableError: it does not take the code.
+            IssuerUnavailableError: it does not answer, or does not know us.
         """
         parts = _STARTED.fullmatch(cookie)
         state = self._derived("state", cookie)
@@ -165,6 +166,10 @@ class SigningIn:
             told = told_by(self._endpoint("token_endpoint"), urlencode(form).encode(), headers)
             return str(told["id_token"])
         except _FAILED as error:
+            if isinstance(error, HTTPError) and error.code == 400:  # RFC 6749 section 5.2
+                raise NotAuthenticatedError(
+                    "the issuer does not take what you came back with; try again"
+                ) from error
             raise IssuerUnavailableError(
                 f"the issuer {self._settings.oidc_issuer} does not say who you are; try again, and "
                 "if that does not help, see to SYNTOPY_OIDC_CLIENT_ID and _SECRET"

@@ -53,13 +53,17 @@ def tracing() -> Iterator[Tracer | None]:
 class Traced:
     """A span for each request, within the trace that its ``traceparent`` names, if it has one.
 
+    That is believed of a trusted proxy (see `api.proxies`); strangers could else put their
+    requests into any trace, and have all of them kept.
+
     Args:
         app: what is within.
         tracer: makes the spans; None makes none.
+        believing: everybody's traces go on, as on loopback.
     """
 
-    def __init__(self, app: ASGIApp, tracer: Tracer | None) -> None:
-        self._app, self._tracer = app, tracer
+    def __init__(self, app: ASGIApp, tracer: Tracer | None, *, believing: bool = False) -> None:
+        self._app, self._tracer, self._believing = app, tracer, believing
         self._propagator = TraceContextTextMapPropagator()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -75,7 +79,8 @@ class Traced:
                 status = message["status"]
             await send(message)
 
-        given = Headers(scope=scope).get("traceparent")
+        believed = self._believing or scope.get("state", {}).get("by_proxy", False)
+        given = Headers(scope=scope).get("traceparent") if believed else None
         parent = self._propagator.extract({"traceparent": given} if given else {})
         with (
             self._tracer.start_as_current_span(

@@ -265,3 +265,27 @@ def test_a_job_takes_the_role_of_its_kind_and_is_recorded(library: Path) -> None
     assert told[2].subject["job"] == made["id"] and told[2].subject["kind"] == "curate-outliers"
     studies = {row["study_instance_uid"] for row in rows}
     assert 1 <= len(told[4].patients) <= len(studies), "whose studies were told"
+
+
+def test_jobs_of_a_kind_are_open_to_its_role_and_to_who_asked(library: Path) -> None:
+    files = library.parent / "in"
+    files.mkdir()
+    settings = Settings(library=library, index_roots=str(files))
+    with serving(settings, create_app(settings, None)) as client:
+        curator, operator = key(library, "c", Role.CURATOR), key(library, "o", Role.OPERATOR)
+        index = {"kind": "index", "parameters": {"paths": [str(files)]}}
+        hidden = client.post("/v1/jobs", json=index, headers=operator).json()
+        shown = client.post("/v1/jobs", json={"kind": "map"}, headers=operator).json()["id"]
+        assert hidden["parameters"]["paths"] == [str(files)]
+        for path in ("", "/result", "/events"):
+            answer = client.get(f"/v1/jobs/{hidden['id']}{path}", headers=curator)
+            assert (answer.status_code, answer.json()["code"]) == (403, "access_denied")
+            assert str(files) not in answer.text
+        assert client.get(f"/v1/jobs/{shown}", headers=curator).status_code == 200
+        told = client.get("/v1/jobs", headers=curator).json()["rows"]
+        assert [job["id"] for job in told] == [shown]
+        assert client.get("/v1/jobs?kind=index", headers=curator).json()["rows"] == []
+        told = client.get("/v1/jobs", headers=operator).json()["rows"]
+        assert [job["id"] for job in told] == [shown, hidden["id"]]
+    refused = [row for row in recorded(library) if row.outcome is Ending.REFUSED]
+    assert [row.actor for row in refused] == ["c"] * 3

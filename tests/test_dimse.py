@@ -14,6 +14,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pydicom
 import pytest
@@ -23,7 +24,7 @@ from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, MRImageStor
 from pynetdicom import AE, _config, evt
 from pynetdicom.association import Association
 from pynetdicom.dimse_messages import C_STORE_RQ
-from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.dimse_primitives import C_ECHO, C_STORE, N_EVENT_REPORT
 from pynetdicom.dsutils import encode
 from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.sop_class import StorageCommitmentPushModel
@@ -33,6 +34,7 @@ from typer.testing import CliRunner
 from api.cli.main import app
 from api.dimse.node import AssociationEnded, Node
 from api.dimse.options import NodeOptions, Tls
+from api.dimse.streaming import StreamingProvider
 from indexer.errors import ConfigError
 from indexer.receiving.inbox import Inbox, InboxLimits
 
@@ -368,6 +370,40 @@ def test_commitment_is_reported_on_a_new_association_where_the_peer_is_known(
         assert len(report.ReferencedSOPSequence) == 1
     finally:
         server.shutdown()
+
+
+def message(kind: type[Any], **said: Any) -> Any:
+    made = kind()
+    for name, value in said.items():
+        setattr(made, name, value)
+    return made
+
+
+def test_an_answer_is_kept_for_whoever_waits_for_it(inbox: Inbox) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        entity = Association(AE(), "acceptor")
+        entity.dimse_timeout = 0.2
+        provider = StreamingProvider(entity, inbox, ours)
+        uids = {
+            "AffectedSOPClassUID": StorageCommitmentPushModel,
+            "AffectedSOPInstanceUID": "1.2.840.10008.1.20.1.1",
+        }
+        report = message(N_EVENT_REPORT, MessageID=1, EventTypeID=1, **uids)
+        answer = message(N_EVENT_REPORT, MessageIDBeingRespondedTo=1, Status=0, **uids)
+        request = message(C_ECHO, MessageID=2)
+        provider.send_msg(report, 1)
+        for each in (answer, request):
+            provider.msg_queue.put((1, each))
+        assert provider.get_msg() == (1, request), "pynetdicom's own thread serves requests"
+        assert provider.get_msg() == (None, None), "and leaves the answer"
+        assert provider.get_msg(block=True) == (1, answer)
+        provider.send_msg(report, 1)
+        provider.msg_queue.put((1, request))
+        assert provider.get_msg(block=True) == (None, None), "a request is no answer"
+        assert provider.get_msg() == (1, request)
+        provider.msg_queue.put((1, answer))
+        assert provider.get_msg() == (1, answer), "that nobody waits for is not kept"
 
 
 def test_a_request_for_commitment_of_nothing_is_refused(inbox: Inbox) -> None:

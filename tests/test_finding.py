@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import subprocess
 from pathlib import Path
@@ -12,6 +13,7 @@ from dicom_senders import association, needs_dcmtk, node
 from placed_library import Placed, place
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
+from pynetdicom.dimse_primitives import C_FIND
 from pynetdicom.sop_class import (
     StudyRootQueryRetrieveInformationModelFind as StudyRoot,
 )
@@ -185,3 +187,46 @@ def test_findscu_of_dcmtk_is_answered_on_each_level(library: Library) -> None:
             assert asked.returncode == 0
             assert ("US 64" in asked.stdout + asked.stderr) == (level == "IMAGE")
             assert re.findall(r"UI \[([\d.]+)", asked.stdout + asked.stderr)[-1] == uid
+
+
+def test_who_only_claims_a_title_is_never_told_beyond_this_machine(
+    library: Library,
+) -> None:
+    inbox, everywhere = Inbox(library.inbox_folder), "0.0.0.0"  # noqa: S104
+    with pytest.raises(ConfigError, match="anybody can claim an AE title"):
+        Node(inbox, NodeOptions(host=everywhere, allow=("VIEWER",)), find=Finder(library))
+    Node(inbox, NodeOptions(host=everywhere, addresses=("10.0.0.0/8",)), find=Finder(library))
+    Node(inbox, NodeOptions(host=everywhere, allow=("CT1",)))  # who sends is told nothing
+
+
+def test_requests_that_are_refused_are_in_the_audit_too(library: Library) -> None:
+    ask(library, "PATIENT", PatientName="Doe^Jane")
+    ask(library, "STUDY", StudyInstanceUID=[f"2.25.{number}" for number in range(1, 1_002)])
+    with reading(library.engine) as db:
+        rows = db.execute(select(Audit).order_by(Audit.id)).all()
+    assert [(row.actor, row.action, row.outcome, row.origin) for row in rows] == [
+        ("VIEWER", "query", "failed", "127.0.0.1")
+    ] * 2
+    assert [row.subject["level"] for row in rows] == ["", "STUDY"]
+    assert not any("Doe" in str(row.subject) or row.patients for row in rows)
+
+
+def test_a_request_that_cannot_be_read_is_in_the_audit_too(library: Library) -> None:
+    inbox = Inbox(library.inbox_folder)
+    wanted = [(StudyRoot, ExplicitVRLittleEndian)]
+    broken = C_FIND()
+    broken.MessageID, broken.Priority, broken.AffectedSOPClassUID = 1, 2, StudyRoot
+    broken.Identifier = io.BytesIO(b"\x08\x00\x52\x00CS\xff\xff no data set")
+    with (
+        node(inbox, find=Finder(library)) as port,
+        association(port, wanted, title="VIEWER") as asker,
+    ):
+        (context,) = asker.accepted_contexts
+        assert context.context_id is not None
+        asker._reactor_checkpoint.clear()  # else its own thread takes the answer
+        asker.dimse.send_msg(broken, context.context_id)
+        _, answer = asker.dimse.get_msg(block=True)
+        asker._reactor_checkpoint.set()
+    assert answer is not None and answer.Status in (0xC000, 0xA900)
+    with reading(library.engine) as db:
+        assert [row.outcome for row in db.execute(select(Audit)).all()] == ["failed"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +20,21 @@ from api.cli.main import app
 from api.jobs.errors import JobNotDoneError, TooManyJobsError
 from api.jobs.kinds import KINDS
 from api.jobs.results import RowsFile, read_rows
+from api.jobs.work import Kind, Parameters, Work
 from api.jobs.worker import Ended, work
 from api.rights import EVERY_LIBRARY, Principal, Role
 from api.service import jobs
 from api.service.jobs import Job, JobRequest, ParametersError
 from indexer.catalog.database import reading
 from indexer.config import Settings
-from indexer.errors import AccessDeniedError, ConfigError, ItemNotFoundError, QueryError
+from indexer.errors import (
+    AccessDeniedError,
+    ConfigError,
+    ItemNotFoundError,
+    LibraryLockedError,
+    QueryError,
+    SourceError,
+)
 from indexer.groups.references import find_reference
 from indexer.groups.runs import list_runs
 from indexer.groups.scores import kept_scores
@@ -53,7 +63,7 @@ def ask_with(folder: Path, request: JobRequest, asker: Principal = OPERATOR) -> 
 
 def shown(folder: Path, uid: str) -> Job:
     with Library.open(folder) as opened:
-        return jobs.show(opened, uid)
+        return jobs.show(opened, uid, OPERATOR)
 
 
 def do_all(folder: Path, **said: Any) -> list[Ended]:
@@ -70,7 +80,7 @@ def done(folder: Path, kind: str, **parameters: Any) -> tuple[dict[str, Any], li
     job = shown(folder, uid)
     assert job.state == "done", job.error
     with Library.open(folder) as opened:
-        rows = jobs.result(opened, uid, limit=500).rows
+        rows = jobs.result(opened, uid, OPERATOR, limit=500).rows
     assert job.result is not None and job.result["rows"] >= len(rows)
     return dict(job.result), rows
 
@@ -94,9 +104,9 @@ def test_the_rows_of_a_report_are_read_page_by_page(library: Path) -> None:
     do_all(library)
     rows, cursor = [], ""
     with Library.open(library) as opened:
-        whole = jobs.result(opened, uid, limit=500)
+        whole = jobs.result(opened, uid, OPERATOR, limit=500)
         while True:
-            page = jobs.result(opened, uid, cursor, 7)
+            page = jobs.result(opened, uid, OPERATOR, cursor, 7)
             rows += page.rows
             cursor = page.cursor
             if not cursor:
@@ -246,9 +256,9 @@ def test_a_job_has_no_rows_before_it_is_done(library: Path) -> None:
     uid = ask(library, "map").id
     with Library.open(library) as opened:
         with pytest.raises(JobNotDoneError, match="queued"):
-            jobs.result(opened, uid)
+            jobs.result(opened, uid, OPERATOR)
         with pytest.raises(ItemNotFoundError):
-            jobs.show(opened, "nothing")
+            jobs.show(opened, "nothing", OPERATOR)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
@@ -322,3 +332,75 @@ def test_jobs_are_listed_shown_and_cancelled_on_the_command_line(library: Path) 
     assert command("list", "--state", "queued", *here).strip() == "no jobs"
     wrong = CliRunner().invoke(app, ["jobs", "show", "nothing", *here])
     assert wrong.exit_code == 2 and "no job" in wrong.stderr
+
+
+def test_who_is_no_operator_any_more_hears_of_their_job_without_its_paths(
+    library: Path, tmp_path: Path
+) -> None:
+    files = tmp_path / "in"
+    files.mkdir()
+    with Library.open(library) as opened:
+        asked = JobRequest("index", {"paths": [str(files)], "metadata": str(files)})
+        uid = jobs.create(opened, asked, Settings(index_roots=str(files)), OPERATOR).id
+        lesser = replace(OPERATOR, role=Role.CURATOR)
+        (told,) = jobs.listed(opened, lesser).rows
+        for job in (told, jobs.show(opened, uid, lesser)):
+            assert (job.id, job.parameters) == (uid, {"retry_rejected": False})
+        assert set(jobs.show(opened, uid, OPERATOR).parameters) > {"paths", "metadata"}
+        with pytest.raises(AccessDeniedError, match="takes the role operator"):
+            jobs.show(opened, uid, CURATOR)
+
+
+class Nothing(Parameters):
+    """A kind that is asked with nothing."""
+
+
+def kind_of(run: Callable[[Work, Nothing], dict[str, Any]]) -> Kind[Nothing]:
+    return Kind("of a test", "Does what a test does.", Role.CURATOR, Nothing, run)
+
+
+def test_rows_are_there_once_though_the_catalog_was_locked_meanwhile(
+    library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[str] = []
+
+    def run(work: Work, _asked: Nothing) -> dict[str, Any]:
+        for number in range(3 - len(tries)):
+            work.row({"try": len(tries), "number": number})
+        tries.append(work.job.uid)
+        if len(tries) == 1:
+            raise LibraryLockedError("the catalog is locked")
+        return {}
+
+    monkeypatch.setitem(KINDS, "of a test", kind_of(run))  # type: ignore[arg-type]
+    result, rows = done(library, "of a test")
+    assert len(tries) == 2
+    assert rows == [{"try": 1, "number": 0}, {"try": 1, "number": 1}]
+    assert result["rows"] == 2
+
+
+def test_rows_of_an_attempt_whose_worker_died_are_dropped(library: Path) -> None:
+    with Library.open(library) as opened:
+        (library / "jobs").mkdir(exist_ok=True)
+        (library / "jobs" / "a job.writing").write_text('{"attempt": 1}\n' * 3)
+        with RowsFile(opened, "a job") as rows:
+            rows.add({"attempt": 2})
+            rows.publish()
+        assert read_rows(opened, "a job", "", 10).rows == [{"attempt": 2}]
+
+
+def test_what_went_wrong_is_told_without_the_folders_of_this_machine(
+    library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, link = tmp_path / "real", tmp_path / "link"
+    real.mkdir()
+    link.symlink_to(real)
+
+    def run(work: Work, _asked: Nothing) -> dict[str, Any]:
+        raise SourceError(f"{real}/a, {link}/b and {work.library.path}/c cannot be read")
+
+    monkeypatch.setitem(KINDS, "of a test", kind_of(run))  # type: ignore[arg-type]
+    uid = ask(library, "of a test").id
+    work(Settings(library=library, index_roots=str(link)), once=True)
+    told = shown(library, uid)
+    assert told.error == "INDEX_ROOT/a, INDEX_ROOT/b and LIBRARY/c cannot be read"

@@ -48,7 +48,7 @@ def ask_with(folder: Path, request: JobRequest, asker: Principal = OPERATOR) -> 
 
 def shown(folder: Path, uid: str) -> Job:
     with Library.open(folder) as opened:
-        return jobs.show(opened, uid)
+        return jobs.show(opened, uid, OPERATOR)
 
 
 def do_all(folder: Path, **said: Any) -> list[Ended]:
@@ -65,7 +65,7 @@ def done(folder: Path, kind: str, **parameters: Any) -> tuple[dict[str, Any], li
     job = shown(folder, uid)
     assert job.state == "done", job.error
     with Library.open(folder) as opened:
-        rows = jobs.result(opened, uid, limit=500).rows
+        rows = jobs.result(opened, uid, OPERATOR, limit=500).rows
     assert job.result is not None and job.result["rows"] >= len(rows)
     return dict(job.result), rows
 
@@ -224,5 +224,5 @@ def test_jobs_are_forgotten_some_time_after_they_ended(library: Path) -> None:
         )
     do_all(library)
     with Library.open(library) as opened:
-        assert [job.id for job in jobs.listed(opened).rows] == [new]
+        assert [job.id for job in jobs.listed(opened, OPERATOR).rows] == [new]
     assert [path.name for path in (library / "jobs").iterdir()] == [f"{new}.jsonl"]

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from web_archive import WebArchive, serving_archive
 
 from api.cli.main import app
-from api.service.archives import ArchiveError, ArchiveQuery, parse_query
+from api.service.archives import ArchiveError, ArchiveQuery, is_uid, parse_query
 from api.service.pull import PullEvent, PullRequest, PullSummary, StudyFailed, pull
 from api.service.pull_web import WebArchive as Asked
 from api.service.web_client import WebOptions
@@ -270,6 +270,28 @@ def test_uids_that_are_none_are_never_put_into_an_address(
     with pytest.raises(ArchiveError, match="valid UID"):
         fetch(tmp_path / "library", archive)
     assert archive.paths == ["studies"]
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [
+        ("1.2.840.10008.1.1", True),
+        ("2.25.0", True),
+        ("7", True),
+        ("1" * 64, True),
+        ("1" * 65, False),
+        (".", False),
+        ("..", False),
+        ("1..2", False),
+        (".1", False),
+        ("1.", False),
+        ("1.2\n", False),
+        ("\u0661.\u0662", False),
+        ("", False),
+    ],
+)
+def test_a_uid_is_numbers_with_dots_between(text: str, is_one: bool) -> None:
+    assert is_uid(text) is is_one
 
 
 @pytest.mark.parametrize(

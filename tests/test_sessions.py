@@ -25,8 +25,8 @@ from api.cli.main import app as command
 from api.rights import Role
 from api.service import keys, sessions
 from api.signing_in import is_path
-from indexer.catalog.audit import Action, AuditRow, rows_since, verify_chain
-from indexer.catalog.database import reading
+from indexer.catalog.audit import Action, AuditRow, Ending, rows_since, verify_chain
+from indexer.catalog.database import reading, transaction
 from indexer.catalog.tables import now
 from indexer.config import Settings
 from indexer.errors import ConfigError, NotAuthenticatedError
@@ -172,6 +172,42 @@ def test_who_guesses_keys_is_told_to_wait_and_recorded(library: Path, client: Br
             break
     assert codes == {401, 429}
     assert {row.action for row in recorded(library, client)} == {Action.REFUSE}
+
+
+def test_who_asks_whether_a_key_is_one_is_recorded_and_told_to_wait(
+    library: Path, client: Browser
+) -> None:
+    wrong = {"Authorization": "Bearer syn_0123456789ab_" + "A" * 43}
+    codes = set[int]()
+    for _ in range(300):
+        answer = client.get("/v1/session", headers=wrong)
+        codes.add(answer.status_code)
+        if 429 in codes:
+            break
+        assert answer.json()["role"] == ""
+    assert codes == {200, 429}
+    rows = recorded(library, client)
+    assert {(row.action, row.outcome) for row in rows} == {(Action.REFUSE, Ending.REFUSED)}
+    assert client.get("/v1/session").status_code == 200, "who sends none is told how to sign in"
+    assert len(recorded(library, client)) == len(rows)
+
+
+def test_who_has_a_key_asks_for_the_session_as_often_as_for_all_else(library: Path) -> None:
+    with asking(library, serve_rate=0.01, serve_burst=2) as client:
+        own = {"Authorization": f"Bearer {make_key(library).token}"}
+        codes = [client.get("/v1/session", headers=own).status_code for _ in range(3)]
+    assert codes == [200, 200, 429]
+
+
+def test_who_only_reads_is_recognised_while_another_writes(
+    library: Path, client: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("indexer.catalog.database._BUSY_MS", 50)
+    sign_in(client, make_key(library))
+    cookie, late = client.cookies["syntopy"], now() + timedelta(minutes=5)
+    with Library.open(library) as opened, transaction(opened.engine):
+        found = sessions.recognise(opened, cookie, Settings(), at=late)
+    assert found.principal.name == "dr-who"
 
 
 def test_a_key_of_another_library_signs_nobody_in(library: Path, client: Browser) -> None:
@@ -552,6 +588,29 @@ def test_an_issuer_that_does_not_answer_is_named(issuer: Issuer, at_issuer: Brow
     issuer.answering = False
     down = back(at_issuer, answer)
     assert (down.status_code, down.json()["code"]) == (503, "issuer_unavailable")
+
+
+def test_a_code_that_the_issuer_does_not_take_is_refused_and_recorded(
+    library: Path, issuer: Issuer, at_issuer: Browser
+) -> None:
+    answer = issuer.authorize(started(at_issuer))
+    came = back(at_issuer, {**answer, "code": "of nobody"})
+    assert (came.status_code, came.json()["code"]) == (401, "not_authenticated")
+    assert [row.action for row in recorded(library, at_issuer)] == [Action.REFUSE]
+
+
+def test_who_tries_codes_has_the_issuer_asked_a_few_times_at_most(
+    issuer: Issuer, at_issuer: Browser
+) -> None:
+    codes = list[int]()
+    for _ in range(200):  # a busy machine asks slowly, and gets further tries meanwhile
+        codes.append(
+            back(at_issuer, {**issuer.authorize(started(at_issuer)), "code": "x"}).status_code
+        )
+        if 429 in codes:
+            break
+    assert set(codes) == {401, 429}
+    assert len(issuer.exchanged) == len(codes) - 1, "nothing was asked for the last one"
 
 
 PLACES = [

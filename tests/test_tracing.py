@@ -14,6 +14,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from served_library import serving
 
+from api.access import Authenticate, anyone, anyone_on_loopback
 from api.app import create_app
 from api.tracing import tracing
 from indexer.config import Settings
@@ -87,6 +88,34 @@ def test_the_trace_of_whoever_asks_goes_on(
     assert f"{first.parent.span_id:016x}" == PARENT
     assert second.parent is None
     assert "Doe" not in first.to_json()
+
+
+@pytest.mark.parametrize(
+    ("authenticate", "proxies", "goes_on"),
+    [
+        (anyone_on_loopback, "", True),
+        (anyone, "", False),
+        (None, "", False),
+        (None, "192.0.2.1", False),
+        (None, "127.0.0.1", True),
+    ],
+)
+def test_the_trace_of_strangers_does_not_go_on(
+    served: Path,
+    authenticate: Authenticate | None,
+    proxies: str,
+    goes_on: bool,
+) -> None:
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    settings = Settings(library=served, trusted_proxies=proxies)
+    app = create_app(settings, authenticate, tracer=provider.get_tracer("test"))
+    with serving(settings, app) as client:
+        exporter.clear()
+        client.get("/v1/health", headers={"traceparent": f"00-{TRACE}-{PARENT}-01"})
+    (span,) = exporter.get_finished_spans()
+    assert span.context is not None
+    assert (f"{span.context.trace_id:032x}" == TRACE) is goes_on
 
 
 def test_what_fails_is_seen_without_its_words(

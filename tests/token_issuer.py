@@ -116,7 +116,7 @@ def issuing() -> Iterator[Issuer]:
             form = self.rfile.read(int(self.headers["content-length"])).decode()
             authorization = self.headers.get("authorization", "")
             told = issuer.exchange(dict(parse_qsl(form)), authorization)
-            self.send_response(200 if told and issuer.answering else 400)
+            self.send_response((200 if told else 400) if issuer.answering else 503)
             self.end_headers()
             self.wfile.write(json.dumps(told).encode())
 

@@ -6,14 +6,15 @@ import ssl
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pydicom.dataset import Dataset
-from pynetdicom import AE, build_role
+from pynetdicom import AE, build_role, evt
 from pynetdicom.association import Association
 from pynetdicom.sop_class import StorageCommitmentPushModel  # type: ignore[attr-defined]
 
 from api.dimse.options import Address
+from api.dimse.streaming import StreamingProvider
 from indexer.errors import FileRejectedError
 from indexer.receiving.header import read_header
 from indexer.receiving.inbox import Inbox
@@ -118,13 +119,26 @@ class Commitment:
         host, port = self._peers[peer]
         role = build_role(StorageCommitmentPushModel, scp_role=True)
         tls = None if self._tls is None else (self._tls, host)
-        association = entity.associate(host, port, ae_title=peer, ext_neg=[role], tls_args=tls)
+        association = entity.associate(
+            host,
+            port,
+            ae_title=peer,
+            ext_neg=[role],
+            tls_args=tls,
+            evt_handlers=[(evt.EVT_CONN_OPEN, self._opened)],
+        )
         if not association.is_established:
             return False
         try:
             return _send(association, report)
         finally:
             association.release()
+
+    def _opened(self, event: Any) -> None:
+        """Have answers kept for whoever waits for them, as on associations of peers."""
+        association: Association = event.assoc
+        wire = cast(Any, association.dul.socket).socket
+        association.dimse = StreamingProvider(association, self._inbox, wire)
 
 
 def _send(association: Association, report: Dataset) -> bool:

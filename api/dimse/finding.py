@@ -29,7 +29,13 @@ _MOST = 10_000
 
 _OWN = ("QueryRetrieveLevel", "SpecificCharacterSet", "RetrieveAETitle", "TimezoneOffsetFromUTC")
 
+_LATER = "ask again later"
+
 Answer = tuple[Dataset, Dataset | None]
+
+
+class _UnreadableError(Exception):
+    """A request is none that could be answered."""
 
 
 class Finder:
@@ -44,24 +50,19 @@ class Finder:
 
     def __call__(self, event: Any) -> Iterator[Answer]:
         """The answers to one request, as pynetdicom takes them."""
+        level = ""
         try:
-            identifier: Dataset = event.identifier
-            level = str(identifier.get("QueryRetrieveLevel", ""))
-            keys = _keys(identifier)
-        except Exception:  # noqa: BLE001 - what a stranger has sent can be anything
-            yield _status(_UNABLE, "the identifier cannot be read"), None
-            return
-        if level not in _LEVELS:
-            yield _status(_MISMATCH, "the level is STUDY, SERIES or IMAGE"), None
-            return
-        try:
+            level, keys = _read(event)
             query = read_query(_LEVELS[level], Place(""), keys.items())
             found = self._find(event, level, replace(query, limit=_MOST + 1))
+        except _UnreadableError as error:
+            yield self._refused(event, level, _UNABLE, str(error)), None
+            return
         except MatchingError as error:
-            yield _status(_MISMATCH, str(error)), None
+            yield self._refused(event, level, _MISMATCH, str(error)), None
             return
         except SyntopyError:
-            yield _status(_OUT_OF_RESOURCES, "ask again later"), None
+            yield self._refused(event, level, _OUT_OF_RESOURCES, _LATER), None
             return
         if found.more:
             yield _status(_OUT_OF_RESOURCES, f"more than {_MOST} match; ask for less"), None
@@ -78,20 +79,48 @@ class Finder:
         studies = {row[_STUDY]["Value"][0] for row in found.rows}
         with reading(self._library.engine) as db:
             patients = () if found.more else pseudonyms_of(db, sorted(studies))
-        sender = event.assoc.requestor
-        record(
-            self._library,
-            AuditEvent(
-                actor="".join(each for each in sender.ae_title if each.isprintable())
-                or "not known",
-                action=Action.QUERY,
-                subject={"what": "c-find", "level": level, "matches": len(found.rows)},
-                patients=patients,
-                outcome=Ending.FAILED if found.more else Ending.SUCCESS,
-                origin=str(sender.address),
-            ),
-        )
+        ending = Ending.FAILED if found.more else Ending.SUCCESS
+        record(self._library, _event(event, level, ending, len(found.rows), patients))
         return found
+
+    def _refused(self, event: Any, level: str, code: int, comment: str) -> Dataset:
+        """The status of a request that is not answered, once it is in the audit."""
+        try:
+            record(self._library, _event(event, level, Ending.FAILED))
+        except SyntopyError:
+            return _status(_OUT_OF_RESOURCES, _LATER)
+        return _status(code, comment)
+
+
+def _event(
+    event: Any, level: str, ending: Ending, matches: int = 0, patients: tuple[str, ...] = ()
+) -> AuditEvent:
+    sender = event.assoc.requestor
+    return AuditEvent(
+        actor="".join(each for each in sender.ae_title if each.isprintable()) or "not known",
+        action=Action.QUERY,
+        subject={"what": "c-find", "level": level, "matches": matches},
+        patients=patients,
+        outcome=ending,
+        origin=str(sender.address),
+    )
+
+
+def _read(event: Any) -> tuple[str, dict[str, str]]:
+    """The level that is asked for, and the keys.
+
+    Raises:
+        _UnreadableError: there are none that could be read.
+        MatchingError: there is no such level.
+    """
+    try:
+        identifier: Dataset = event.identifier
+        level, keys = str(identifier.get("QueryRetrieveLevel", "")), _keys(identifier)
+    except Exception as error:  # what a stranger has sent can be anything
+        raise _UnreadableError("the identifier cannot be read") from error
+    if level not in _LEVELS:
+        raise MatchingError("the level is STUDY, SERIES or IMAGE")
+    return level, keys
 
 
 def _keys(identifier: Dataset) -> dict[str, str]:

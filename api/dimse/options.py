@@ -74,13 +74,14 @@ def check_options(options: NodeOptions, *, answers: bool = False) -> None:
     if not 4_096 <= options.pdu_bytes <= 16 << 20:
         raise ConfigError(f"a PDU is 4096 bytes to 16 MiB, not {options.pdu_bytes}")
     networks(options.addresses)
-    known = options.allow or options.addresses or (options.tls and options.tls.ca)
-    if answers and not (_is_this_machine(options.host) or known):
+    held = options.addresses or (options.tls and options.tls.ca)
+    if answers and not (_is_this_machine(options.host) or held):
         raise ConfigError(
-            f"on {options.host} anybody could ask what the library has: name who may with --allow "
-            "or --allow-address, or let them show certificates with --tls-ca"
+            f"on {options.host} anybody could ask what the library has, for anybody can claim an "
+            "AE title: name the addresses that may with --allow-address, or let them show "
+            "certificates with --tls-ca"
         )
-    if not (_is_this_machine(options.host) or known or options.insecure):
+    if not (_is_this_machine(options.host) or held or options.allow or options.insecure):
         raise ConfigError(
             f"on {options.host} anybody could send: name the senders with --allow, let them show "
             "certificates with --tls-ca, or insist with --insecure"

@@ -6,6 +6,7 @@ import io
 import re
 import socket
 import struct
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -13,7 +14,7 @@ from typing import Any, Final
 from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.dimse_messages import C_STORE_RQ, DIMSEMessage
-from pynetdicom.dimse_primitives import N_ACTION
+from pynetdicom.dimse_primitives import C_CANCEL, N_ACTION
 from pynetdicom.pdu_primitives import P_DATA
 
 from indexer.errors import FileRejectedError, SyntopyError
@@ -127,7 +128,7 @@ class StreamingProvider(DIMSEServiceProvider):
         self._inbox, self._connection = inbox, connection
         self._sinks: set[Sink] = set()
         self._gathered = 0
-        self._broken = False
+        self._broken = self._awaiting = False
         self.tally = Tally()
         self.after_action: Callable[[], None] | None = None
 
@@ -169,10 +170,31 @@ class StreamingProvider(DIMSEServiceProvider):
         """Send a message, and do what has to come after it."""
         if self._broken:
             return  # the association is being aborted, and takes no more
+        # Before it is on its way: the answer may be here sooner than whoever waits for it.
+        self._awaiting = self._awaiting or not _is_answer(primitive)
         super().send_msg(primitive, context_id)
         if isinstance(primitive, N_ACTION) and self.after_action is not None:
             after, self.after_action = self.after_action, None
             after()
+
+    def get_msg(self, block: bool = False) -> Any:
+        """The answer that is waited for, or else the next request; (None, None) after silence.
+
+        Two threads ask. pynetdicom's own serves requests of the peer, and asks at times also
+        while another waits for an answer to ours: neither gets what is meant for the other.
+        """
+        arrived, until = self.msg_queue, time.monotonic() + (self.dimse_timeout or 0)
+        with arrived.not_empty:
+            while True:
+                for place, (context_id, message) in enumerate(arrived.queue):
+                    answers = message is None or _is_answer(message)  # None: the end
+                    if answers is block or not (block or self._awaiting):
+                        del arrived.queue[place]
+                        self._awaiting = self._awaiting and not block
+                        return context_id, message
+                if not block or not arrived.not_empty.wait(max(0.0, until - time.monotonic())):
+                    self._awaiting = self._awaiting and not block
+                    return None, None
 
     def _take(self, part: P_DATA, size: int) -> None:
         message = self.message
@@ -199,6 +221,12 @@ class StreamingProvider(DIMSEServiceProvider):
         )
         self._sinks.add(sink)
         return sink
+
+
+def _is_answer(message: Any) -> bool:
+    """Whether a message answers a request; one that takes a request back names it, too."""
+    named = getattr(message, "MessageIDBeingRespondedTo", None)
+    return named is not None and not isinstance(message, C_CANCEL)
 
 
 def _file_meta(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str) -> bytes:

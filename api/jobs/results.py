@@ -71,6 +71,15 @@ class RowsFile:
             raise _full(error) from error
         self.rows += 1
 
+    def restart(self) -> None:
+        """Drop what was written, for it is written once more."""
+        try:
+            self._file.seek(0)
+            self._file.truncate()
+        except OSError as error:
+            raise _full(error) from error
+        self.rows = 0
+
     def publish(self) -> None:
         """Put the file into its place, whole."""
         try:

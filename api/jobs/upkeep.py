@@ -142,5 +142,6 @@ KINDS: tuple[Kind[Any], ...] = (
         _index,
         _check_index,
         ends_itself=True,
+        withheld=("paths", "metadata"),
     ),
 )

@@ -131,6 +131,7 @@ class Kind(Generic[_P]):
             ``tell`` or a KeyboardInterrupt anywhere stops it, and loses nothing that is stored.
         check: raises what can be known to be wrong before it is queued.
         ends_itself: it looks at ``stop``, and is interrupted only if it does not.
+        withheld: parameters that are told only to those who have the role.
     """
 
     name: str
@@ -140,3 +141,4 @@ class Kind(Generic[_P]):
     run: Callable[[Work, _P], Mapping[str, Any]]
     check: Callable[[Library, Settings, _P], None] | None = None
     ends_itself: bool = False
+    withheld: tuple[str, ...] = ()

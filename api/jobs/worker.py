@@ -18,6 +18,7 @@ from api.jobs.kinds import KINDS
 from api.jobs.pulse import Pulse
 from api.jobs.results import RowsFile, remove_rows
 from api.jobs.work import WAITING, Kind, PatientLibrary, Work
+from api.places import of_jobs, without_places
 from indexer.catalog.database import reading, transaction
 from indexer.config import Settings
 from indexer.errors import LibraryLockedError, SyntopyError
@@ -191,7 +192,7 @@ class _Worker:
         return Ended(job.uid, job.kind, DONE), result, ""
 
     def _failed(self, job: StoredJob, message: str) -> Ended:
-        told = message.replace(str(self._library.path), "LIBRARY")
+        told = without_places(message, of_jobs(self._library, self._settings))
         return Ended(job.uid, job.kind, FAILED, told)
 
     def _result(self, job: StoredJob, pulse: Pulse) -> Mapping[str, Any]:
@@ -211,18 +212,21 @@ class _Worker:
             with self._interrupts.running(stop, ends_itself=kind.ends_itself):
                 if pulse.cancelled:  # before it could be interrupted
                     raise KeyboardInterrupt
-                result = self._run(kind, work, parameters)
+                result = self._run(kind, work, parameters, rows)
             if stop.is_set():
                 raise KeyboardInterrupt
             rows.publish()
             return {**result, "rows": rows.rows}
 
-    def _run(self, kind: Kind[Any], work: Work, parameters: Any) -> Mapping[str, Any]:
+    def _run(
+        self, kind: Kind[Any], work: Work, parameters: Any, rows: RowsFile
+    ) -> Mapping[str, Any]:
         """Once more, and again, where the catalog stays locked too long for a transaction."""
         while True:
             try:
                 return kind.run(work, parameters)
             except LibraryLockedError:
+                rows.restart()
                 work.tell(WAITING, 0, 0)
                 time.sleep(_AGAIN_SECONDS)
 

@@ -66,6 +66,7 @@ def create_job(
 
 @routes.get("/jobs")
 def list_jobs(
+    request: Request,
     served: Service,
     state: Annotated[
         str,
@@ -77,8 +78,9 @@ def list_jobs(
     cursor: CursorParam = "",
     limit: LimitParam = 50,
 ) -> PageOf[JobTold]:
-    """All jobs, the newest first."""
-    found = jobs.listed(served.library, state=state, kind=kind, cursor=cursor, limit=limit)
+    """Jobs of kinds that whoever asks may ask for, and their own; the newest first."""
+    asker = request.state.principal
+    found = jobs.listed(served.library, asker, state=state, kind=kind, cursor=cursor, limit=limit)
     return PageOf[JobTold].model_validate(found)
 
 
@@ -97,9 +99,9 @@ def list_kinds() -> list[JobKind]:
 
 
 @routes.get("/jobs/{uid}")
-def get_job(served: Service, uid: Uid) -> JobTold:
+def get_job(request: Request, served: Service, uid: Uid) -> JobTold:
     """A job: how far it is, how it ended."""
-    return JobTold.model_validate(jobs.show(served.library, uid))
+    return JobTold.model_validate(jobs.show(served.library, uid, request.state.principal))
 
 
 @routes.post("/jobs/{uid}/cancel", status_code=202)
@@ -111,10 +113,15 @@ def cancel_job(request: Request, served: Service, uid: Uid) -> JobTold:
 
 @routes.get("/jobs/{uid}/result", responses=_NOT_DONE)
 def get_result(
-    served: Service, uid: Uid, cursor: CursorParam = "", limit: LimitParam = 50
+    request: Request,
+    served: Service,
+    uid: Uid,
+    cursor: CursorParam = "",
+    limit: LimitParam = 50,
 ) -> ResultRows:
     """The rows that a job found, page by page; 409 while it is not done."""
-    return ResultRows.model_validate(jobs.result(served.library, uid, cursor, limit))
+    found = jobs.result(served.library, uid, request.state.principal, cursor, limit)
+    return ResultRows.model_validate(found)
 
 
 @routes.get("/jobs/{uid}/events", response_class=Response, responses=_EVENTS)
@@ -127,9 +134,10 @@ async def follow_job(
     ] = "",
 ) -> Response:
     """The job as server-sent events, now and at every change, until it has ended."""
-    job = await run_in_threadpool(jobs.show, served.library, uid)
+    asker = request.state.principal
+    job = await run_in_threadpool(jobs.show, served.library, uid, asker)
     known = last_event_id.isascii() and last_event_id.isdecimal()
     revision = int(last_event_id) if known else 0
     if job.ended and revision >= job.revision:
         return Response(status_code=204)
-    return EventStream(request.app.state.followed, uid, revision, request.state.request_id)
+    return EventStream(request.app.state.followed, uid, asker, revision, request.state.request_id)

@@ -34,10 +34,7 @@ def get_session(request: Request, served: Service) -> SessionTold:
     found = _recognised(request, served)
     if found is not None:
         return _told(served, found.principal, found.session)
-    try:
-        return _told(served, request.app.state.authenticate(request.headers))
-    except AccessError:
-        return _told(served, None)
+    return _told(served, _known(request, served))
 
 
 @routes.post("/session")
@@ -106,6 +103,7 @@ def callback(
     issuer, recording = _signing_in(served), _recording(served)
     origin = served.site.origin(request.headers)
     answer = {"state": state, "code": code, "error": error} | ({"iss": iss} if iss else {})
+    recording.stranger(request)  # each makes us ask the issuer, with our credentials
     try:
         came = issuer.finish(
             cookies.read(request.headers, cookies.STARTED, origin), answer, origin + _CALLBACK
@@ -136,6 +134,21 @@ def _begun(
     cookies.put(response, cookies.SESSION, made.cookie, origin)
     found = sessions.recognise(served.library, made.cookie, served.settings)
     return found.principal, found.session
+
+
+def _known(request: Request, served: Served) -> Principal | None:
+    """Whose key or token was sent; a guess costs, and is recorded, as on any other route."""
+    given = "authorization" in request.headers
+    try:
+        found: Principal = request.app.state.authenticate(request.headers)
+    except AccessError as error:
+        refused = isinstance(error, NotAuthenticatedError | AccessDeniedError)
+        if given and refused and served.recording is not None:
+            served.recording.refused(request)
+        return None
+    if given and served.rates is not None:
+        served.rates.take(found)
+    return found
 
 
 def _recognised(request: Request, served: Served) -> Recognised | None:

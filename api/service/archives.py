@@ -33,7 +33,7 @@ _SERIES = frozenset(
     )
 )
 _INSTANCE = frozenset(("InstanceNumber", "SOPClassUID", "SOPInstanceUID"))
-_UID = re.compile(r"[0-9.]{1,64}")
+_UID = re.compile(r"(?=.{1,64}\Z)[0-9]+(?:\.[0-9]+)*")
 
 
 class ArchiveError(SourceError):

@@ -137,7 +137,7 @@ def create(library: Library, request: JobRequest, settings: Settings, asker: Pri
         if request.key is not None:
             stored = job_of_key(db, asker.name, asker.how, request.key)
             if stored is not None:  # came at the same time
-                return _same(stored, request, said)
+                return _same(stored, request, said, asker)
         if open_jobs(db, asker.name, asker.how) >= settings.jobs_waiting:
             raise TooManyJobsError(
                 f"{settings.jobs_waiting} of your jobs wait or run already; ask again when one "
@@ -146,7 +146,7 @@ def create(library: Library, request: JobRequest, settings: Settings, asker: Pri
         stored = add_job(
             db, kind.name, said, asked_by=asker.name, asked_how=asker.how, key=request.key
         )
-    return told_job(stored)
+    return told_job(stored, asker)
 
 
 def find_kind(name: str) -> Kind[Any]:
@@ -162,9 +162,17 @@ def find_kind(name: str) -> Kind[Any]:
 
 
 def listed(
-    library: Library, *, state: str = "", kind: str = "", cursor: str = "", limit: int = 50
+    library: Library,
+    asker: Principal,
+    *,
+    state: str = "",
+    kind: str = "",
+    cursor: str = "",
+    limit: int = 50,
 ) -> JobPage:
-    """A page of jobs, the newest first.
+    """A page of the jobs that somebody may know of, the newest first.
+
+    These are their own, and those of kinds that they may ask for.
 
     Raises:
         QueryError: no such state, a limit out of range, a cursor that is none.
@@ -179,18 +187,27 @@ def listed(
     before = _read_cursor(cursor) if cursor else None
     with reading(library.engine) as db:
         states = (state,) if state else ()
-        found = list_jobs(db, states=states, kind=kind, before=before, limit=limit + 1)
+        found = list_jobs(
+            db,
+            states=states,
+            kind=kind,
+            kinds=_kinds(asker),
+            or_of=(asker.name, asker.how),
+            before=before,
+            limit=limit + 1,
+        )
     more = _cursor(found[limit - 1].id) if len(found) > limit else ""
-    return JobPage([told_job(each) for each in found[:limit]], more)
+    return JobPage([told_job(each, asker) for each in found[:limit]], more)
 
 
-def show(library: Library, uid: str) -> Job:
+def show(library: Library, uid: str, asker: Principal) -> Job:
     """One job.
 
     Raises:
         ItemNotFoundError: there is none.
+        AccessDeniedError: it is of a kind that takes another role, and somebody else's.
     """
-    return told_job(_stored(library, uid))
+    return told_job(_open_to(asker, _stored(library, uid)), asker)
 
 
 def cancel(library: Library, uid: str, asker: Principal) -> Job:
@@ -201,23 +218,25 @@ def cancel(library: Library, uid: str, asker: Principal) -> Job:
         AccessDeniedError: somebody else asked for it, and this is no operator.
     """
     stored = _stored(library, uid)
-    own = (stored.asked_by, stored.asked_how) == (asker.name, asker.how)
-    if not own and not asker.role.includes(Role.OPERATOR):
+    if not _own(stored, asker) and not asker.role.includes(Role.OPERATOR):
         raise AccessDeniedError("a job is cancelled by whoever asked for it, or by an operator")
     with transaction(library.engine) as db:
         cancel_job(db, stored)
-    return show(library, uid)
+    return show(library, uid, asker)
 
 
-def result(library: Library, uid: str, cursor: str = "", limit: int = 50) -> ResultPage:
+def result(
+    library: Library, uid: str, asker: Principal, cursor: str = "", limit: int = 50
+) -> ResultPage:
     """A page of the rows that a job found.
 
     Raises:
         ItemNotFoundError: there is no such job.
+        AccessDeniedError: it is of a kind that takes another role, and somebody else's.
         JobNotDoneError: it has not ended, or not well.
         QueryError: a limit out of range, a cursor that is none, or the rows are gone.
     """
-    stored = _stored(library, uid)
+    stored = _open_to(asker, _stored(library, uid))
     if stored.state != DONE:
         raise JobNotDoneError(f"the job is {stored.state}; there is a result when it is done")
     return read_rows(library, uid, cursor, limit)
@@ -230,13 +249,13 @@ def _known(
         return None
     with reading(library.engine) as db:
         stored = job_of_key(db, asker.name, asker.how, request.key)
-    return None if stored is None else _same(stored, request, said)
+    return None if stored is None else _same(stored, request, said, asker)
 
 
-def _same(stored: StoredJob, request: JobRequest, said: Mapping[str, Any]) -> Job:
+def _same(stored: StoredJob, request: JobRequest, said: Mapping[str, Any], asker: Principal) -> Job:
     if (stored.kind, stored.parameters) != (request.kind, said):
         raise QueryError("this idempotency key was sent with another job; take a new one")
-    return told_job(stored)
+    return told_job(stored, asker)
 
 
 def _stored(library: Library, uid: str) -> StoredJob:
@@ -247,12 +266,45 @@ def _stored(library: Library, uid: str) -> StoredJob:
     return found
 
 
-def told_job(stored: StoredJob) -> Job:
-    """A job as it is told."""
+def _own(stored: StoredJob, asker: Principal) -> bool:
+    return (stored.asked_by, stored.asked_how) == (asker.name, asker.how)
+
+
+def _role_of(kind: str) -> Role:
+    """The role that a kind takes; a kind of another version may be any."""
+    return KINDS[kind].role if kind in KINDS else Role.OPERATOR
+
+
+def _kinds(asker: Principal) -> list[str] | None:
+    """Kinds whose jobs somebody may know of; None for all."""
+    if asker.role.includes(Role.OPERATOR):
+        return None
+    return [kind.name for kind in KINDS.values() if asker.role.includes(kind.role)]
+
+
+def _open_to(asker: Principal, stored: StoredJob) -> StoredJob:
+    """The job, if somebody may know of it."""
+    role = _role_of(stored.kind)
+    if not _own(stored, asker) and not asker.role.includes(role):
+        raise AccessDeniedError(
+            f"a job of this kind takes the role {role.value}; {asker.name} is {asker.role.value}"
+        )
+    return stored
+
+
+def _parameters(stored: StoredJob, asker: Principal) -> Mapping[str, Any]:
+    kind = KINDS.get(stored.kind)
+    if kind is None or asker.role.includes(kind.role):
+        return stored.parameters
+    return {name: said for name, said in stored.parameters.items() if name not in kind.withheld}
+
+
+def told_job(stored: StoredJob, asker: Principal) -> Job:
+    """A job as it is told to somebody who may know of it."""
     return Job(
         id=stored.uid,
         kind=stored.kind,
-        parameters=stored.parameters,
+        parameters=_parameters(stored, asker),
         state=stored.state,
         revision=stored.revision,
         what=stored.what,

@@ -13,6 +13,7 @@ import json
 import re
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -24,7 +25,12 @@ from indexer.catalog.audit import Action, AuditEvent, append
 from indexer.catalog.database import reading, transaction
 from indexer.catalog.tables import ApiKey, Session, now
 from indexer.config import Settings
-from indexer.errors import ItemNotFoundError, NotAuthenticatedError
+from indexer.errors import (
+    ItemNotFoundError,
+    LibraryLockedError,
+    NotAuthenticatedError,
+    StorageFullError,
+)
 from indexer.library import Library
 
 MOST = 20
@@ -163,7 +169,8 @@ def recognise(
     if not known or key is None or row["expires_at"] <= at or idle >= _idle(settings):
         raise NotAuthenticatedError(_REFUSED)
     if use and idle >= _NOTED:  # to the minute, so that reading hardly ever writes
-        with transaction(library.engine) as db:
+        # Who only reads needs no place to write: the next request notes it as well.
+        with suppress(LibraryLockedError, StorageFullError), transaction(library.engine) as db:
             used = update(Session).where(Session.prefix == row["prefix"])
             db.execute(used.values(used_at=at))
     how = SIGNED_IN + row["via"]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, delete, false, func, insert, select, update
+from sqlalchemy import Connection, and_, delete, false, func, insert, or_, select, update
 
 from indexer.catalog.tables import AskedJob, now
 
@@ -125,6 +125,8 @@ def list_jobs(
     *,
     states: Sequence[str] = (),
     kind: str = "",
+    kinds: Sequence[str] | None = None,
+    or_of: tuple[str, str] = ("", ""),
     before: int | None = None,
     limit: int = 50,
 ) -> list[StoredJob]:
@@ -134,6 +136,8 @@ def list_jobs(
         db: the catalog.
         states: only those in one of these; none takes all.
         kind: only of this kind; "" takes all.
+        kinds: only of these; None takes all.
+        or_of: name of somebody, and how they are known; of ``kinds`` or not, theirs are taken.
         before: only those with a lower ``id``.
         limit: at most so many.
     """
@@ -142,6 +146,9 @@ def list_jobs(
         query = query.where(AskedJob.state.in_(states))
     if kind:
         query = query.where(AskedJob.kind == kind)
+    if kinds is not None:
+        own = and_(AskedJob.asked_by == or_of[0], AskedJob.asked_how == or_of[1])
+        query = query.where(or_(AskedJob.kind.in_(kinds), own))
     if before is not None:
         query = query.where(AskedJob.id < before)
     return [_stored(row) for row in db.execute(query).mappings()]

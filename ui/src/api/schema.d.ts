@@ -1507,7 +1507,7 @@ export interface paths {
         };
         /**
          * List Jobs
-         * @description All jobs, the newest first.
+         * @description Jobs of kinds that whoever asks may ask for, and their own; the newest first.
          */
         get: operations["list_jobs"];
         put?: never;
