@@ -20,6 +20,8 @@ from api.rights import Role
 from api.served import Served
 from indexer.errors import AccessDeniedError, NotAuthenticatedError
 
+_NO_LETTER = "\ufffd"
+"""What stands for bytes of an address that are no UTF-8: two names must not become one."""
 MOST_DEEP = 32
 """Levels of lists and objects that a JSON body may have."""
 _STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
@@ -51,6 +53,8 @@ class Route(APIRoute):
         own_query = any(d.dependency is query_of_its_own for d in self.dependencies)
 
         async def answered(request: Request) -> Response:
+            if _NO_LETTER in request.scope["path"]:
+                raise ProblemError(400, "the address is not in UTF-8")
             if not own_query:
                 _check_query(request, known)
             if takes_json:
