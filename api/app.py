@@ -84,8 +84,7 @@ def create_app(
     Args:
         settings: which library, and all limits.
         authenticate: who asks; without another one everybody does who can reach it on loopback,
-            and it must listen nowhere else. It goes by the headers alone and waits for nothing.
-            None takes the API keys of the library and the tokens
+            and it must listen nowhere else. None takes the API keys of the library and the tokens
             of the issuer that the settings name, and lets people sign in with either; then
             everything is recorded in the audit.
         receive: take studies that are sent; ``syntopy arrivals --follow`` indexes them.
