@@ -120,7 +120,7 @@ def test_the_service_judges_again_and_again_and_sees_what_was_fitted_since(
         assert post(client, "ood/score", asked) == first
         assert first["studies"][0]["flagged"]
         ood.remove(library, "usual")
-        assert client.post("/v1/ood/score", json=asked).status_code == 422
+        assert client.post("/v1/ood/score", json=asked).status_code == 404
         ood.fit_reference(
             library, ood.FitRequest("usual", filter="body_part=HAND or body_part=CHEST", alarm=0.3)
         )

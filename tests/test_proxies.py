@@ -100,10 +100,13 @@ def test_scheme_and_request_id_come_from_the_proxy_if_they_can_be() -> None:
 
 def test_a_proxy_says_under_which_name_it_was_asked_if_it_is_one() -> None:
     for name in ("images.example.org:8444", "192.0.2.7", "[2001:db8::7]:443"):
-        assert seen("192.0.2.1", x_forwarded_host=name)["state"] == {"asked_host": name}
+        assert seen("192.0.2.1", x_forwarded_host=name)["state"] == {
+            "by_proxy": True,
+            "asked_host": name,
+        }
         assert "state" not in seen("198.51.100.7", x_forwarded_host=name)
     for odd in ("", "a/b", "a@b", "a, b", "a:b", "a:1234567", 'a"b', "a b"):
-        assert "state" not in seen("192.0.2.1", x_forwarded_host=odd), odd
+        assert seen("192.0.2.1", x_forwarded_host=odd)["state"] == {"by_proxy": True}, odd
 
 
 @pytest.mark.parametrize("setting", ["proxy.example.org", "10.0.0.1/8", "0.0.0.0/0", "::/0", "x,"])

@@ -131,9 +131,11 @@ def test_a_flagged_study_is_reported_with_what_judged_it(library: Library) -> No
 
 
 def test_what_is_usual_is_not_flagged_and_says_what_it_was_fitted_on(library: Library) -> None:
-    flags = [content(ood_of(library, study_uid(n)), "Unlike the reference") for n in range(4)]
-    assert ["No", "No"] in flags
-    assert any("fitted on it" in note for note in content(ood_of(library, study_uid(0)), "Comment"))
+    reports = [ood_of(library, study_uid(n)) for n in range(12)]
+    assert ["No", "No"] in [content(each, "Unlike the reference") for each in reports]
+    # Some patients are held out of it, which ones the library's key decides.
+    notes = [note for each in reports for note in content(each, "Comment")]
+    assert any("fitted on it" in note for note in notes)
 
 
 def test_neighbours_are_listed_as_a_search_lists_them(library: Library) -> None:

@@ -519,7 +519,7 @@ def test_what_cannot_be_reported_is_said(library: Library, client: httpx.Client)
         return answer.status_code, answer.json()["code"]
 
     assert answered("9.9", OOD_ASKED) == (404, "not_found")
-    assert answered(ODD, {"kind": "ood", "reference": "none"}) == (422, "query")
+    assert answered(ODD, {"kind": "ood", "reference": "none"}) == (404, "unknown_name")
     assert answered(ODD, {"kind": "other"}) == (422, "invalid_request")
     assert answered(ODD, {"kind": "similar", "k": 1000}) == (422, "invalid_request")
     moved(library, STUDIES, Path("/nowhere.dcm"))
