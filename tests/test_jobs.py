@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asking_jobs import CURATOR, OPERATOR, ask, ask_with, do_all, done, shown
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -21,10 +22,10 @@ from api.jobs.errors import JobNotDoneError, TooManyJobsError
 from api.jobs.kinds import KINDS
 from api.jobs.results import RowsFile, read_rows
 from api.jobs.work import Kind, Parameters, Work
-from api.jobs.worker import Ended, work
+from api.jobs.worker import work
 from api.rights import EVERY_LIBRARY, Principal, Role
 from api.service import jobs
-from api.service.jobs import Job, JobRequest, ParametersError
+from api.service.jobs import JobRequest, ParametersError
 from indexer.catalog.database import reading
 from indexer.config import Settings
 from indexer.errors import (
@@ -41,8 +42,6 @@ from indexer.groups.scores import kept_scores
 from indexer.library import Library
 
 SYNTOPY = [sys.executable, "-m", "api.cli.main"]
-CURATOR = Principal("curator", Role.CURATOR, frozenset({EVERY_LIBRARY}), "test")
-OPERATOR = Principal("operator", Role.OPERATOR, frozenset({EVERY_LIBRARY}), "test")
 _PATIENCE = 60.0
 
 
@@ -50,39 +49,6 @@ _PATIENCE = 60.0
 def library(served: Path, tmp_path: Path) -> Path:
     """A library of drawn pictures of its own."""
     return own_copy(served, tmp_path)
-
-
-def ask(folder: Path, kind: str, asker: Principal = OPERATOR, **parameters: Any) -> Job:
-    return ask_with(folder, JobRequest(kind, parameters), asker)
-
-
-def ask_with(folder: Path, request: JobRequest, asker: Principal = OPERATOR) -> Job:
-    with Library.open(folder) as opened:
-        return jobs.create(opened, request, Settings(jobs_waiting=5), asker)
-
-
-def shown(folder: Path, uid: str) -> Job:
-    with Library.open(folder) as opened:
-        return jobs.show(opened, uid, OPERATOR)
-
-
-def do_all(folder: Path, **said: Any) -> list[Ended]:
-    """Do what waits, in this process."""
-    ended: list[Ended] = []
-    work(Settings(library=folder, **said), once=True, on_end=ended.append)
-    return ended
-
-
-def done(folder: Path, kind: str, **parameters: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """What came of a job, and its rows."""
-    uid = ask(folder, kind, **parameters).id
-    do_all(folder)
-    job = shown(folder, uid)
-    assert job.state == "done", job.error
-    with Library.open(folder) as opened:
-        rows = jobs.result(opened, uid, OPERATOR, limit=500).rows
-    assert job.result is not None and job.result["rows"] >= len(rows)
-    return dict(job.result), rows
 
 
 # -- what is asked for is done ---------------------------------------------------------------------
