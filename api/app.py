@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -102,8 +103,10 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        # Each worker holds at most two connections to the catalog, of the 15 that there are.
+        # Each thread holds at most two connections to the catalog, of which there are enough.
         anyio.to_thread.current_default_thread_limiter().total_tokens = settings.serve_threads
+        answering = ThreadPoolExecutor(settings.serve_threads, "answering")
+        asyncio.get_running_loop().set_default_executor(answering)
         with serving(settings, counted, guarded=authenticate is None, receive=receive) as served:
             app.state.served = served
             app.state.downloads = Downloads()
@@ -131,14 +134,14 @@ def create_app(
         ],
     )
     app.state.ending = asyncio.Event()
-    for routes in (
+    for routes in (  # in this order they are looked through: what is asked most comes first
+        search.routes,
         system.open_to_all,
         system.for_readers,
         session.routes,
         catalog.routes,
         facets.routes,
         pictures.routes,
-        search.routes,
         groups.clusters,
         groups.naming,
         groups.on_maps,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Mapping
 
 import anyio
 from fastapi import Request, Response
@@ -27,14 +26,15 @@ PAGE_POLICY = (
 )
 """Policy of the page and its scripts: all of them files of this service. A page that draws with
 WebAssembly needs 'wasm-unsafe-eval' in its own script-src; it gets a policy of its own then."""
-_HEADERS: Mapping[str, str] = {
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-}
+_HEADERS = (
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+)
+"""Of every answer; no route has its own."""
 _NOT_KEPT = "no-store"
 """Answers name patients' studies: no cache keeps them unless the route says so."""
 _STREAM = "text/event-stream"
@@ -66,9 +66,8 @@ class Edge:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                message["headers"] += [*_HEADERS, (b"x-request-id", request_id.encode())]
                 headers = MutableHeaders(scope=message)
-                for name, value in {**_HEADERS, "X-Request-Id": request_id}.items():
-                    headers[name] = value
                 headers.setdefault("Content-Security-Policy", _NOTHING)
                 headers.setdefault("Cache-Control", _NOT_KEPT)
                 if headers.get("content-type", "").startswith("text/event-stream"):
@@ -162,7 +161,8 @@ class _Body:
         self._most = settings.upload_mb << 20 if files else JSON_BYTES
         self._declared, self._receive = declared(headers), receive
         self._seconds = settings.upload_seconds
-        self._until, self._seen, self._ended = anyio.current_time() + self._seconds, 0, False
+        self._until, self._seen = anyio.current_time() + self._seconds, 0
+        self._ended = not ("content-length" in headers or "transfer-encoding" in headers)
 
     async def receive(self) -> Message:
         """The next message.

@@ -7,6 +7,7 @@ process of its own, and asks with wrk (apt-get install wrk) from another for the
 random items. One line of JSON for each measurement; times are milliseconds:
 
 - the service call itself, in this process, without HTTP;
+- what HTTP adds to it, of each request the time less that of the search in it;
 - 1, 8 and 64 clients, without keys; with keys and the audit;
 - 8 clients while ``syntopy index`` runs over a folder of phantoms;
 - the server's memory before and after mixed requests, refused ones among them.
@@ -78,6 +79,7 @@ def main() -> None:
     path = made(said.folder, said.items)
     in_process(path, said.items, said.calls)
     with serving(path) as (_, address):
+        added(address, said.items, said.calls)
         for clients in CLIENTS:
             tell("no keys", wrk(address, said.items, clients, said.seconds))
     with Library.open(path) as library:
@@ -116,13 +118,27 @@ def in_process(path: Path, items: int, calls: int) -> None:
     with Library.open(path) as library:
         searcher = open_searcher(library, load_settings())
         searcher.load()
-        rng, taken = np.random.default_rng(0), []
-        for number in rng.integers(1, items + 1, calls + 20):
+        taken = []
+        for number in np.random.default_rng(0).integers(1, items + 1, calls + 20):
             start = time.perf_counter()
             searcher.search(SearchRequest(like(uid=f"item{number}"), evidence=True))
             taken.append((time.perf_counter() - start) * 1e3)
-    p50, p99 = np.percentile(taken[20:], [50, 99]).round(3)  # the first ones fill what is kept
+    p50, p99 = np.percentile(taken[20:], [50, 99]).round(2)  # the first ones fill what is kept
     tell("service call", {"clients": 1, "p50": p50, "p99": p99})
+
+
+def added(address: str, items: int, calls: int) -> None:
+    """What HTTP adds: of each request the time less that which the search in it says it took."""
+    connection, taken = http.client.HTTPConnection(address, timeout=60), []
+    for number in np.random.default_rng(0).integers(1, items + 1, calls):
+        start = time.perf_counter()
+        connection.request("GET", f"/v1/items/item{number}/neighbours?k=10")
+        answer = connection.getresponse().read()
+        whole = time.perf_counter() - start
+        taken.append((whole - json.loads(answer)["seconds"]) * 1e3)
+    connection.close()
+    p5, p50, p95 = np.percentile(taken, [5, 50, 95]).round(2)
+    tell("HTTP adds", {"clients": 1, "p5": p5, "p50": p50, "p95": p95})
 
 
 @contextmanager

@@ -125,11 +125,12 @@ def test_a_worker_that_is_told_to_end_gives_its_job_back(library: Path) -> None:
 
 
 def test_a_worker_that_has_time_finishes_its_job_and_takes_no_other(library: Path) -> None:
-    first = ask(library, "evaluate-retrieval", label="finding", draws=4_000).id
+    first = ask(library, "cluster", name="late", method="kmeans", n_clusters=2).id
     second = ask(library, "map").id
     with worker(library, SYNTOPY_JOBS_GRACE="60") as process:
-        wait_until(library, first, "running")
-        process.send_signal(signal.SIGTERM)
+        with Library.open(library) as opened, opened.writing():
+            wait_until(library, first, "running")
+            process.send_signal(signal.SIGTERM)
         (told,) = ended(process)
     assert (told["uid"], told["state"], process.returncode) == (first, "done", 130)
     assert shown(library, second).state == "queued"

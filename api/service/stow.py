@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import anyio.to_thread
 
 from api.service.multipart import (
     MultipartError,
@@ -99,7 +100,7 @@ async def stow_async(
     receiver = _Receiver(inbox, request)
     try:
         async for chunk in chunks:
-            await asyncio.to_thread(receiver.feed, chunk)
+            await anyio.to_thread.run_sync(receiver.feed, chunk)
         return receiver.finish()
     finally:
         receiver.abort()

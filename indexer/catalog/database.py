@@ -32,7 +32,8 @@ _DAMAGED = (
 def open_engine(path: Path) -> Engine:
     """An engine on a SQLite catalog in WAL mode, foreign keys on, durable at every commit."""
     url = URL.create("sqlite", database=str(path))  # a path may hold ? and #
-    engine = create_engine(url, connect_args={"timeout": _BUSY_MS / 1000})
+    # Two for each of the 14 threads that a service has at most.
+    engine = create_engine(url, max_overflow=25, connect_args={"timeout": _BUSY_MS / 1000})
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: Any) -> None:

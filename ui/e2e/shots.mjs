@@ -1,6 +1,6 @@
 // Pictures of every view in both themes: npm run shots -- http://127.0.0.1:8000 FOLDER
 // SCALE=0.6 makes them small, as they are in docs/page.
-import { mkdirSync } from "node:fs";
+import { mkdirSync, readdirSync } from "node:fs";
 import { chromium } from "playwright-core";
 
 const [, , url = "http://127.0.0.1:8000", folder = "shots", wanted = ""] = process.argv;
@@ -11,29 +11,9 @@ const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
   args: ["--no-sandbox"],
 });
-const studies = await (await fetch(`${url}/v1/studies?limit=500`)).json();
-const withPriors = studies.rows.filter(
-  (row, at, rows) =>
-    Object.keys(row.labels).length &&
-    row.patient &&
-    rows.some((other, there) => there !== at && other.patient === row.patient),
-);
-const study = (withPriors[5] ?? withPriors[0] ?? studies.rows[0]).study_instance_uid;
-const answer = await (
-  await fetch(`${url}/v1/search`, {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify({ examples: [{ uid: study }], k: 3 }),
-  })
-).json();
-const [first, second] = answer.hits.map((hit) => hit.id);
-const VIEWS = {
-  start: "#/search",
-  results: `#/search?study=${study}`,
-  mixed: `#/search?study=${study}&text=effusion&uid=${second}~-1&f=sex%3DF&keep=${first}`,
-  list: `#/search?study=${study}&list=dense`,
-  details: `#/search?study=${study}&hit=${first}`,
-};
+const VIEWS = {};
+for (const name of readdirSync(new URL("./pictured", import.meta.url)))
+  Object.assign(VIEWS, await (await import(`./pictured/${name}`)).pictured(url));
 
 for (const theme of ["dark", "light"])
   for (const [size, [width, height]] of Object.entries(SIZES)) {

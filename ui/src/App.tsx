@@ -1,7 +1,7 @@
-import { useMemo, useState } from "react";
+import { Suspense, useEffect, useMemo, useState } from "react";
 import { useSignedOut } from "./lib/ask";
 import { useKeys } from "./lib/keys";
-import { parseHash, useHash } from "./lib/route";
+import { go, parseHash, useHash } from "./lib/route";
 import { SettingsContext, useSettings, useStoredSettings, useWords } from "./lib/settings";
 import { Boundary } from "./parts/Boundary";
 import { KeySheet } from "./parts/Dialog";
@@ -18,6 +18,13 @@ export function App() {
   );
 }
 
+const PLACES = Object.fromEntries(
+  VIEWS.map(({ name }, at) => [
+    String(at + 1),
+    () => go({ view: name, params: new URLSearchParams() }),
+  ]),
+);
+
 /** The rail, the view that the address names, and what lies above everything. */
 function Frame() {
   const t = useWords();
@@ -26,7 +33,10 @@ function Frame() {
   const [sheet, setSheet] = useState(false);
   const [signedOut, signedIn] = useSignedOut();
   const shown = VIEWS.find((each) => each.name === view) ?? VIEWS[0];
-  useKeys({ "?": () => setSheet(!sheet) }, !signedOut);
+  useKeys({ "?": () => setSheet(!sheet), ...PLACES }, !signedOut);
+  useEffect(() => {
+    document.title = shown ? `${shown.title(t)} · Syntopy` : "Syntopy";
+  }, [shown, t]);
   return (
     <div className="frame">
       <a className="skip" href="#main" onClick={skip}>
@@ -48,12 +58,23 @@ function Frame() {
       </nav>
       {shown && (
         <Boundary key={shown.name}>
-          <shown.component params={params} />
+          <Suspense fallback={<Coming />}>
+            <shown.component params={params} />
+          </Suspense>
         </Boundary>
       )}
       {sheet && <KeySheet onClose={() => setSheet(false)} />}
       {signedOut && <SignIn onDone={signedIn} />}
     </div>
+  );
+}
+
+/** Where a view will be, while its part of the page is loaded. */
+function Coming() {
+  return (
+    <main id="main" tabIndex={-1} aria-busy="true">
+      <div className="coming-view bone" />
+    </main>
   );
 }
 

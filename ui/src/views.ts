@@ -11,7 +11,10 @@ export interface View {
   component: ComponentType<{ params: URLSearchParams }>;
 }
 
-/** All that there is, in the order of the rail; what is not built does not appear. */
+/**
+ * All that there is, in the order of the rail. All but the first are loaded when somebody goes
+ * there: `lazy(async () => ({ default: (await import("./views/NAME/NameView")).NameView }))`.
+ */
 export const VIEWS: readonly View[] = [
   { name: "search", title: (t) => t.search, icon: "search", component: SearchView },
 ];

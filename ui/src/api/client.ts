@@ -30,7 +30,7 @@ export const TOO_LARGE = "too_large";
 /** A page of another site cannot send this without being asked for leave, which it does not get. */
 const FROM_HERE = { "X-Syntopy": "page" };
 
-const client = createClient<paths>({ baseUrl: window.location.origin, headers: FROM_HERE });
+export const client = createClient<paths>({ baseUrl: window.location.origin, headers: FROM_HERE });
 
 const signInListeners = new Set<() => void>();
 
@@ -50,7 +50,8 @@ async function problemOf(response: Response, error: unknown): Promise<Problem> {
   return new Problem(response.status, told.code ?? "error", detail, requestId);
 }
 
-async function told<T>(
+/** The answer, or the `Problem` that came in its place. */
+export async function told<T>(
   asked: Promise<{ data?: T; error?: unknown; response: Response }>,
 ): Promise<T> {
   let answer: { data?: T; error?: unknown; response: Response };

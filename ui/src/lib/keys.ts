@@ -1,4 +1,5 @@
 import { useEffect, useRef } from "react";
+import type { KeyRow } from "./messages";
 
 export type Keys = Record<string, (event: KeyboardEvent) => void>;
 
@@ -36,3 +37,17 @@ export function useKeys(keys: Keys, active = true): void {
     return () => window.removeEventListener("keydown", pressed);
   }, [active]);
 }
+
+let shownRows: readonly KeyRow[] = [];
+
+/** What the keys of the view that is shown do, for the sheet. */
+export function useKeySheet(rows: readonly KeyRow[]): void {
+  useEffect(() => {
+    shownRows = rows;
+    return () => {
+      shownRows = [];
+    };
+  }, [rows]);
+}
+
+export const keySheet = (): readonly KeyRow[] => shownRows;

@@ -1,7 +1,16 @@
 /** Every word of the page, in every language that it speaks. German must have what English has. */
 
+/** Keys, two spaces between those of one line, and what they do. */
+export type KeyRow = [keys: string, what: string];
+
 const en = {
   search: "Search",
+  compare: "Compare",
+  map: "Map",
+  clusters: "Clusters",
+  curate: "Curate",
+  qa: "QA",
+  library: "Library",
   theme: "Light or dark",
   language: "Deutsch",
   keys: "Keys",
@@ -180,7 +189,6 @@ const en = {
     ["j  k", "Next, previous study"],
     ["← ↑ ↓ →", "Move through the results"],
     ["Enter", "Details"],
-    ["Esc", "Close; leave the field"],
     ["+  −", "More, less like this"],
     ["c", "Keep for comparing"],
     ["s", "Search from this study alone"],
@@ -188,14 +196,24 @@ const en = {
     ["d", "Cards or list"],
     ["g", "By study or by patient"],
     ["r", "Reset the picture"],
+  ] as KeyRow[],
+  sheetEverywhere: [
+    ["1  …  7", "Places of the page, in the order of the rail"],
+    ["Esc", "Close; leave the field"],
     ["?", "This sheet"],
-  ] as [string, string][],
+  ] as KeyRow[],
 };
 
 export type Messages = typeof en;
 
 const de: Messages = {
   search: "Suche",
+  compare: "Vergleich",
+  map: "Karte",
+  clusters: "Gruppen",
+  curate: "Ordnen",
+  qa: "Prüfen",
+  library: "Bestand",
   theme: "Hell oder dunkel",
   language: "English",
   keys: "Tasten",
@@ -375,7 +393,6 @@ const de: Messages = {
     ["j  k", "Nächste, vorige Studie"],
     ["← ↑ ↓ →", "Durch die Treffer gehen"],
     ["Enter", "Einzelheiten"],
-    ["Esc", "Schließen; Feld verlassen"],
     ["+  −", "Mehr, weniger davon"],
     ["c", "Zum Vergleichen merken"],
     ["s", "Nur mit dieser Studie suchen"],
@@ -383,6 +400,10 @@ const de: Messages = {
     ["d", "Karten oder Liste"],
     ["g", "Nach Studie oder Patient"],
     ["r", "Bild zurücksetzen"],
+  ],
+  sheetEverywhere: [
+    ["1  …  7", "Die Orte der Seite, wie in der Leiste"],
+    ["Esc", "Schließen; Feld verlassen"],
     ["?", "Diese Übersicht"],
   ],
 };

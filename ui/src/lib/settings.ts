@@ -65,3 +65,6 @@ export function useSettings(): Settings {
 
 /** The words of the page in the language that was chosen. */
 export const useWords = (): Messages => LANGUAGES[useSettings().language];
+
+/** Words that one view alone needs, so that they come with it. */
+export const useWordsOf = <T>(words: Record<Language, T>): T => words[useSettings().language];

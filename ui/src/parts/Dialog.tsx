@@ -1,4 +1,5 @@
 import { type ReactNode, useEffect, useRef } from "react";
+import { keySheet } from "../lib/keys";
 import { useWords } from "../lib/settings";
 import { Icon } from "./Icon";
 
@@ -40,13 +41,13 @@ export function Dialog({ title, children, onClose }: DialogProps) {
   );
 }
 
-/** Every key that does something. */
+/** Every key that does something: in the view that is shown, and everywhere. */
 export function KeySheet({ onClose }: { onClose: () => void }) {
   const t = useWords();
   return (
     <Dialog title={t.sheetTitle} onClose={onClose}>
       <dl className="keys">
-        {t.sheet.map(([keys, what]) => (
+        {[...keySheet(), ...t.sheetEverywhere].map(([keys, what]) => (
           <div key={keys}>
             <dt>
               {keys.split("  ").map((key) => (

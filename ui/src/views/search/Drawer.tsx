@@ -3,12 +3,12 @@ import type { Hit, Schemas, SearchAnswer } from "../../api/client";
 import * as api from "../../api/client";
 import { useAsked } from "../../lib/ask";
 import { parts, plain, shortUid, who } from "../../lib/format";
+import { fieldName, imageName, valueName } from "../../lib/names";
 import { useWords } from "../../lib/settings";
 import { Icon } from "../../parts/Icon";
 import { ProblemNotice } from "../../parts/Notice";
-import { Frame } from "./Frame";
+import { Viewer } from "../../parts/Viewer";
 import { type HitActs, Nearness } from "./HitCard";
-import { fieldName, imageName, valueName } from "./names";
 
 interface DrawerProps {
   hit: Hit;
@@ -78,7 +78,7 @@ export function Drawer({ hit, place, answer, kept, acts, onStep, onAlone, onClos
             <div className="screen bone" />
           </div>
         ) : (
-          <Frame
+          <Viewer
             key={hit.id}
             frame={{
               id: hit.id,

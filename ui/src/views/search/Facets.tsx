@@ -2,10 +2,10 @@ import { type FormEvent, useEffect, useState } from "react";
 import type { Facet, Schemas } from "../../api/client";
 import type { Asked } from "../../lib/ask";
 import { count } from "../../lib/format";
+import { fieldName, valueName } from "../../lib/names";
 import { useSettings, useWords } from "../../lib/settings";
 import { Icon } from "../../parts/Icon";
 import { ProblemNotice } from "../../parts/Notice";
-import { fieldName, valueName } from "./names";
 import { type Choice, toggled } from "./state";
 
 const FEW = 6;

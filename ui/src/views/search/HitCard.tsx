@@ -1,10 +1,10 @@
 import type { Hit, SearchAnswer } from "../../api/client";
 import { count, parts, percentile, plain, shortUid, who } from "../../lib/format";
 import type { Messages } from "../../lib/messages";
+import { fieldName, imageName, valueName } from "../../lib/names";
 import { useSettings, useWords } from "../../lib/settings";
 import { Icon, type IconName } from "../../parts/Icon";
 import { Thumb } from "../../parts/Thumb";
-import { fieldName, imageName, valueName } from "./names";
 
 export interface HitActs {
   open: (id: string) => void;

@@ -2,11 +2,12 @@ import type { ReactNode } from "react";
 import type { Hit, SearchAnswer } from "../../api/client";
 import type { Asked } from "../../lib/ask";
 import { count, parts, percent, plain } from "../../lib/format";
+import { fieldName } from "../../lib/names";
 import { useSettings, useWords } from "../../lib/settings";
 import { Icon } from "../../parts/Icon";
 import { Notice } from "../../parts/Notice";
+import { Segments } from "../../parts/Segments";
 import { type HitActs, HitCard } from "./HitCard";
-import { fieldName } from "./names";
 import { MOST, type SearchState, STEP } from "./state";
 
 interface ResultsProps {
@@ -132,32 +133,6 @@ export function Toolbar({ state, asked, onChange, filters }: ToolbarProps) {
         ]}
         onChange={(value) => onChange({ dense: value === "list" })}
       />
-    </div>
-  );
-}
-
-interface SegmentsProps {
-  label: string;
-  value: string;
-  options: [value: string, shown: ReactNode, title?: string][];
-  onChange: (value: string) => void;
-}
-
-function Segments({ label, value, options, onChange }: SegmentsProps) {
-  return (
-    <div className="segments" role="group" aria-label={label}>
-      {options.map(([each, shown, title]) => (
-        <button
-          key={each}
-          type="button"
-          aria-pressed={each === value}
-          aria-label={title}
-          title={title}
-          onClick={() => onChange(each)}
-        >
-          {shown}
-        </button>
-      ))}
     </div>
   );
 }

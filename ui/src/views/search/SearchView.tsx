@@ -1,6 +1,7 @@
 import { useEffect, useMemo, useRef, useState } from "react";
 import type { Hit, Item } from "../../api/client";
-import { useKeys } from "../../lib/keys";
+import { useKeySheet, useKeys } from "../../lib/keys";
+import { imageName } from "../../lib/names";
 import { go } from "../../lib/route";
 import { useWords } from "../../lib/settings";
 import { Icon } from "../../parts/Icon";
@@ -13,7 +14,7 @@ import { type FileTrouble, hold, troubleWith } from "./files";
 import type { HitActs } from "./HitCard";
 import { Kept } from "./Kept";
 import { focused, focusHit, revealHit, step, towards } from "./moving";
-import { imageName, see } from "./names";
+import { see } from "./names";
 import { QueryBar } from "./QueryBar";
 import { Results, Toolbar } from "./Results";
 import { Start } from "./Start";
@@ -116,9 +117,7 @@ export function SearchView({ params }: { params: URLSearchParams }) {
         }),
   });
 
-  useEffect(() => {
-    document.title = `${t.search} · Syntopy`;
-  }, [t]);
+  useKeySheet(t.sheet);
 
   useEffect(() => {
     // Opening the details moves the cards: the chosen one stays in sight.

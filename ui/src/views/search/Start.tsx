@@ -2,11 +2,11 @@ import type { ReactNode } from "react";
 import type { Item } from "../../api/client";
 import type { Asked } from "../../lib/ask";
 import { parts, plain, who } from "../../lib/format";
+import { imageName } from "../../lib/names";
 import { useWords } from "../../lib/settings";
 import { Icon, type IconName } from "../../parts/Icon";
 import { Notice, ProblemNotice } from "../../parts/Notice";
 import { Thumb } from "../../parts/Thumb";
-import { imageName } from "./names";
 
 interface StartProps {
   asked: Asked<Item[]>;

@@ -1,6 +1,7 @@
 import type { SearchAnswer } from "../../api/client";
-import { parts as joined, plain, shortUid } from "../../lib/format";
+import { shortUid } from "../../lib/format";
 import type { Messages } from "../../lib/messages";
+import { imageName } from "../../lib/names";
 import { held } from "./files";
 import type { Part } from "./state";
 
@@ -9,17 +10,6 @@ export interface PartName {
   words: string;
   item: string;
 }
-
-interface Imaged {
-  modality: string;
-  body_part: string;
-  view?: string;
-  description: string;
-}
-
-/** `MR · BRAIN · AX T1`. */
-export const imageName = (image: Imaged): string =>
-  joined(image.modality, image.body_part, image.view, plain(image.description));
 
 /** Names of what was seen in this visit, so that a chip has its name before the answer is there. */
 const seen = new Map<string, PartName>();
@@ -54,14 +44,4 @@ function isOf(told: SearchAnswer["queries"][number], uid: string): boolean {
     told.series_instance_uid,
     told.sop_instance_uid,
   ].includes(uid);
-}
-
-export function fieldName(field: string, t: Messages): string {
-  if (field.startsWith("label:")) return plain(field.slice(6));
-  return t.fields[field] ?? plain(field);
-}
-
-export function valueName(field: string, value: string, t: Messages): string {
-  if (field === "sex") return t.sexes[value] ?? value;
-  return field === "age" ? value.replace("-", "–") : plain(value);
 }

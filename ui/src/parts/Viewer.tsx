@@ -1,7 +1,7 @@
 import { useEffect, useRef, useState } from "react";
-import { type Look, renderedUrl, thumbnailUrl } from "../../api/client";
-import { useKeys } from "../../lib/keys";
-import { useWords } from "../../lib/settings";
+import { type Look, renderedUrl, thumbnailUrl } from "../api/client";
+import { useKeys } from "../lib/keys";
+import { useWords } from "../lib/settings";
 
 export interface FrameOf {
   id: string;
@@ -28,7 +28,7 @@ const WINDOWS: readonly Values[] = [
 const PLAIN = { brightness: 1, contrast: 1 };
 
 /** A frame drawn by the service: slices by wheel and keys, window or brightness by dragging. */
-export function Frame({ frame }: { frame: FrameOf }) {
+export function Viewer({ frame }: { frame: FrameOf }) {
   const t = useWords();
   const [slice, setSlice] = useState(frame.slice);
   const [window_, setWindow] = useState<Values | undefined>();
