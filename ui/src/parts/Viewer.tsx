@@ -6,10 +6,10 @@ import { useWords } from "../lib/settings";
 export interface FrameOf {
   id: string;
   modality: string;
-  /** Slices of a volume, 1 of a picture. */
-  slices: number;
-  /** Where to begin, from one. */
-  slice: number;
+  /** Slices of a volume, 1 of a picture; undefined as long as that is not known. */
+  slices: number | undefined;
+  /** Where to begin, from one; undefined is the middle. */
+  slice: number | undefined;
 }
 
 interface Values {
@@ -30,25 +30,34 @@ const PLAIN = { brightness: 1, contrast: 1 };
 /** A frame drawn by the service: slices by wheel and keys, window or brightness by dragging. */
 export function Viewer({ frame }: { frame: FrameOf }) {
   const t = useWords();
-  const [slice, setSlice] = useState(frame.slice);
+  // Counted from where it begins: keys that come before the slices are known are not lost.
+  const [moved, setMoved] = useState(0);
   const [window_, setWindow] = useState<Values | undefined>();
   const [light, setLight] = useState(PLAIN);
   const box = useRef<HTMLDivElement>(null);
   const inHu = frame.modality === "CT";
-  const many = frame.slices > 1;
+  const known = frame.slices !== undefined;
+  const slices = frame.slices ?? 1;
+  const many = slices > 1;
+  const first = frame.slice ?? Math.ceil(slices / 2);
+  const slice = within(first + moved, 1, slices);
   const look: Look = { slice: many ? slice : undefined, window: window_ };
-  const picture = usePicture(renderedUrl(frame.id, look));
-  const move = (by: number) => setSlice((now) => Math.min(frame.slices, Math.max(1, now + by)));
+  const picture = usePicture(
+    known ? renderedUrl(frame.id, look) : "",
+    many ? "" : thumbnailUrl(frame.id),
+  );
+  const move = (by: number) =>
+    setMoved((now) => (known ? within(first + now + by, 1, slices) - first : now + by));
   const reset = () => {
     setWindow(undefined);
     setLight(PLAIN);
-    setSlice(frame.slice);
+    setMoved(0);
   };
 
   useWheel(box, many, move);
   useKeys({
     r: reset,
-    ...(many && {
+    ...((many || !known) && {
       ArrowUp: () => move(-1),
       ArrowDown: () => move(1),
       PageUp: () => move(-10),
@@ -71,14 +80,20 @@ export function Viewer({ frame }: { frame: FrameOf }) {
 
   return (
     <div className="viewer">
-      <div ref={box} className="screen" {...drag}>
-        <img
-          src={picture.failed ? thumbnailUrl(frame.id) : picture.shown}
-          alt=""
-          draggable={false}
-          style={{ filter: `brightness(${light.brightness}) contrast(${light.contrast})` }}
-          className={picture.loading ? "coming" : ""}
-        />
+      <div
+        ref={box}
+        className={picture.shown || picture.failed ? "screen" : "screen bone"}
+        {...drag}
+      >
+        {(picture.failed || picture.shown) && (
+          <img
+            src={picture.failed ? thumbnailUrl(frame.id) : picture.shown}
+            alt=""
+            draggable={false}
+            style={{ filter: `brightness(${light.brightness}) contrast(${light.contrast})` }}
+            className={picture.loading ? "coming" : ""}
+          />
+        )}
         {picture.failed && (
           <p className="screen-note" role="status">
             <strong>{t.pictureGone}.</strong> {picture.why} {t.pictureThumb}
@@ -86,7 +101,7 @@ export function Viewer({ frame }: { frame: FrameOf }) {
         )}
         {many && (
           <span className="screen-slice">
-            {slice} / {frame.slices}
+            {slice} / {slices}
           </span>
         )}
         {window_ && (
@@ -100,10 +115,10 @@ export function Viewer({ frame }: { frame: FrameOf }) {
           <input
             type="range"
             min={1}
-            max={frame.slices}
+            max={slices}
             value={slice}
-            aria-label={t.slice(slice, frame.slices)}
-            onChange={(event) => setSlice(Number(event.target.value))}
+            aria-label={t.slice(slice, slices)}
+            onChange={(event) => setMoved(Number(event.target.value) - first)}
           />
         )}
         {inHu ? (
@@ -187,35 +202,42 @@ interface Picture {
   why: string;
 }
 
-/** The picture at an address. The one before stays until it is there; one is fetched at a time. */
-function usePicture(url: string): Picture {
+/**
+ * The picture at an address; none is fetched where that is empty. The one before stays until it is
+ * there, at first a stand-in; one is fetched at a time.
+ */
+function usePicture(url: string, standIn: string): Picture {
   const [picture, setPicture] = useState<Picture>({
-    shown: url,
+    shown: standIn,
     loading: true,
     failed: false,
     why: "",
   });
   const wanted = useRef(url);
   const busy = useRef(false);
+  const live = useRef(true);
+  useEffect(() => {
+    live.current = true;
+    return () => {
+      live.current = false;
+    };
+  }, []);
   useEffect(() => {
     wanted.current = url;
-    if (busy.current) return;
-    let live = true;
+    if (!url || busy.current) return;
     async function fetchWanted(): Promise<void> {
       busy.current = true;
-      const now = wanted.current;
-      setPicture((old) => ({ ...old, loading: true }));
-      const why = await loaded(now);
+      let now = "";
+      while (live.current && wanted.current !== now) {
+        now = wanted.current;
+        setPicture((old) => ({ ...old, loading: true }));
+        const why = await loaded(now);
+        if (!live.current) break;
+        setPicture({ shown: now, loading: false, failed: why !== null, why: why ?? "" });
+      }
       busy.current = false;
-      if (!live) return;
-      if (wanted.current !== now) return fetchWanted();
-      setPicture({ shown: now, loading: false, failed: why !== null, why: why ?? "" });
     }
     void fetchWanted();
-    return () => {
-      live = false;
-      busy.current = false;
-    };
   }, [url]);
   return picture;
 }

@@ -60,7 +60,7 @@ export function SearchView({ params }: { params: URLSearchParams }) {
   const hits = answer ? [...answer.hits, ...answer.priors] : [];
   const shown = hits.find((hit) => hit.id === state.hit);
   const current = () => state.hit || focused();
-  const acts: HitActs = {
+  const acts = useSteady<HitActs>({
     open: (id) => update({ hit: id === state.hit ? "" : id }),
     weigh: (hit, weight) => {
       see(hit.id, { words: imageName(hit), item: hit.id });
@@ -73,7 +73,7 @@ export function SearchView({ params }: { params: URLSearchParams }) {
         "replace",
       );
     },
-  };
+  });
   function alone(of: { study_instance_uid: string; id: string }, name: string): void {
     see(of.study_instance_uid, { words: name, item: of.id });
     ask([{ kind: "uid", value: of.study_instance_uid, weight: 1 }]);
@@ -236,6 +236,16 @@ export function SearchView({ params }: { params: URLSearchParams }) {
     if (hits.some((hit) => hit.id === id)) update({ hit: id });
     else ask([{ kind: "uid", value: id, weight: 1 }]);
   }
+}
+
+/** One object for the whole life of the view, whose functions do what those of now would do. */
+function useSteady<T extends object>(now: T): T {
+  const held = useRef(now);
+  held.current = now;
+  return useMemo(
+    () => new Proxy(held.current, { get: (_, name) => Reflect.get(held.current, name) }),
+    [],
+  );
 }
 
 function openFacets(open: boolean, set: (open: boolean) => void): void {

@@ -2,6 +2,7 @@ import type { Schemas, SearchAnswer } from "../../api/client";
 import * as api from "../../api/client";
 import { type Asked, useAsked } from "../../lib/ask";
 import { held } from "./files";
+import { FIRST } from "./HitCard";
 import { exampleOf, filterOf, type Part, type SearchState } from "./state";
 
 /** What keeps a query from being asked: nothing in it, only "unlike", files that are gone. */
@@ -48,11 +49,23 @@ export function useSearch(state: SearchState): Asked<SearchAnswer> {
   const { body, files } = requestOf(state);
   const names = state.parts.filter((part) => part.kind === "file").map((part) => part.value);
   const key = hindranceOf(state.parts) ? null : `search ${names} ${JSON.stringify(body)}`;
-  return useAsked(key, (signal) => {
-    if (files.length) return api.searchFiles(body, files, signal);
+  return useAsked(key, async (signal) => {
     const { one_study: _, ...asked } = body;
-    return api.search(asked, signal);
+    const answer = await (files.length
+      ? api.searchFiles(body, files, signal)
+      : api.search(asked, signal));
+    fetchAhead(answer);
+    return answer;
   });
+}
+
+/** The first pictures are on their way while the cards for them are still being made. */
+function fetchAhead(answer: SearchAnswer): void {
+  for (const hit of answer.hits.slice(0, FIRST)) {
+    const picture = new Image();
+    picture.fetchPriority = "high";
+    picture.src = api.thumbnailUrl(hit.id);
+  }
 }
 
 /** Facets under the filter; of a field with choices as if it had none, so that more can be chosen. */
