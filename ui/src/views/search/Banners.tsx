@@ -2,11 +2,11 @@ import { useState } from "react";
 import type { SearchAnswer } from "../../api/client";
 import { remember, remembered, useWords } from "../../lib/settings";
 import { Notice } from "../../parts/Notice";
-import type { Unlike } from "./asking";
+import type { Said } from "./said";
 
 interface BannersProps {
   answer: SearchAnswer | undefined;
-  unlike: Unlike | undefined;
+  unlike: Said | undefined;
 }
 
 /** What must be known to read the results: the query is unusual, the encoder is no clinical one. */
@@ -18,7 +18,7 @@ export function Banners({ answer, unlike }: BannersProps) {
       {unlike && (
         <Notice kind="warn" title={t.oodTitle(unlike.reference)}>
           {unlike.reason && <>{sentence(unlike.reason)} </>}
-          {t.oodText(unlike.p.toFixed(unlike.p < 0.01 ? 3 : 2))}
+          {t.oodText(unlike.p_value.toFixed(unlike.p_value < 0.01 ? 3 : 2))}
         </Notice>
       )}
       {answer?.notice && !seen && (

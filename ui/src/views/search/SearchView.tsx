@@ -6,7 +6,7 @@ import { go } from "../../lib/route";
 import { useWords } from "../../lib/settings";
 import { Icon } from "../../parts/Icon";
 import { Notice, ProblemNotice } from "../../parts/Notice";
-import { hindranceOf, useFacets, useSearch, useStart, useUnlike } from "./asking";
+import { hindranceOf, useFacets, useSearch, useStart } from "./asking";
 import { Banners } from "./Banners";
 import { Drawer } from "./Drawer";
 import { Facets } from "./Facets";
@@ -20,6 +20,7 @@ import { Results, Toolbar } from "./Results";
 import { Start } from "./Start";
 import { formatSearch, type Part, parseSearch, type SearchState, withPart } from "./state";
 import { useTaking } from "./taking";
+import { useUnlike } from "./unlike";
 
 /** Finding studies that are like something; what is shown follows from the address. */
 export function SearchView({ params }: { params: URLSearchParams }) {
@@ -35,7 +36,7 @@ export function SearchView({ params }: { params: URLSearchParams }) {
   const facets = useFacets(state);
   const start = useStart(state, hindrance === "empty");
   const answer = hindrance ? undefined : asked.data;
-  const unlike = useUnlike(state, answer);
+  const unlike = useUnlike(state, asked);
 
   function update(change: Partial<SearchState>, how: "push" | "replace" = "push"): void {
     go({ view: "search", params: formatSearch({ ...state, ...change }) }, how);

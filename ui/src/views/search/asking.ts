@@ -40,6 +40,7 @@ export function requestOf(state: SearchState): Request {
     filter: filterOf(state.choices, state.filter),
     group: state.group,
     one_study: oneStudy,
+    judge: withFiles.length > 0 && withFiles.every((part) => part.weight > 0),
   };
   return { body: body as Schemas["SearchFilesAsked"], files };
 }
@@ -50,7 +51,7 @@ export function useSearch(state: SearchState): Asked<SearchAnswer> {
   const names = state.parts.filter((part) => part.kind === "file").map((part) => part.value);
   const key = hindranceOf(state.parts) ? null : `search ${names} ${JSON.stringify(body)}`;
   return useAsked(key, async (signal) => {
-    const { one_study: _, ...asked } = body;
+    const { one_study: _one, judge: _judge, ...asked } = body;
     const answer = await (files.length
       ? api.searchFiles(body, files, signal)
       : api.search(asked, signal));
@@ -113,35 +114,4 @@ export function useStart(state: SearchState, active: boolean): Asked<api.Item[]>
     );
     return first.slice(0, 60);
   });
-}
-
-export interface Unlike {
-  reference: string;
-  p: number;
-  reason: string;
-}
-
-const SMALL = 64 * 1024 * 1024;
-
-/** Whether the newest reference of the library flags the first thing that was asked with. */
-export function useUnlike(
-  state: SearchState,
-  answer: SearchAnswer | undefined,
-): Unlike | undefined {
-  const references = useAsked("references", (signal) => api.references(signal));
-  const reference = references.data?.at(-1)?.name;
-  const first = state.parts.find((part) => part.weight > 0 && part.kind !== "text");
-  const files = first?.kind === "file" ? held(first.value) : undefined;
-  const small = (files ?? []).reduce((sum, file) => sum + file.size, 0) <= SMALL;
-  const asked = answer?.queries.find((query) => query.kind === first?.kind && query.weight > 0);
-  const study = first?.kind === "uid" ? asked?.study_instance_uid : undefined;
-  const possible = reference && first && asked && small && (files || study);
-  const judged = useAsked(possible ? `ood ${reference} ${first.value}` : null, (signal) => {
-    const named = { reference: reference ?? "" };
-    if (files) return api.scoreFiles({ ...named, one_study: files.length > 1 }, files, signal);
-    return api.scoreItems({ ...named, filter: `study="${study}"`, limit: 1 }, signal);
-  });
-  const found = judged.data?.studies[0];
-  if (!possible || !found?.flagged || found.p_value === null) return undefined;
-  return { reference, p: found.p_value, reason: found.reason };
 }
