@@ -1,5 +1,6 @@
 import { useState } from "react";
 import { thumbnailUrl } from "../api/client";
+import { useOnSignIn } from "../lib/ask";
 import { useWords } from "../lib/settings";
 import { Icon } from "./Icon";
 
@@ -14,6 +15,7 @@ interface ThumbProps {
 export function Thumb({ id, className = "thumb", first = false }: ThumbProps) {
   const t = useWords();
   const [broken, setBroken] = useState("");
+  useOnSignIn(() => setBroken(""));
   return (
     <span className={className}>
       {id && broken !== id ? (

@@ -1,5 +1,6 @@
-import { useEffect, useRef, useState } from "react";
-import { type Look, renderedUrl, thumbnailUrl } from "../api/client";
+import { useEffect, useReducer, useRef, useState } from "react";
+import { type Look, pictureTrouble, renderedUrl, thumbnailUrl } from "../api/client";
+import { useOnSignIn } from "../lib/ask";
 import { useKeys } from "../lib/keys";
 import { useWords } from "../lib/settings";
 
@@ -42,7 +43,7 @@ export function Viewer({ frame }: { frame: FrameOf }) {
   const first = frame.slice ?? Math.ceil(slices / 2);
   const slice = within(first + moved, 1, slices);
   const look: Look = { slice: many ? slice : undefined, window: window_ };
-  const picture = usePicture(
+  const [picture, retry] = usePicture(
     known ? renderedUrl(frame.id, look) : "",
     many ? "" : thumbnailUrl(frame.id),
   );
@@ -96,7 +97,10 @@ export function Viewer({ frame }: { frame: FrameOf }) {
         )}
         {picture.failed && (
           <p className="screen-note" role="status">
-            <strong>{t.pictureGone}.</strong> {picture.why} {t.pictureThumb}
+            <strong>{t.pictureGone}.</strong> {picture.why} {t.pictureThumb}{" "}
+            <button type="button" className="link" onClick={retry}>
+              {t.retry}
+            </button>
           </p>
         )}
         {many && (
@@ -202,17 +206,16 @@ interface Picture {
   why: string;
 }
 
+const NOTHING: Picture = { shown: "", loading: true, failed: false, why: "" };
+
 /**
  * The picture at an address; none is fetched where that is empty. The one before stays until it is
  * there, at first a stand-in; one is fetched at a time.
  */
-function usePicture(url: string, standIn: string): Picture {
-  const [picture, setPicture] = useState<Picture>({
-    shown: standIn,
-    loading: true,
-    failed: false,
-    why: "",
-  });
+function usePicture(url: string, standIn: string): [picture: Picture, retry: () => void] {
+  const [picture, setPicture] = useState<Picture>({ ...NOTHING, shown: standIn });
+  const [round, again] = useReducer((n: number) => n + 1, 0);
+  useOnSignIn(again);
   const wanted = useRef(url);
   const busy = useRef(false);
   const live = useRef(true);
@@ -222,6 +225,7 @@ function usePicture(url: string, standIn: string): Picture {
       live.current = false;
     };
   }, []);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: `round` asks for the same again
   useEffect(() => {
     wanted.current = url;
     if (!url || busy.current) return;
@@ -238,8 +242,8 @@ function usePicture(url: string, standIn: string): Picture {
       busy.current = false;
     }
     void fetchWanted();
-  }, [url]);
-  return picture;
+  }, [url, round]);
+  return [picture, again];
 }
 
 /** Null when the picture is there, else why it is not. */
@@ -247,11 +251,9 @@ function loaded(url: string): Promise<string | null> {
   return new Promise((resolve) => {
     const image = new Image();
     image.onload = () => resolve(null);
-    image.onerror = () => {
-      fetch(url)
-        .then((response) => response.json())
-        .then((told: { detail?: string }) => resolve(told.detail ? `${told.detail}.` : ""))
-        .catch(() => resolve(""));
+    image.onerror = async () => {
+      const problem = await pictureTrouble(url);
+      resolve(problem?.message ? `${problem.message}.` : "");
     };
     image.src = url;
   });
@@ -285,6 +287,7 @@ function useDrag(move: (dx: number, dy: number) => void) {
   return {
     onPointerDown: (event: React.PointerEvent) => {
       if (event.pointerType === "touch") return; // there a finger scrolls the page
+      if (event.target instanceof Element && event.target.closest("button")) return;
       last.current = [event.clientX, event.clientY];
       event.currentTarget.setPointerCapture(event.pointerId);
     },
