@@ -157,7 +157,7 @@ describe("files", () => {
     const read = await page.evaluate(() => {
       let touched = 0;
       const file = new File(["x"], "scan.nii.gz");
-      Object.defineProperty(file, "size", { value: (2 << 30) >>> 0 });
+      Object.defineProperty(file, "size", { value: 2 * 1024 ** 3 });
       for (const name of ["slice", "stream", "arrayBuffer", "text"] as const)
         Object.defineProperty(file, name, { value: () => (touched += 1) });
       for (const kind of ["dragover", "drop"]) {
@@ -183,8 +183,12 @@ describe("files", () => {
       if (request.url().includes("/files")) sent += 1;
     });
     await page.evaluate(async () => {
-      const canvas = Object.assign(document.createElement("canvas"), { width: 96, height: 96 });
-      canvas.getContext("2d")?.fillRect(20, 20, 40, 60);
+      const canvas = Object.assign(document.createElement("canvas"), { width: 128, height: 128 });
+      const pen = canvas.getContext("2d");
+      for (let at = 0; at < 128; at += 8) {
+        if (pen) pen.fillStyle = `hsl(0 0% ${at / 2 + 20}%)`;
+        pen?.fillRect(at, (at * 3) % 64, 9, 90);
+      }
       const blob = await new Promise<Blob | null>((done) => canvas.toBlob(done, "image/png"));
       const clipboardData = new DataTransfer();
       if (blob) clipboardData.items.add(new File([blob], "image.png", { type: "image/png" }));
