@@ -58,8 +58,12 @@ class Client(Edits, Reads, Results):
         """Let go of its connections."""
         self._http.close()
 
-    def search(self, request: SearchRequest) -> SearchAnswer:
+    def search(self, request: SearchRequest, *, judge: bool = False) -> SearchAnswer:
         """The neighbours of what is asked; files of examples are sent along.
+
+        Args:
+            request: what is asked.
+            judge: also tell what references say of the files.
 
         Raises:
             QueryError: an example is a folder, which cannot be sent: send an archive of it.
@@ -68,7 +72,7 @@ class Client(Edits, Reads, Results):
         files = [each.file for each in request.examples if each.file is not None]
         asked = _said(request)
         if files:
-            found = self._with_files("search/files", asked, files)
+            found = self._with_files("search/files", asked | {"judge": judge}, files)
         else:
             found = self._ask("POST", "search", json=asked)
         return SearchAnswer.model_validate_json(found.content)

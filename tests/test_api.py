@@ -202,6 +202,24 @@ def test_a_picture_finds_its_like_and_nothing_of_it_is_kept(client: httpx.Client
     assert answer.json()["queries"][0]["kind"] == "file"
 
 
+def test_references_judge_files_that_are_searched_with_in_the_same_request(
+    client: httpx.Client,
+) -> None:
+    files = [("file", ("a.png", told(901)))]
+    plain = client.post("/v1/search/files", files=files, data={"request": '{"k": 1}'}).json()
+    asked = {"request": '{"k": 1, "judge": true}'}
+    judged = client.post("/v1/search/files", files=files, data=asked).json()
+    assert plain["said"] == []
+    assert judged["hits"] == plain["hits"]
+    (said,) = judged["said"]
+    assert said["reference"] == "usual"
+    assert 0 < said["p_value"] <= 1
+    alone = client.post(
+        "/v1/ood/score/files", files=files, data={"request": '{"reference": "usual"}'}
+    ).json()["studies"][0]
+    assert (said["p_value"], said["flagged"]) == (alone["p_value"], alone["flagged"])
+
+
 def test_files_may_be_liked_unliked_or_one_study(client: httpx.Client) -> None:
     files = [("file", ("a.png", told(901))), ("file", ("b.png", told(902, "standing")))]
     asked = {"examples": [{"file": 0}, {"file": 1, "weight": -1}], "k": 3}

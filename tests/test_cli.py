@@ -558,3 +558,7 @@ def test_demo_with_ones_own_data(indexed: Indexed, tmp_path: Path) -> None:
     assert {p: p.read_bytes() for p in data.rglob("*") if p.is_file()} == before
     tried = [li.split() for li in result.stdout.splitlines() if " rejected -L " in li]
     assert run(*tried[0][1:]).exit_code == 0, "what it says to try next works"
+    assert "queue “outliers”: made" in result.stdout
+    again = run("demo", "--data", data, "--folder", tmp_path / "demo", "--sheet", "n.png", "--json")
+    steps = {each["step"]: each["outcome"] for each in json.loads(again.stdout)["steps"]}
+    assert steps["queue “outliers”"] == "there"

@@ -44,8 +44,9 @@ def demo(
 ) -> None:
     """Index real sample files and drawn phantoms, search with one, show the page.
 
-    Prints the table of neighbours, writes a contact sheet, and serves the library on this machine
-    until Ctrl-C; not with --no-serve or --json.
+    Prints the table of neighbours, writes a contact sheet, makes a map, clusterings, a reference
+    and queues of work, and serves the library on this machine until Ctrl-C; not with --no-serve or
+    --json. What is there already is not made again.
 
     [bold]Example[/]
 
@@ -61,6 +62,12 @@ def demo(
             Progress(console=err, transient=True) as bar,
         ):
             drawing = bar.add_task("drawing phantom studies", total=None, visible=data is None)
+            making = bar.add_task("making", total=None, visible=False)
+
+            def on_step(step: str, what: str, done: int, total: int) -> None:
+                told = {"description": f"{step}: {what}", "completed": done, "total": total or None}
+                bar.update(making, visible=True, **told)
+
             result = run_demo(
                 folder,
                 sheet,
@@ -68,13 +75,14 @@ def demo(
                 data=data,
                 on_phantom=lambda done, total: bar.update(drawing, completed=done, total=total),
                 on_progress=show,
+                on_step=on_step,
                 stop=stop,
             )
     if as_json:
         print_json(result)
     else:
         _print_result(result)
-    if any(summary.stopped for summary in result.summaries):
+    if result.stopped:
         raise typer.Exit(INTERRUPTED)
     if not no_serve and not as_json:
         with errors_on_one_line():
@@ -109,7 +117,10 @@ def _print_result(result: DemoResult) -> None:
         print_outcomes(summary)
     out.print()
     print_answer(result.answer)
-    out.print(f"\ncontact sheet: {result.sheet}")
+    out.print(f"\ncontact sheet: {result.sheet}\n")
+    for step in result.steps:
+        said = f": {step.said}" if step.said else ""
+        out.print(f"{step.step}: {step.outcome.value}{said}", markup=False)
     out.print("\ntry next:")
     command = ".venv/bin/syntopy" if Path(".venv/bin/syntopy").exists() else "syntopy"
     library = result.library

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import Field
-from sqlalchemy import Connection, select
 
 from api.jobs.work import Alarm, Encoder, Filter, Kind, Name, Parameters, Seed, Work
 from api.rights import Role
@@ -15,9 +14,7 @@ from api.service import cluster, drift, evaluate, ood
 from api.service.drift_answers import DriftRequest
 from api.service.evaluation_files import as_json
 from api.service.judge import Judge, StudyAnswer
-from api.service.watch import score_of
-from indexer.catalog.database import transaction
-from indexer.catalog.tables import Item
+from api.service.kept_scores import AT_ONCE, keep_answers
 from indexer.config import Settings
 from indexer.errors import QueryError
 from indexer.evaluating.evaluation import MIN_PATIENTS
@@ -27,13 +24,10 @@ from indexer.groups.references import (
     find_reference,
     list_references,
 )
-from indexer.groups.scores import keep_scores
 from indexer.library import Library
 from ood.reference import DEFAULT
 from ood.registry import Recipe
 
-_AT_ONCE = 250
-"""Studies whose scores are stored in one transaction."""
 _LABELS = tuple(recipe.label for recipe in DEFAULT)
 
 
@@ -130,11 +124,12 @@ def _score(work: Work, asked: ScoreParameters) -> Mapping[str, Any]:
     for answer in judge.of_items(asked.filter, work.tell):
         said[answer.flagged] += 1
         work.row(_study(answer))
-        waiting.append(answer)
-        if len(waiting) == _AT_ONCE:
-            _keep(work, judge, waiting, store=asked.store)
+        if asked.store:
+            waiting.append(answer)
+        if len(waiting) == AT_ONCE:
+            keep_answers(work.library, judge.stored, waiting)
             waiting = []
-    _keep(work, judge, waiting, store=asked.store)
+    keep_answers(work.library, judge.stored, waiting)
     return {
         "reference": asked.reference,
         "studies": said.total(),
@@ -148,29 +143,6 @@ def _study(answer: StudyAnswer) -> dict[str, Any]:
     told: dict[str, Any] = as_json(answer)
     told.pop("source")
     return told
-
-
-def _keep(work: Work, judge: Judge, answers: Sequence[StudyAnswer], *, store: bool) -> None:
-    if not store or not answers:
-        return
-    with transaction(work.library.engine) as db:
-        numbers = _numbers(db, [one.item for each in answers for one in each.items])
-        scores = [
-            score_of(numbers[one.item], one)
-            for each in answers
-            for one in each.items
-            if one.item in numbers
-        ]
-        keep_scores(db, judge.stored, scores)
-
-
-def _numbers(db: Connection, uids: Sequence[str]) -> dict[str, int]:
-    """Private numbers of items that are still there."""
-    found = dict[str, int]()
-    for start in range(0, len(uids), _AT_ONCE):
-        some = Item.uid.in_(uids[start : start + _AT_ONCE])
-        found |= {row.uid: row.id for row in db.execute(select(Item.uid, Item.id).where(some))}
-    return found
 
 
 def _drift(work: Work, asked: DriftParameters) -> Mapping[str, Any]:

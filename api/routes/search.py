@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from fastapi import Query, Request
@@ -12,14 +13,16 @@ from api.rights import Role
 from api.routing import router
 from api.schemas.common import EncoderParam, FilterParam, Uid
 from api.schemas.search import (
+    ReferenceSaid,
     ReportsAnswer,
     ReportsAsked,
     SearchAnswer,
     SearchAsked,
     SearchFilesAsked,
 )
-from api.served import Service
+from api.served import Served, Service
 from api.service import reports as words
+from api.service import unlike
 from api.uploads import received
 from indexer.searching.asking import SearchRequest, like
 from indexer.texts.reports import ReportsRequest
@@ -46,8 +49,17 @@ async def search_files(request: Request, served: Service) -> SearchAnswer:
     async with received(request, served.uploads, served.settings) as body:
         asked = read_request(SearchFilesAsked, body.request)
         wanted = asked.as_request(body.files, one_study=asked.one_study)
-        answer = await run_in_threadpool(served.search, wanted)
-    return SearchAnswer.model_validate(answer)
+        # Each needs the files; one after the other, for both compute.
+        answer = SearchAnswer.model_validate(await run_in_threadpool(served.search, wanted))
+        if asked.judge and body.files:
+            paths = [body.folder] if asked.one_study else list(body.files)
+            answer.said = await run_in_threadpool(_said, served, paths)
+    return answer
+
+
+def _said(served: Served, paths: list[Path]) -> list[ReferenceSaid]:
+    found = unlike.said_of_files(served.library, paths, served.settings, served.references.sets)
+    return [ReferenceSaid.model_validate(each) for each in found]
 
 
 @routes.get("/items/{uid}/neighbours")

@@ -150,6 +150,16 @@ class SearchFilesAsked(SearchAsked):
     model_config = ConfigDict(json_schema_extra={"examples": [{"k": 5, "one_study": True}]})
 
     one_study: bool = Field(default=False, description="All files together are one study.")
+    judge: bool = Field(default=False, description="Also tell what references say of the files.")
+
+
+class ReferenceSaid(Told):
+    """What a reference says of files that were searched with."""
+
+    reference: str = Field(examples=["chest"])
+    flagged: bool
+    p_value: float = Field(description="Of the file that it finds oddest.")
+    reason: str = Field(description="Why that was flagged; empty where it was not.")
 
 
 class SearchAnswer(Told):
@@ -168,6 +178,9 @@ class SearchAnswer(Told):
     votes: list[LabelVote]
     notes: list[str]
     notice: str = Field(description="What must be said about what made the vectors.")
+    said: list[ReferenceSaid] = Field(
+        default=[], description="With judge: the newest references that can judge the files."
+    )
     seconds: float
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pydicom
 from sqlalchemy import select
 
-from api.service import ingest, search
+from api.service import ingest, search, showcase
 from api.service.library import open_or_create
 from indexer.catalog.database import reading
 from indexer.catalog.tables import Item, Series, Study
@@ -34,6 +34,14 @@ class DemoResult:
     query_uid: str
     answer: SearchAnswer
     sheet: Path
+    steps: list[showcase.StepResult]
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it ended before its end, because somebody wanted that."""
+        return any(each.stopped for each in self.summaries) or any(
+            each.outcome is showcase.Outcome.STOPPED for each in self.steps
+        )
 
 
 def run_demo(
@@ -44,9 +52,12 @@ def run_demo(
     data: Path | None = None,
     on_phantom: Callable[[int, int], None] | None = None,
     on_progress: Callable[[IngestProgress], None] | None = None,
+    on_step: showcase.OnStep | None = None,
     stop: threading.Event | None = None,
 ) -> DemoResult:
     """Index pydicom's own test files and 300 phantom studies, or ``data``, and search with one.
+
+    Then make what the other places of the page show; see `api.service.showcase.show_all`.
 
     Args:
         folder: where phantoms and library go; what is there already is used again.
@@ -55,6 +66,7 @@ def run_demo(
         data: DICOM files of one's own to index instead.
         on_phantom: called with (drawn, total) while phantoms are drawn.
         on_progress: as for `api.service.ingest.index`.
+        on_step: as for `api.service.showcase.show_all`.
         stop: as for `api.service.ingest.index`.
     """
     if data is None:
@@ -77,7 +89,8 @@ def run_demo(
         query_uid = query_uid or _some_study(library)
         answer = search.search(library, SearchRequest(like(uid=query_uid), k=10), settings)
         search.write_sheet(library, answer, sheet)
-        return DemoResult(library.path, summaries, query_uid, answer, sheet)
+        steps = showcase.show_all(library, settings, drawn=data is None, on_step=on_step, stop=stop)
+        return DemoResult(library.path, summaries, query_uid, answer, sheet, steps)
 
 
 def _telling_study(cohort: Sequence[PhantomStudy]) -> str:

@@ -1,5 +1,6 @@
 // What the page costs: node e2e/measure.mjs http://127.0.0.1:8000
-// Bytes of JavaScript before the first result, first paint, and from a search to its pixels.
+// Bytes of JavaScript before the first result, first paint, from a search to its pixels, and the
+// memory of the page before and after 100 searches, each after a collection of garbage.
 import { chromium } from "playwright-core";
 
 const [, , url = "http://127.0.0.1:8000", rounds = "20"] = process.argv;
@@ -70,6 +71,35 @@ for (const study of studies.slice(1, 1 + Number(rounds))) {
   whole.push(timing[0]);
   api.push(timing[1]);
 }
+/** Bytes of the JavaScript heap that are in use, and elements that are held. */
+async function held() {
+  await page.waitForTimeout(1500);
+  for (let round = 0; round < 3; round++) await session.send("HeapProfiler.collectGarbage");
+  const { usedSize } = await session.send("Runtime.getHeapUsage");
+  const { nodes } = await session.send("Memory.getDOMCounters");
+  return { megabytes: Number((usedSize / 2 ** 20).toFixed(1)), nodes };
+}
+
+const searchMore = (from, count) =>
+  page.evaluate(
+    async ([uids, first, last]) => {
+      for (let at = first; at < last; at++) {
+        const uid = uids[at % uids.length];
+        // Another weight makes another search of a study that was asked for before.
+        window.location.hash = `#/search?study=${uid}~${1 + Math.floor(at / uids.length)}`;
+        await new Promise((done) => setTimeout(done, 60));
+        while (!document.querySelector(".lanes:not(.stale) .hit:not(.bones)"))
+          await new Promise((done) => setTimeout(done, 30));
+      }
+    },
+    [studies, from, from + count],
+  );
+
+await searchMore(0, 10);
+const before = await held();
+await searchMore(10, 100);
+const after = await held();
+
 const added = whole.map((each, at) => each - api[at]);
 console.log(
   JSON.stringify(
@@ -81,6 +111,8 @@ console.log(
       api_p50_ms: Math.round(middle(api)),
       added_p50_ms: Math.round(middle(added)),
       searches: whole.length,
+      before_100_searches: before,
+      after_100_searches: after,
     },
     null,
     1,

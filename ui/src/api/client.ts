@@ -149,6 +149,13 @@ export async function signIn(key: string): Promise<void> {
 
 export const thumbnailUrl = (id: string): string => `/v1/items/${encodeURIComponent(id)}/thumbnail`;
 
+/** Why a picture does not come; null where it does now. */
+export async function pictureTrouble(url: string): Promise<Problem | null> {
+  const response = await fetch(url).catch(() => null);
+  if (!response) return new Problem(0, GONE, "");
+  return response.ok ? null : problemOf(response, await response.json().catch(() => undefined));
+}
+
 export interface Look {
   slice?: number | undefined;
   window?: { center: number; width: number } | undefined;

@@ -3135,6 +3135,29 @@ export interface components {
             distance: number;
         };
         /**
+         * ReferenceSaid
+         * @description What a reference says of files that were searched with.
+         */
+        ReferenceSaid: {
+            /**
+             * Reference
+             * @example chest
+             */
+            reference: string;
+            /** Flagged */
+            flagged: boolean;
+            /**
+             * P Value
+             * @description Of the file that it finds oddest.
+             */
+            p_value: number;
+            /**
+             * Reason
+             * @description Why that was flagged; empty where it was not.
+             */
+            reason: string;
+        };
+        /**
          * Region
          * @description A part of one picture.
          *
@@ -3591,6 +3614,12 @@ export interface components {
              * @description What must be said about what made the vectors.
              */
             notice: string;
+            /**
+             * Said
+             * @description With judge: the newest references that can judge the files.
+             * @default []
+             */
+            said: components["schemas"]["ReferenceSaid"][];
             /** Seconds */
             seconds: number;
         };
@@ -4475,6 +4504,12 @@ export interface components {
              * @default false
              */
             one_study: boolean;
+            /**
+             * Judge
+             * @description Also tell what references say of the files.
+             * @default false
+             */
+            judge: boolean;
         };
         /**
          * Trouble

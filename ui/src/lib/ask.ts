@@ -39,6 +39,19 @@ export function forgetAnswers(): void {
 
 const repeats = new Set<() => void>();
 
+/** Do something again when somebody has signed in, for what was refused before. */
+export function useOnSignIn(again: () => void): void {
+  const held = useRef(again);
+  held.current = again;
+  useEffect(() => {
+    const repeat = () => held.current();
+    repeats.add(repeat);
+    return () => {
+      repeats.delete(repeat);
+    };
+  }, []);
+}
+
 /** Ask when the key changes, never twice for one key; null asks nothing and shows nothing. */
 export function useAsked<T>(
   key: string | null,
@@ -86,13 +99,7 @@ export function useAsked<T>(
     };
   }, [key, round]);
 
-  useEffect(() => {
-    repeats.add(again);
-    return () => {
-      repeats.delete(again);
-    };
-  }, []);
-
+  useOnSignIn(again);
   const stop = useCallback(() => {
     current.current?.abort();
     change({ loading: false, slow: false, error: new Problem(0, "stopped", "") });

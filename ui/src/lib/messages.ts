@@ -132,6 +132,9 @@ const en = {
   builtInText:
     "It compares textures and knows no medicine. A foundation encoder finds better neighbours.",
   dismiss: "Understood",
+  firstTitle: "How to read this",
+  firstText:
+    "Nearest first. “Closer than 98 %” compares with random pairs of this library; ≠ names what differs from the query; + and − steer the search. All keys: ?",
 
   details: "Details",
   query: "Query",
@@ -186,9 +189,12 @@ const en = {
   sheet: [
     ["/", "Search field"],
     ["o", "Open a file"],
+    ["Ctrl V", "Search with the picture or UID that was copied"],
     ["j  k", "Next, previous study"],
     ["← ↑ ↓ →", "Move through the results"],
     ["Enter", "Details"],
+    ["↑  ↓", "With details open: one slice back, on"],
+    ["PgUp  PgDn", "With details open: ten slices back, on"],
     ["+  −", "More, less like this"],
     ["c", "Keep for comparing"],
     ["s", "Search from this study alone"],
@@ -336,6 +342,9 @@ const de: Messages = {
   builtInText:
     "Er vergleicht Texturen und kennt keine Medizin. Ein Foundation-Encoder findet bessere Nachbarn.",
   dismiss: "Verstanden",
+  firstTitle: "So liest man das",
+  firstText:
+    "Die nächsten zuerst. „Näher als 98 %“ vergleicht mit zufälligen Paaren dieser Bibliothek; ≠ nennt, was anders ist als in der Anfrage; + und − lenken die Suche. Alle Tasten: ?",
 
   details: "Einzelheiten",
   query: "Anfrage",
@@ -390,9 +399,12 @@ const de: Messages = {
   sheet: [
     ["/", "Suchfeld"],
     ["o", "Datei öffnen"],
+    ["Ctrl V", "Mit dem kopierten Bild oder der kopierten UID suchen"],
     ["j  k", "Nächste, vorige Studie"],
     ["← ↑ ↓ →", "Durch die Treffer gehen"],
     ["Enter", "Einzelheiten"],
+    ["↑  ↓", "In den Einzelheiten: eine Schicht zurück, vor"],
+    ["PgUp  PgDn", "In den Einzelheiten: zehn Schichten zurück, vor"],
     ["+  −", "Mehr, weniger davon"],
     ["c", "Zum Vergleichen merken"],
     ["s", "Nur mit dieser Studie suchen"],

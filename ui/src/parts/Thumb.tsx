@@ -1,12 +1,21 @@
 import { useState } from "react";
 import { thumbnailUrl } from "../api/client";
+import { useOnSignIn } from "../lib/ask";
 import { useWords } from "../lib/settings";
 import { Icon } from "./Icon";
 
+interface ThumbProps {
+  id: string;
+  className?: string;
+  /** It is among the first that are looked at: fetched before others, wherever it lies. */
+  first?: boolean;
+}
+
 /** The thumbnail of an item, in a square that has its size before the picture is there. */
-export function Thumb({ id, className = "thumb" }: { id: string; className?: string }) {
+export function Thumb({ id, className = "thumb", first = false }: ThumbProps) {
   const t = useWords();
   const [broken, setBroken] = useState("");
+  useOnSignIn(() => setBroken(""));
   return (
     <span className={className}>
       {id && broken !== id ? (
@@ -15,7 +24,8 @@ export function Thumb({ id, className = "thumb" }: { id: string; className?: str
           alt=""
           width={256}
           height={256}
-          loading="lazy"
+          loading={first ? "eager" : "lazy"}
+          fetchPriority={first ? "high" : "auto"}
           decoding="async"
           draggable={false}
           onError={() => setBroken(id)}

@@ -1,15 +1,16 @@
-import { useEffect, useRef, useState } from "react";
-import { type Look, renderedUrl, thumbnailUrl } from "../api/client";
+import { useEffect, useReducer, useRef, useState } from "react";
+import { type Look, pictureTrouble, renderedUrl, thumbnailUrl } from "../api/client";
+import { useOnSignIn } from "../lib/ask";
 import { useKeys } from "../lib/keys";
 import { useWords } from "../lib/settings";
 
 export interface FrameOf {
   id: string;
   modality: string;
-  /** Slices of a volume, 1 of a picture. */
-  slices: number;
-  /** Where to begin, from one. */
-  slice: number;
+  /** Slices of a volume, 1 of a picture; undefined as long as that is not known. */
+  slices: number | undefined;
+  /** Where to begin, from one; undefined is the middle. */
+  slice: number | undefined;
 }
 
 interface Values {
@@ -30,25 +31,34 @@ const PLAIN = { brightness: 1, contrast: 1 };
 /** A frame drawn by the service: slices by wheel and keys, window or brightness by dragging. */
 export function Viewer({ frame }: { frame: FrameOf }) {
   const t = useWords();
-  const [slice, setSlice] = useState(frame.slice);
+  // Counted from where it begins: keys that come before the slices are known are not lost.
+  const [moved, setMoved] = useState(0);
   const [window_, setWindow] = useState<Values | undefined>();
   const [light, setLight] = useState(PLAIN);
   const box = useRef<HTMLDivElement>(null);
   const inHu = frame.modality === "CT";
-  const many = frame.slices > 1;
+  const known = frame.slices !== undefined;
+  const slices = frame.slices ?? 1;
+  const many = slices > 1;
+  const first = frame.slice ?? Math.ceil(slices / 2);
+  const slice = within(first + moved, 1, slices);
   const look: Look = { slice: many ? slice : undefined, window: window_ };
-  const picture = usePicture(renderedUrl(frame.id, look));
-  const move = (by: number) => setSlice((now) => Math.min(frame.slices, Math.max(1, now + by)));
+  const [picture, retry] = usePicture(
+    known ? renderedUrl(frame.id, look) : "",
+    many ? "" : thumbnailUrl(frame.id),
+  );
+  const move = (by: number) =>
+    setMoved((now) => (known ? within(first + now + by, 1, slices) - first : now + by));
   const reset = () => {
     setWindow(undefined);
     setLight(PLAIN);
-    setSlice(frame.slice);
+    setMoved(0);
   };
 
   useWheel(box, many, move);
   useKeys({
     r: reset,
-    ...(many && {
+    ...((many || !known) && {
       ArrowUp: () => move(-1),
       ArrowDown: () => move(1),
       PageUp: () => move(-10),
@@ -71,22 +81,31 @@ export function Viewer({ frame }: { frame: FrameOf }) {
 
   return (
     <div className="viewer">
-      <div ref={box} className="screen" {...drag}>
-        <img
-          src={picture.failed ? thumbnailUrl(frame.id) : picture.shown}
-          alt=""
-          draggable={false}
-          style={{ filter: `brightness(${light.brightness}) contrast(${light.contrast})` }}
-          className={picture.loading ? "coming" : ""}
-        />
+      <div
+        ref={box}
+        className={picture.shown || picture.failed ? "screen" : "screen bone"}
+        {...drag}
+      >
+        {(picture.failed || picture.shown) && (
+          <img
+            src={picture.failed ? thumbnailUrl(frame.id) : picture.shown}
+            alt=""
+            draggable={false}
+            style={{ filter: `brightness(${light.brightness}) contrast(${light.contrast})` }}
+            className={picture.loading ? "coming" : ""}
+          />
+        )}
         {picture.failed && (
           <p className="screen-note" role="status">
-            <strong>{t.pictureGone}.</strong> {picture.why} {t.pictureThumb}
+            <strong>{t.pictureGone}.</strong> {picture.why} {t.pictureThumb}{" "}
+            <button type="button" className="link" onClick={retry}>
+              {t.retry}
+            </button>
           </p>
         )}
         {many && (
           <span className="screen-slice">
-            {slice} / {frame.slices}
+            {slice} / {slices}
           </span>
         )}
         {window_ && (
@@ -100,10 +119,10 @@ export function Viewer({ frame }: { frame: FrameOf }) {
           <input
             type="range"
             min={1}
-            max={frame.slices}
+            max={slices}
             value={slice}
-            aria-label={t.slice(slice, frame.slices)}
-            onChange={(event) => setSlice(Number(event.target.value))}
+            aria-label={t.slice(slice, slices)}
+            onChange={(event) => setMoved(Number(event.target.value) - first)}
           />
         )}
         {inHu ? (
@@ -187,37 +206,44 @@ interface Picture {
   why: string;
 }
 
-/** The picture at an address. The one before stays until it is there; one is fetched at a time. */
-function usePicture(url: string): Picture {
-  const [picture, setPicture] = useState<Picture>({
-    shown: url,
-    loading: true,
-    failed: false,
-    why: "",
-  });
+const NOTHING: Picture = { shown: "", loading: true, failed: false, why: "" };
+
+/**
+ * The picture at an address; none is fetched where that is empty. The one before stays until it is
+ * there, at first a stand-in; one is fetched at a time.
+ */
+function usePicture(url: string, standIn: string): [picture: Picture, retry: () => void] {
+  const [picture, setPicture] = useState<Picture>({ ...NOTHING, shown: standIn });
+  const [round, again] = useReducer((n: number) => n + 1, 0);
+  useOnSignIn(again);
   const wanted = useRef(url);
   const busy = useRef(false);
+  const live = useRef(true);
+  useEffect(() => {
+    live.current = true;
+    return () => {
+      live.current = false;
+    };
+  }, []);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: `round` asks for the same again
   useEffect(() => {
     wanted.current = url;
-    if (busy.current) return;
-    let live = true;
+    if (!url || busy.current) return;
     async function fetchWanted(): Promise<void> {
       busy.current = true;
-      const now = wanted.current;
-      setPicture((old) => ({ ...old, loading: true }));
-      const why = await loaded(now);
+      let now = "";
+      while (live.current && wanted.current !== now) {
+        now = wanted.current;
+        setPicture((old) => ({ ...old, loading: true }));
+        const why = await loaded(now);
+        if (!live.current) break;
+        setPicture({ shown: now, loading: false, failed: why !== null, why: why ?? "" });
+      }
       busy.current = false;
-      if (!live) return;
-      if (wanted.current !== now) return fetchWanted();
-      setPicture({ shown: now, loading: false, failed: why !== null, why: why ?? "" });
     }
     void fetchWanted();
-    return () => {
-      live = false;
-      busy.current = false;
-    };
-  }, [url]);
-  return picture;
+  }, [url, round]);
+  return [picture, again];
 }
 
 /** Null when the picture is there, else why it is not. */
@@ -225,11 +251,9 @@ function loaded(url: string): Promise<string | null> {
   return new Promise((resolve) => {
     const image = new Image();
     image.onload = () => resolve(null);
-    image.onerror = () => {
-      fetch(url)
-        .then((response) => response.json())
-        .then((told: { detail?: string }) => resolve(told.detail ? `${told.detail}.` : ""))
-        .catch(() => resolve(""));
+    image.onerror = async () => {
+      const problem = await pictureTrouble(url);
+      resolve(problem?.message ? `${problem.message}.` : "");
     };
     image.src = url;
   });
@@ -263,6 +287,7 @@ function useDrag(move: (dx: number, dy: number) => void) {
   return {
     onPointerDown: (event: React.PointerEvent) => {
       if (event.pointerType === "touch") return; // there a finger scrolls the page
+      if (event.target instanceof Element && event.target.closest("button")) return;
       last.current = [event.clientX, event.clientY];
       event.currentTarget.setPointerCapture(event.pointerId);
     },

@@ -1,45 +1,34 @@
-import { useState } from "react";
+import { type ReactNode, useState } from "react";
 import type { SearchAnswer } from "../../api/client";
 import { remember, remembered, useWords } from "../../lib/settings";
 import { Notice } from "../../parts/Notice";
-import type { Unlike } from "./asking";
+import type { Said } from "./said";
 
 interface BannersProps {
   answer: SearchAnswer | undefined;
-  unlike: Unlike | undefined;
+  unlike: Said | undefined;
 }
 
 /** What must be known to read the results: the query is unusual, the encoder is no clinical one. */
 export function Banners({ answer, unlike }: BannersProps) {
   const t = useWords();
-  const [seen, setSeen] = useState(remembered("built-in-seen"));
   return (
     <>
       {unlike && (
         <Notice kind="warn" title={t.oodTitle(unlike.reference)}>
           {unlike.reason && <>{sentence(unlike.reason)} </>}
-          {t.oodText(unlike.p.toFixed(unlike.p < 0.01 ? 3 : 2))}
+          {t.oodText(unlike.p_value.toFixed(unlike.p_value < 0.01 ? 3 : 2))}
         </Notice>
       )}
-      {answer?.notice && !seen && (
-        <Notice
-          kind="info"
-          title={t.builtIn}
-          actions={
-            <button
-              type="button"
-              className="button quiet small"
-              onClick={() => {
-                remember("built-in-seen", "1");
-                setSeen(true);
-              }}
-            >
-              {t.dismiss}
-            </button>
-          }
-        >
+      {answer?.notice && (
+        <Once name="built-in-seen" title={t.builtIn}>
           {t.builtInText}
-        </Notice>
+        </Once>
+      )}
+      {answer && answer.hits.length > 0 && (
+        <Once name="first-seen" title={t.firstTitle}>
+          {t.firstText}
+        </Once>
       )}
       {answer && answer.notes.length > 0 && (
         <details className="notes">
@@ -52,6 +41,30 @@ export function Banners({ answer, unlike }: BannersProps) {
         </details>
       )}
     </>
+  );
+}
+
+/** Said until somebody has understood it, and never again in this browser. */
+function Once({ name, title, children }: { name: string; title: string; children: ReactNode }) {
+  const t = useWords();
+  const [seen, setSeen] = useState(remembered(name));
+  if (seen) return null;
+  const dismiss = () => {
+    remember(name, "1");
+    setSeen(true);
+  };
+  return (
+    <Notice
+      kind="info"
+      title={title}
+      actions={
+        <button type="button" className="button quiet small" onClick={dismiss}>
+          {t.dismiss}
+        </button>
+      }
+    >
+      {children}
+    </Notice>
   );
 }
 

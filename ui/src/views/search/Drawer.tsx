@@ -73,21 +73,15 @@ export function Drawer({ hit, place, answer, kept, acts, onStep, onAlone, onClos
         </button>
       </header>
       <div className="drawer-body">
-        {slices === undefined && !details.error ? (
-          <div className="viewer">
-            <div className="screen bone" />
-          </div>
-        ) : (
-          <Viewer
-            key={hit.id}
-            frame={{
-              id: hit.id,
-              modality: hit.modality,
-              slices: slices ?? 1,
-              slice: hit.match?.number ?? Math.ceil((slices ?? 1) / 2),
-            }}
-          />
-        )}
+        <Viewer
+          key={hit.id}
+          frame={{
+            id: hit.id,
+            modality: hit.modality,
+            slices: details.error ? (slices ?? 1) : slices,
+            slice: hit.match?.number,
+          }}
+        />
         <div className="drawer-acts">
           <button type="button" className="button" onClick={() => acts.weigh(hit, 1)}>
             <Icon name="plus" size={16} /> {t.moreLike}

@@ -1,3 +1,4 @@
+import { memo } from "react";
 import type { Hit, SearchAnswer } from "../../api/client";
 import { count, parts, percentile, plain, shortUid, who } from "../../lib/format";
 import type { Messages } from "../../lib/messages";
@@ -12,6 +13,9 @@ export interface HitActs {
   keep: (id: string) => void;
 }
 
+/** Hits whose pictures are fetched before anything else. */
+export const FIRST = 8;
+
 interface HitCardProps {
   hit: Hit;
   place: number | null;
@@ -21,8 +25,12 @@ interface HitCardProps {
   acts: HitActs;
 }
 
-/** One neighbour: its picture, how near, what it is, what tells it from the query. */
-export function HitCard({ hit, place, answer, selected, kept, acts }: HitCardProps) {
+/**
+ * One neighbour: its picture, how near, what it is, what tells it from the query. It is drawn again
+ * when something of it changes, not whenever the view does.
+ */
+export const HitCard = memo(function HitCard(props: HitCardProps) {
+  const { hit, place, answer, selected, kept, acts } = props;
   const t = useWords();
   const name = imageName(hit);
   return (
@@ -34,7 +42,7 @@ export function HitCard({ hit, place, answer, selected, kept, acts }: HitCardPro
         aria-expanded={selected}
         onClick={() => acts.open(hit.id)}
       >
-        <Thumb id={hit.id} />
+        <Thumb id={hit.id} first={place !== null && place <= FIRST} />
         <span className="hit-body">
           <Nearness hit={hit} place={place} />
           <span className="hit-name" title={name}>
@@ -59,7 +67,7 @@ export function HitCard({ hit, place, answer, selected, kept, acts }: HitCardPro
       </div>
     </li>
   );
-}
+});
 
 function act(icon: IconName, label: string, run: () => void, pressed?: boolean) {
   return (

@@ -6,7 +6,7 @@ import { go } from "../../lib/route";
 import { useWords } from "../../lib/settings";
 import { Icon } from "../../parts/Icon";
 import { Notice, ProblemNotice } from "../../parts/Notice";
-import { hindranceOf, useFacets, useSearch, useStart, useUnlike } from "./asking";
+import { hindranceOf, useFacets, useSearch, useStart } from "./asking";
 import { Banners } from "./Banners";
 import { Drawer } from "./Drawer";
 import { Facets } from "./Facets";
@@ -20,6 +20,7 @@ import { Results, Toolbar } from "./Results";
 import { Start } from "./Start";
 import { formatSearch, type Part, parseSearch, type SearchState, withPart } from "./state";
 import { useTaking } from "./taking";
+import { useUnlike } from "./unlike";
 
 /** Finding studies that are like something; what is shown follows from the address. */
 export function SearchView({ params }: { params: URLSearchParams }) {
@@ -35,7 +36,7 @@ export function SearchView({ params }: { params: URLSearchParams }) {
   const facets = useFacets(state);
   const start = useStart(state, hindrance === "empty");
   const answer = hindrance ? undefined : asked.data;
-  const unlike = useUnlike(state, answer);
+  const unlike = useUnlike(state, asked);
 
   function update(change: Partial<SearchState>, how: "push" | "replace" = "push"): void {
     go({ view: "search", params: formatSearch({ ...state, ...change }) }, how);
@@ -60,7 +61,7 @@ export function SearchView({ params }: { params: URLSearchParams }) {
   const hits = answer ? [...answer.hits, ...answer.priors] : [];
   const shown = hits.find((hit) => hit.id === state.hit);
   const current = () => state.hit || focused();
-  const acts: HitActs = {
+  const acts = useSteady<HitActs>({
     open: (id) => update({ hit: id === state.hit ? "" : id }),
     weigh: (hit, weight) => {
       see(hit.id, { words: imageName(hit), item: hit.id });
@@ -73,7 +74,7 @@ export function SearchView({ params }: { params: URLSearchParams }) {
         "replace",
       );
     },
-  };
+  });
   function alone(of: { study_instance_uid: string; id: string }, name: string): void {
     see(of.study_instance_uid, { words: name, item: of.id });
     ask([{ kind: "uid", value: of.study_instance_uid, weight: 1 }]);
@@ -236,6 +237,16 @@ export function SearchView({ params }: { params: URLSearchParams }) {
     if (hits.some((hit) => hit.id === id)) update({ hit: id });
     else ask([{ kind: "uid", value: id, weight: 1 }]);
   }
+}
+
+/** One object for the whole life of the view, whose functions do what those of now would do. */
+function useSteady<T extends object>(now: T): T {
+  const held = useRef(now);
+  held.current = now;
+  return useMemo(
+    () => new Proxy(held.current, { get: (_, name) => Reflect.get(held.current, name) }),
+    [],
+  );
 }
 
 function openFacets(open: boolean, set: (open: boolean) => void): void {

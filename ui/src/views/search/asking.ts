@@ -2,6 +2,7 @@ import type { Schemas, SearchAnswer } from "../../api/client";
 import * as api from "../../api/client";
 import { type Asked, useAsked } from "../../lib/ask";
 import { held } from "./files";
+import { FIRST } from "./HitCard";
 import { exampleOf, filterOf, type Part, type SearchState } from "./state";
 
 /** What keeps a query from being asked: nothing in it, only "unlike", files that are gone. */
@@ -39,6 +40,7 @@ export function requestOf(state: SearchState): Request {
     filter: filterOf(state.choices, state.filter),
     group: state.group,
     one_study: oneStudy,
+    judge: withFiles.length > 0 && withFiles.every((part) => part.weight > 0),
   };
   return { body: body as Schemas["SearchFilesAsked"], files };
 }
@@ -48,11 +50,23 @@ export function useSearch(state: SearchState): Asked<SearchAnswer> {
   const { body, files } = requestOf(state);
   const names = state.parts.filter((part) => part.kind === "file").map((part) => part.value);
   const key = hindranceOf(state.parts) ? null : `search ${names} ${JSON.stringify(body)}`;
-  return useAsked(key, (signal) => {
-    if (files.length) return api.searchFiles(body, files, signal);
-    const { one_study: _, ...asked } = body;
-    return api.search(asked, signal);
+  return useAsked(key, async (signal) => {
+    const { one_study: _one, judge: _judge, ...asked } = body;
+    const answer = await (files.length
+      ? api.searchFiles(body, files, signal)
+      : api.search(asked, signal));
+    fetchAhead(answer);
+    return answer;
   });
+}
+
+/** The first pictures are on their way while the cards for them are still being made. */
+function fetchAhead(answer: SearchAnswer): void {
+  for (const hit of answer.hits.slice(0, FIRST)) {
+    const picture = new Image();
+    picture.fetchPriority = "high";
+    picture.src = api.thumbnailUrl(hit.id);
+  }
 }
 
 /** Facets under the filter; of a field with choices as if it had none, so that more can be chosen. */
@@ -100,35 +114,4 @@ export function useStart(state: SearchState, active: boolean): Asked<api.Item[]>
     );
     return first.slice(0, 60);
   });
-}
-
-export interface Unlike {
-  reference: string;
-  p: number;
-  reason: string;
-}
-
-const SMALL = 64 * 1024 * 1024;
-
-/** Whether the newest reference of the library flags the first thing that was asked with. */
-export function useUnlike(
-  state: SearchState,
-  answer: SearchAnswer | undefined,
-): Unlike | undefined {
-  const references = useAsked("references", (signal) => api.references(signal));
-  const reference = references.data?.at(-1)?.name;
-  const first = state.parts.find((part) => part.weight > 0 && part.kind !== "text");
-  const files = first?.kind === "file" ? held(first.value) : undefined;
-  const small = (files ?? []).reduce((sum, file) => sum + file.size, 0) <= SMALL;
-  const asked = answer?.queries.find((query) => query.kind === first?.kind && query.weight > 0);
-  const study = first?.kind === "uid" ? asked?.study_instance_uid : undefined;
-  const possible = reference && first && asked && small && (files || study);
-  const judged = useAsked(possible ? `ood ${reference} ${first.value}` : null, (signal) => {
-    const named = { reference: reference ?? "" };
-    if (files) return api.scoreFiles({ ...named, one_study: files.length > 1 }, files, signal);
-    return api.scoreItems({ ...named, filter: `study="${study}"`, limit: 1 }, signal);
-  });
-  const found = judged.data?.studies[0];
-  if (!possible || !found?.flagged || found.p_value === null) return undefined;
-  return { reference, p: found.p_value, reason: found.reason };
 }

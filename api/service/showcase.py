@@ -1,0 +1,211 @@
+"""What the demonstration makes of its library, so that every place of the page has something."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from api.service import cluster, curate, maps, ood, reviews
+from api.service.editing import Author
+from api.service.flags import queue_of
+from api.service.judge import Judge
+from api.service.kept_scores import keep_answers
+from clustering.contract import Progress
+from indexer.config import Settings
+from indexer.errors import SyntopyError
+from indexer.library import Library
+
+REFERENCE = "chest"
+_USUAL = 'split=train and body_part=CHEST and modality in ("CR", "DX")'
+_INCOMING = 'not split=train and (modality in ("CR", "DX") or split=val)'
+"""Mostly of the reference's kind, and some that are not, as it is when a scanner sends."""
+_LABEL = "label"
+_ALARM = 0.25
+"""Coarse: so few radiographs to calibrate on allow no finer rate."""
+_LONGEST = 40
+"""Subjects of a queue: more than a person looks at in a demonstration is no help."""
+_AUTHOR = Author("demonstration")
+
+OnStep = Callable[[str, str, int, int], None]
+"""Told the step, what it does, how much of it is done, and of how much."""
+
+
+class Outcome(StrEnum):
+    """What became of a step."""
+
+    MADE = "made"
+    THERE = "there"
+    """It was made before."""
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """A step, what became of it, and in words what there is now, or why there is not."""
+
+    step: str
+    outcome: Outcome
+    said: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class _Step:
+    name: str
+    there: Callable[[Library], bool]
+    make: Callable[[Library, Settings, Progress], str]
+
+
+class _StopError(Exception):
+    """Somebody wants the work to end."""
+
+
+def show_all(
+    library: Library,
+    settings: Settings,
+    *,
+    drawn: bool,
+    on_step: OnStep | None = None,
+    stop: threading.Event | None = None,
+) -> list[StepResult]:
+    """A map, clusterings, a reference with scores, and queues of work; what is there stays.
+
+    A step that cannot be done is told as such, and the next one begins.
+
+    Args:
+        library: whose.
+        settings: of the run.
+        drawn: whether it has the drawn studies, whose labels and splits some of the steps need.
+        on_step: told what is being done.
+        stop: when set, the step at hand ends and no other begins.
+    """
+    results = list[StepResult]()
+    for step in _STEPS + (_STEPS_OF_DRAWN if drawn else ()):
+        results.append(_done(step, library, settings, on_step, stop))
+        if results[-1].outcome is Outcome.STOPPED:
+            break
+    return results
+
+
+def _done(
+    step: _Step,
+    library: Library,
+    settings: Settings,
+    on_step: OnStep | None,
+    stop: threading.Event | None,
+) -> StepResult:
+    def progress(what: str, done: int, total: int) -> None:
+        if stop is not None and stop.is_set():
+            raise _StopError
+        if on_step is not None:
+            on_step(step.name, what, done, total)
+
+    start = time.perf_counter()
+    try:
+        progress("looking", 0, 0)
+        if step.there(library):
+            outcome, said = Outcome.THERE, ""
+        else:
+            outcome, said = Outcome.MADE, step.make(library, settings, progress)
+    except _StopError:
+        outcome, said = Outcome.STOPPED, ""
+    except (SyntopyError, ValueError, RuntimeError, OSError) as error:
+        outcome, said = Outcome.FAILED, str(error)
+    return StepResult(step.name, outcome, said, time.perf_counter() - start)
+
+
+def _map(library: Library, _settings: Settings, progress: Progress) -> str:
+    return f"{maps.fit(library, progress=progress).points:,} items"
+
+
+def _clustering(name: str, method: str) -> _Step:
+    def make(library: Library, settings: Settings, progress: Progress) -> str:
+        asked = cluster.ClusterRequest(name, method=method)
+        cluster.run_clustering(library, asked, settings, progress)
+        return f"{cluster.show_run(library, name).n_clusters:,} clusters"
+
+    def there(library: Library) -> bool:
+        return any(run.name == name for run in cluster.runs(library))
+
+    return _Step(f"clustering “{name}”", there, make)
+
+
+def _reference(library: Library, settings: Settings, progress: Progress) -> str:
+    asked = ood.FitRequest(REFERENCE, filter=_USUAL, alarm=_ALARM)
+    return f"{ood.fit_reference(library, asked, progress, settings).items:,} radiographs"
+
+
+def _scores(library: Library, settings: Settings, progress: Progress) -> str:
+    """Judge what the reference was not made of, and queue what it flags."""
+    judge = Judge(library, REFERENCE, settings=settings)
+    answers = list(judge.of_items(_INCOMING, progress))
+    keep_answers(library, judge.stored, answers)
+    flagged = sorted(
+        (each for each in answers if each.flagged), key=lambda each: each.p_value or 0.0
+    )
+    _fill(library, queue_of(REFERENCE), [(each.study_instance_uid,) for each in flagged])
+    return f"{len(answers):,} studies, {len(flagged):,} flagged"
+
+
+def _queue(name: str, find: Callable[[Library, Progress], curate.Report], *columns: str) -> _Step:
+    """A queue of what a report found: its subjects are these columns of the rows."""
+
+    def make(library: Library, _settings: Settings, progress: Progress) -> str:
+        rows = [row for row in find(library, progress).rows if row.get("confirmed", True)]
+        subjects = [tuple(str(row[column]) for column in columns) for row in rows]
+        return f"{_fill(library, name, subjects):,} subjects of {len(rows):,} found"
+
+    return _Step(f"queue “{name}”", lambda library: _is_queue(library, name), make)
+
+
+def _fill(library: Library, name: str, subjects: Sequence[Sequence[str]]) -> int:
+    return reviews.fill_queue(library, name, subjects[:_LONGEST], _AUTHOR).changed
+
+
+def _is_queue(library: Library, name: str) -> bool:
+    return any(each.queue == name for each in reviews.queues(library))
+
+
+_ALL = curate.Scope()
+_STEPS = (
+    _Step("map", lambda library: bool(maps.versions(library)), _map),
+    _clustering("kinds", "kmeans"),
+    _clustering("dense groups", "hdbscan"),
+    _queue(
+        "duplicates",
+        lambda library, progress: curate.duplicates(library, _ALL, progress=progress),
+        "first",
+        "second",
+    ),
+    _queue(
+        "outliers",
+        lambda library, progress: curate.odd_ones(library, _ALL, count=24, progress=progress),
+        "item",
+    ),
+    _queue(
+        "label-next",
+        lambda library, progress: curate.label_next(library, _ALL, progress=progress),
+        "item",
+    ),
+)
+_STEPS_OF_DRAWN = (
+    _queue(
+        f"label-errors:{_LABEL}",
+        lambda library, progress: curate.suspects(library, _ALL, label=_LABEL, progress=progress),
+        "item",
+    ),
+    _Step(
+        f"reference “{REFERENCE}”",
+        lambda library: any(each.name == REFERENCE for each in ood.references(library)),
+        _reference,
+    ),
+    _Step(
+        "scores and their queue",
+        lambda library: _is_queue(library, queue_of(REFERENCE)),
+        _scores,
+    ),
+)
