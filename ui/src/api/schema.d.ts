@@ -462,6 +462,70 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/items/{uid}/matching": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Matching
+         * @description Where two items are alike, place by place; both are read again from their files.
+         *
+         *     Of volumes the two slices that are most alike are compared. Encoders without places are refused.
+         */
+        get: operations["get_matching"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/items/{uid}/frame": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Frame
+         * @description The size of an item's image, or of its slices: boxes are told in its pixels.
+         */
+        get: operations["get_frame"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/search/region": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Search By Region
+         * @description The images that have something like a part of a picture, and where they have it.
+         *
+         *     Candidates come by one vector; only they are looked at, place by place.
+         */
+        post: operations["search_by_region"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/clusters": {
         parameters: {
             query?: never;
@@ -2164,6 +2228,21 @@ export interface components {
             value: number;
         };
         /**
+         * FrameTold
+         * @description Size of an image, or of the slices of a volume: that in which boxes are told.
+         */
+        FrameTold: {
+            /** Rows */
+            rows: number;
+            /** Columns */
+            columns: number;
+            /**
+             * Aspect
+             * @description Height of a pixel divided by its width.
+             */
+            aspect: number;
+        };
+        /**
          * GroupStanding
          * @description Where the watch over one group of what arrives stands.
          */
@@ -2819,6 +2898,64 @@ export interface components {
             items: string[];
         };
         /**
+         * Matched
+         * @description Two items, place by place; of volumes the two slices that are most alike.
+         */
+        Matched: {
+            query: components["schemas"]["MatchedSide"];
+            hit: components["schemas"]["MatchedSide"];
+            /** Encoder */
+            encoder: string;
+            /**
+             * Notice
+             * @description What must be said about what made the vectors.
+             */
+            notice: string;
+            /**
+             * Low
+             * @description Likeness at which colour begins, the same for every pair.
+             */
+            low: number;
+            /**
+             * High
+             * @description Likeness at which it is full.
+             */
+            high: number;
+        };
+        /**
+         * MatchedSide
+         * @description One of the two that are compared.
+         */
+        MatchedSide: {
+            /** Id */
+            id: string;
+            /** Study Instance Uid */
+            study_instance_uid: string;
+            /**
+             * Slice
+             * @description Of a volume the slice that was compared, from one.
+             */
+            slice: number | null;
+            /** Slices */
+            slices: number;
+            frame: components["schemas"]["FrameTold"];
+            /**
+             * Likeness
+             * @description Rows of cells that cover the frame: how like each is the most similar place of the other, -1 to 1; null where the encoder does not look.
+             * @example [
+             *       [
+             *         0.31,
+             *         0.78
+             *       ],
+             *       [
+             *         null,
+             *         0.12
+             *       ]
+             *     ]
+             */
+            likeness: (number | null)[][];
+        };
+        /**
          * Member
          * @description An item of a cluster.
          */
@@ -3179,6 +3316,125 @@ export interface components {
              * @description Frame or slice, from one.
              */
             number?: number | null;
+        };
+        /**
+         * RegionFound
+         * @description An image with something like the region.
+         */
+        RegionFound: {
+            hit: components["schemas"]["Hit"];
+            /**
+             * Score
+             * @description Cosine of what is particular in both, -1 to 1.
+             */
+            score: number;
+            /**
+             * Box
+             * @description In pixels of the hit's frame.
+             */
+            box: [
+                number,
+                number,
+                number,
+                number
+            ];
+            /**
+             * Slice Number
+             * @description Of a volume the slice it is on, from one.
+             */
+            slice_number: number | null;
+            frame: components["schemas"]["FrameTold"];
+        };
+        /**
+         * RegionSearchAsked
+         * @description A part of an item's picture.
+         * @example {
+         *       "box": [
+         *         420,
+         *         310,
+         *         120,
+         *         90
+         *       ],
+         *       "filter": "modality=CR",
+         *       "uid": "k5txw2r4n7"
+         *     }
+         */
+        RegionSearchAsked: {
+            /**
+             * Uid
+             * @description Of an item, or of what has one.
+             */
+            uid: string;
+            /**
+             * Box
+             * @description Left edge, top edge, width and height in pixels.
+             * @example [
+             *       420,
+             *       310,
+             *       120,
+             *       90
+             *     ]
+             */
+            box: [
+                number,
+                number,
+                number,
+                number
+            ];
+            /**
+             * Number
+             * @description Of a volume the slice, from one.
+             */
+            number?: number | null;
+            /**
+             * K
+             * @description How many hits.
+             * @default 10
+             */
+            k: number;
+            /**
+             * Candidates
+             * @description Images that are read again and looked at place by place; at least k are.
+             * @default 20
+             */
+            candidates: number;
+            /**
+             * Filter
+             * @default
+             * @example modality=CT and age>=60
+             */
+            filter: string;
+            /**
+             * Encoder
+             * @description Null takes the first that tells places apart.
+             */
+            encoder?: string | null;
+        };
+        /**
+         * RegionsFound
+         * @description What was found among the candidates, the most similar part first.
+         */
+        RegionsFound: {
+            /** Hits */
+            hits: components["schemas"]["RegionFound"][];
+            /**
+             * Looked At
+             * @description Candidates that were read again.
+             */
+            looked_at: number;
+            /**
+             * By
+             * @description What brought the candidates: region, or whole image.
+             */
+            by: string;
+            /** Encoder */
+            encoder: string;
+            /** Notice */
+            notice: string;
+            /** Notes */
+            notes: string[];
+            /** Seconds */
+            seconds: number;
         };
         /**
          * ReleaseAsked
@@ -6846,6 +7102,342 @@ export interface operations {
             };
             /** @description The library, or a part of it, cannot be used just now. */
             503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_matching: {
+        parameters: {
+            query: {
+                /** @description Id of the other item. */
+                with: string;
+                /** @description Whose space; empty takes the library's first that has vectors. */
+                encoder?: string;
+            };
+            header?: never;
+            path: {
+                /** @description A DICOM UID, or the id of an item. */
+                uid: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Matched"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It does not say believably who asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in the library. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What is asked cannot be read. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests at once. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong inside. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The library, or a part of it, cannot be used just now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_frame: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description A DICOM UID, or the id of an item. */
+                uid: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FrameTold"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It does not say believably who asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in the library. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What is asked cannot be read. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests at once. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong inside. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The library, or a part of it, cannot be used just now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    search_by_region: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RegionSearchAsked"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RegionsFound"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It does not say believably who asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in the library. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body came too slowly. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is of another type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What is asked cannot be read. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests at once. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong inside. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part of Syntopy that this needs is not installed. */
+            501: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The library, or a part of it, cannot be used just now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The disk is full. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
