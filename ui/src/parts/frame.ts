@@ -41,7 +41,7 @@ export const draggedLight = ({ brightness, contrast }: Light, dx: number, dy: nu
 
 export interface Picture {
   shown: string;
-  /** Width by height; 1 of what is not there yet. */
+  /** Width by height; 0 of what is not there yet. */
   ratio: number;
   loading: boolean;
   failed: boolean;
@@ -52,7 +52,7 @@ export interface Picture {
 export function usePicture(url: string): Picture {
   const [picture, setPicture] = useState<Picture>({
     shown: url,
-    ratio: 1,
+    ratio: 0,
     loading: true,
     failed: false,
     why: "",

@@ -77,10 +77,8 @@ export function parseLook(said: string): Look {
       look.light = { brightness: within(first, 0.1, 2), contrast: within(second, 0.1, 3) };
     else if (kind === "z") {
       const zoom = within(first, 1, MOST_ZOOM);
-      Object.assign(look, moved({ ...AS_IS, zoom }, second, third), { ...look, zoom });
       const { x, y } = moved({ ...AS_IS, zoom }, second, third);
-      look.x = x;
-      look.y = y;
+      Object.assign(look, { zoom, x, y });
     } else if (part === "m") look.mirrored = true;
     else if (part === "u") look.upside = true;
   }
