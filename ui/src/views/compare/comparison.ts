@@ -53,7 +53,8 @@ export function useComparison(state: CompareState, drawing: boolean): Comparison
   const region = useRegion(left.id, state.region, search);
   const ofKept = state.of === "kept" || (hindrance === "empty" && !state.region);
   const kept = useKept(search.kept, ofKept);
-  const source = ofKept ? kept : state.region ? region : asked;
+  // The left picture is that of the search, so a region waits for it.
+  const source = ofKept ? kept : state.region && left.id ? region : asked;
   const candidates = candidatesIn(state, ofKept, answer, kept, region).filter(
     (each) => each.item.id !== left.id,
   );
