@@ -15,9 +15,10 @@ from api.client_asking import ApiError, Asking, part
 from api.schemas.catalog import Member, Series
 from api.schemas.facets import FacetAnswer
 from api.schemas.groups import Map, MapItems, Run, RunDetails
+from api.schemas.regions import FrameTold, Matched, RegionsFound
 from api.schemas.search import ReportsAnswer, SearchAnswer
 from api.schemas.system import LibraryInfo, Model, Space, Version
-from indexer.types import Window
+from indexer.types import Box, Window
 
 _Places = Float32[np.ndarray, "n 2"]
 
@@ -104,6 +105,44 @@ class Reads(Asking):
         """The words of reports that lie near to an image; at most so many studies are compared."""
         asked = {"uid": uid, "k": k, "encoder": encoder, "studies": studies}
         return ReportsAnswer.model_validate_json(self._ask("POST", "reports", json=asked).content)
+
+    # -- places of pictures
+
+    def matching(self, uid: str, hit: str, encoder: str = "") -> Matched:
+        """Where two items are alike, place by place; of volumes the two slices most alike."""
+        asked = {"with": hit, "encoder": encoder}
+        return self._told(Matched, f"items/{part(uid)}/matching", **asked)
+
+    def frame(self, uid: str) -> FrameTold:
+        """The size of an item's image, or of its slices: boxes are told in its pixels."""
+        return self._told(FrameTold, f"items/{part(uid)}/frame")
+
+    def search_region(
+        self,
+        uid: str,
+        box: Box,
+        k: int = 10,
+        *,
+        number: int | None = None,
+        candidates: int = 20,
+        filter: str = "",  # noqa: A002
+        encoder: str | None = None,
+    ) -> RegionsFound:
+        """The images that have something like a part of an item's picture, and where.
+
+        Args:
+            uid: of the item.
+            box: left edge, top edge, width and height in pixels of its frame.
+            k: hits wanted.
+            number: of a volume the slice, from one.
+            candidates: images that are read again, 60 at most.
+            filter: that they have to pass.
+            encoder: None takes the first that tells places apart.
+        """
+        asked = {"uid": uid, "box": box, "k": k, "number": number, "candidates": candidates}
+        asked |= {"filter": filter, "encoder": encoder}
+        answer = self._ask("POST", "search/region", json=asked)
+        return RegionsFound.model_validate_json(answer.content)
 
     # -- clusterings and maps
 

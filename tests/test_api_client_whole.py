@@ -152,6 +152,17 @@ def test_neighbours_are_those_of_a_search(client: Client, tmp_path: Path) -> Non
     assert client.search(SearchRequest((Example(picture),), k=1)).hits
 
 
+@reaches("get_matching", "get_frame", "search_by_region")
+def test_places_of_two_items_and_of_one(client: Client) -> None:
+    first, second = list(client.items("view=PA"))[:2]
+    matched = client.matching(first.id, second.id)
+    assert (matched.query.id, matched.hit.id) == (first.id, second.id)
+    frame = client.frame(first.id)
+    assert (frame, frame.rows) == (matched.query.frame, 128)
+    found = client.search_region(first.id, (10, 10, 60, 60), 2, filter="view=PA", candidates=3)
+    assert len(found.hits) == 2 and found.looked_at == 3
+
+
 @reaches("reports")
 def test_reports_near_to_an_image(client: Client) -> None:
     answer = client.reports(next(client.items()).id, 3)

@@ -343,6 +343,7 @@ def test_a_hit_is_drawn_beside_its_query(pictures: Path, tmp_path: Path) -> None
     assert matching.query.picture.shape == (640, 533, 3)
     assert matching.query.likeness.shape == (640, 533)
     assert (matching.query.slice_number, matching.query.slices) == (None, 1)
+    assert (matching.query.frame.rows, matching.query.coarse.shape) == (600, (48, 40))
     lesion = matching.query.likeness[int(200 * 640 / 600), int(140 * 533 / 500)]
     assert lesion > 0.5
     with Image.open(path) as drawn:
@@ -408,7 +409,7 @@ def test_colour_lies_where_it_is_alike_and_nowhere_else() -> None:
     assert (drawn[[0, 1], [0, 0]] == 100).all()
     strong, half = np.abs(drawn[[0, 1], 1].astype(int) - 100).sum(axis=1)
     assert strong > half > 0
-    side = Side(picture, likeness, 2, 9)
+    side = Side(picture, likeness, 2, 9, Frame(2, 2), likeness)
     assert draw_matching(Matching(side, side, "texture", "a notice")).width > 1000
 
 

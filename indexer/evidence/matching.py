@@ -15,11 +15,13 @@ from indexer.encoders.placement import Placement
 from indexer.errors import QueryError
 from indexer.evidence.regions import Map, patches_from, region_map, seen_pictures
 from indexer.reading.drafts import ItemDraft
-from indexer.types import Embeddings, Prepared, RgbImage
+from indexer.types import Embeddings, Frame, Prepared, RgbImage
 
 Likeness = Float32[np.ndarray, "height width"]
 SIDE = 640
 """Longest side of a picture, in pixels."""
+COARSE = 48
+"""Longest side of a map that others draw, in cells: finer than the places of most encoders."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,16 @@ class Side:
         picture: what is shown: an image as it is; of a volume a slice as the encoder sees it.
         likeness: for each pixel of it, in [-1, 1]; NaN where the encoder does not look.
         slice_number, slices: which slice of how many, from one; None of an image.
+        frame: size of the image, or of the slices.
+        coarse: the likeness of the whole frame in cells, `COARSE` on its longer side.
     """
 
     picture: RgbImage
     likeness: Likeness
     slice_number: int | None
     slices: int
+    frame: Frame
+    coarse: Likeness
 
 
 @dataclass(frozen=True)
@@ -117,10 +123,10 @@ def laid_over(
     placement = encoder.placement(item.frame)
     if slice_number(encoder, item, place) is not None:
         seen = _as_rgb(prepared[0])
-        return seen, _over(seen, values, Placement(placement.size), placement.size)
+        return seen, _over(seen.shape, values, Placement(placement.size), placement.size)
     with Image.open(io.BytesIO(item.thumbnail)) as picture:
         shown = np.asarray(picture.convert("RGB"))
-    return shown, _over(shown, values, placement, (item.frame.rows, item.frame.columns))
+    return shown, _over(shown.shape, values, placement, (item.frame.rows, item.frame.columns))
 
 
 def _best_pair(
@@ -142,14 +148,20 @@ def _side(
     encoder: PatchEncoder, item: ItemDraft, place: int, prepared: Prepared, likeness: Map
 ) -> Side:
     picture, laid = laid_over(encoder, item, place, prepared, likeness)
-    return Side(picture, laid, slice_number(encoder, item, place), item.slices)
+    size = item.frame.rows, item.frame.columns
+    rows, columns = (max(1, round(COARSE * each / max(size))) for each in size)
+    coarse = _over((rows, columns), likeness, encoder.placement(item.frame), size)
+    number = slice_number(encoder, item, place)
+    return Side(picture, laid, number, item.slices, item.frame, coarse)
 
 
-def _over(shown: RgbImage, likeness: Map, placement: Placement, frame: tuple[int, int]) -> Likeness:
+def _over(
+    shown: tuple[int, ...], likeness: Map, placement: Placement, frame: tuple[int, int]
+) -> Likeness:
     """The map at each pixel of what is shown, between places interpolated; NaN where it has none.
 
     Args:
-        shown: the whole frame, of any size.
+        shown: rows and columns in which the whole frame is shown.
         likeness: ``(rows, columns)`` places that cover the prepared picture.
         placement: of the frame in the prepared picture.
         frame: rows and columns of the frame.
@@ -157,7 +169,7 @@ def _over(shown: RgbImage, likeness: Map, placement: Placement, frame: tuple[int
     found = []
     outside = []
     for axis in (0, 1):
-        pixels = (np.arange(shown.shape[axis]) + 0.5) * frame[axis] / shown.shape[axis]
+        pixels = (np.arange(shown[axis]) + 0.5) * frame[axis] / shown[axis]
         inside = pixels * placement.scale[axis] + placement.offset[axis]
         outside.append((inside < 0) | (inside > placement.size[axis]))
         cells = inside * likeness.shape[axis] / placement.size[axis] - 0.5

@@ -26,7 +26,7 @@ from indexer.index.projection import open_projection
 from indexer.library import Library, SpaceInfo
 from indexer.reading.drafts import ItemDraft, ReadOptions
 from indexer.searching.hits import describe_items
-from indexer.types import Box, Embedding, Hit, ItemIds, Role
+from indexer.types import Box, Embedding, Frame, Hit, ItemIds, Role
 
 CANDIDATES = 20
 """Images that are read again: on two cores 0.1 s a radiograph with the built-in encoder."""
@@ -61,12 +61,14 @@ class RegionHit:
         score: cosine of the region and the window, of what is particular in both.
         box: the window, in pixels of the item's frame.
         slice_number: of a volume the slice it is on, from one.
+        frame: size of the item's image, or of its slices.
     """
 
     hit: Hit
     score: float
     box: Box
     slice_number: int | None
+    frame: Frame
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,7 @@ def region_search(
         if window is not None:
             where = slice_number(places, item, window.picture)
             box = _rounded(window.box)
-            hits.append(RegionHit(hit, round(window.score, 6), box, where))
+            hits.append(RegionHit(hit, round(window.score, 6), box, where, item.frame))
     hits.sort(key=lambda one: (-one.score, one.hit.id))
     if len(found) < candidates:
         notes.append(f"only {len(found)} studies pass the filter and the exclusions")

@@ -29,7 +29,9 @@ for (const theme of ["dark", "light"])
       if (wanted && !`${name}-${size}-${theme}`.match(wanted)) continue;
       await page.goto(`${url}/${hash}`);
       await page.reload();
-      await page.waitForFunction(() => !document.querySelector("[aria-busy=true], .bone"));
+      await page.waitForFunction(
+        () => document.querySelector("main") && !document.querySelector("[aria-busy=true], .bone"),
+      );
       await page.waitForTimeout(700);
       await page.screenshot({
         path: `${folder}/${name}-${size}-${theme}.jpg`,

@@ -1,4 +1,5 @@
 import type { ComponentType } from "react";
+import { lazy } from "react";
 import type { Messages } from "./lib/messages";
 import type { IconName } from "./parts/Icon";
 import { SearchView } from "./views/search/SearchView";
@@ -17,4 +18,12 @@ export interface View {
  */
 export const VIEWS: readonly View[] = [
   { name: "search", title: (t) => t.search, icon: "search", component: SearchView },
+  {
+    name: "compare",
+    title: (t) => t.compare,
+    icon: "compare",
+    component: lazy(async () => ({
+      default: (await import("./views/compare/CompareView")).CompareView,
+    })),
+  },
 ];

@@ -33,6 +33,10 @@ const PATHS = {
   download: "M12 4v11M7 11l5 5 5-5M4 20h16",
   play: "M7 5l12 7-12 7Z",
   key: "M8 12a4 4 0 1 0 0 .01M12 12h9M18 12v4M15 12v3",
+  link: "M10 14a4 4 0 0 1 0-5.7l3-3a4 4 0 0 1 5.7 5.7L17 12.7M14 10a4 4 0 0 1 0 5.7l-3 3A4 4 0 0 1 5.3 13L7 11.3",
+  mirror: "M12 3v18M9 7 4 17h5ZM15 7l5 10h-5Z",
+  upside: "M3 12h18M7 9l10-5v5ZM7 15l10 5v-5Z",
+  heat: "M4 4h16v16H4zM4 9.3h16M4 14.7h16M9.3 4v16M14.7 4v16",
   copy: "M9 9h11v11H9zM5 15H4V4h11v1",
 } as const;
 

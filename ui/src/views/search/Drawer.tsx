@@ -18,11 +18,22 @@ interface DrawerProps {
   acts: HitActs;
   onStep: (by: number) => void;
   onAlone: () => void;
+  onCompare: () => void;
   onClose: () => void;
 }
 
 /** All that is known of one hit, beside the list that it is from. */
-export function Drawer({ hit, place, answer, kept, acts, onStep, onAlone, onClose }: DrawerProps) {
+export function Drawer({
+  hit,
+  place,
+  answer,
+  kept,
+  acts,
+  onStep,
+  onAlone,
+  onCompare,
+  onClose,
+}: DrawerProps) {
   const t = useWords();
   const details = useAsked(`study ${hit.study_instance_uid}`, (signal) =>
     api.study(hit.study_instance_uid, signal),
@@ -99,6 +110,9 @@ export function Drawer({ hit, place, answer, kept, acts, onStep, onAlone, onClos
           </button>
           <button type="button" className="button" onClick={onAlone}>
             <Icon name="search" size={16} /> {t.findLike}
+          </button>
+          <button type="button" className="button" title="v" onClick={onCompare}>
+            <Icon name="compare" size={16} /> {t.compare}
           </button>
           {hit.viewer_url && (
             <a className="button" href={hit.viewer_url} target="_blank" rel="noreferrer">

@@ -6,10 +6,11 @@ interface KeptProps {
   ids: string[];
   onOpen: (id: string) => void;
   onDrop: (id: string) => void;
+  onCompare: () => void;
 }
 
 /** What was put aside to be compared; it stays while searches come and go. */
-export function Kept({ ids, onOpen, onDrop }: KeptProps) {
+export function Kept({ ids, onOpen, onDrop, onCompare }: KeptProps) {
   const t = useWords();
   if (!ids.length) return null;
   return (
@@ -32,6 +33,9 @@ export function Kept({ ids, onOpen, onDrop }: KeptProps) {
           </li>
         ))}
       </ul>
+      <button type="button" className="button" onClick={onCompare}>
+        <Icon name="compare" size={16} /> {t.compare}
+      </button>
     </section>
   );
 }

@@ -89,6 +89,11 @@ export function SearchView({ params }: { params: URLSearchParams }) {
     update({ hit: "" });
     requestAnimationFrame(() => focusHit(was));
   }
+  /** The query beside a hit; beside the first, if none is named. */
+  function compare(hit: string): void {
+    if (hit || state.parts.length || state.kept.length)
+      go({ view: "compare", params: formatSearch({ ...state, hit }) });
+  }
   const onHit = (act: (hit: Hit) => void) => () => {
     const hit = hits.find((each) => each.id === current());
     if (hit) act(hit);
@@ -107,6 +112,7 @@ export function SearchView({ params }: { params: URLSearchParams }) {
     "−": onHit((hit) => acts.weigh(hit, -1)),
     c: onHit((hit) => acts.keep(hit.id)),
     s: onHit((hit) => alone(hit, imageName(hit))),
+    v: () => compare(current() ?? ""),
     ...(shown
       ? { Escape: close }
       : {
@@ -205,7 +211,12 @@ export function SearchView({ params }: { params: URLSearchParams }) {
             )}
           </>
         )}
-        <Kept ids={state.kept} onOpen={(id) => openKept(id)} onDrop={acts.keep} />
+        <Kept
+          ids={state.kept}
+          onOpen={(id) => openKept(id)}
+          onDrop={acts.keep}
+          onCompare={compareKept}
+        />
         <footer>{t.research}</footer>
       </main>
       {shown && answer && (
@@ -217,6 +228,7 @@ export function SearchView({ params }: { params: URLSearchParams }) {
           acts={acts}
           onStep={(by) => goTo(step(by, shown.id))}
           onAlone={() => alone(shown, imageName(shown))}
+          onCompare={() => compare(shown.id)}
           onClose={close}
         />
       )}
@@ -231,6 +243,13 @@ export function SearchView({ params }: { params: URLSearchParams }) {
       )}
     </div>
   );
+
+  /** The kept ones beside the query, or beside the first of them. */
+  function compareKept(): void {
+    const params = formatSearch({ ...state, hit: "" });
+    params.set("of", "kept");
+    go({ view: "compare", params });
+  }
 
   /** One of the hits is shown; of another search it becomes the query. */
   function openKept(id: string): void {
