@@ -4,6 +4,7 @@ import * as api from "../../api/client";
 import { useAsked } from "../../lib/ask";
 import { parts, plain, shortUid, who } from "../../lib/format";
 import { fieldName, imageName, valueName } from "../../lib/names";
+import { formatHash, type Route } from "../../lib/route";
 import { useWords } from "../../lib/settings";
 import { Icon } from "../../parts/Icon";
 import { ProblemNotice } from "../../parts/Notice";
@@ -106,6 +107,9 @@ export function Drawer({ hit, place, answer, kept, acts, onStep, onAlone, onClos
           <button type="button" className="button" onClick={onAlone}>
             <Icon name="search" size={16} /> {t.findLike}
           </button>
+          <a className="button" href={formatHash(placeToSee(hit))} title="e">
+            <Icon name="picture" size={16} /> {t.openStudy}
+          </a>
           {hit.viewer_url && (
             <a className="button" href={hit.viewer_url} target="_blank" rel="noreferrer">
               <Icon name="out" size={16} /> {t.openViewer}
@@ -130,6 +134,16 @@ export function Drawer({ hit, place, answer, kept, acts, onStep, onAlone, onClos
       </div>
     </aside>
   );
+}
+
+/** Where the whole study of a hit is seen, at the slice that matched. */
+export function placeToSee(hit: Hit): Route {
+  const params = new URLSearchParams({
+    study: hit.study_instance_uid,
+    series: hit.series_instance_uid,
+  });
+  if (hit.match) params.set("at", String(hit.match.number));
+  return { view: "view", params };
 }
 
 /** Slices of the item as its study tells, 1 of a picture; not known before that. */

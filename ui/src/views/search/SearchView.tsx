@@ -8,7 +8,7 @@ import { Icon } from "../../parts/Icon";
 import { Notice, ProblemNotice } from "../../parts/Notice";
 import { hindranceOf, useFacets, useSearch, useStart, useUnlike } from "./asking";
 import { Banners } from "./Banners";
-import { Drawer } from "./Drawer";
+import { Drawer, placeToSee } from "./Drawer";
 import { Facets } from "./Facets";
 import { type FileTrouble, hold, troubleWith } from "./files";
 import type { HitActs } from "./HitCard";
@@ -106,6 +106,7 @@ export function SearchView({ params }: { params: URLSearchParams }) {
     "−": onHit((hit) => acts.weigh(hit, -1)),
     c: onHit((hit) => acts.keep(hit.id)),
     s: onHit((hit) => alone(hit, imageName(hit))),
+    e: onHit((hit) => go(placeToSee(hit))),
     ...(shown
       ? { Escape: close }
       : {

@@ -1,0 +1,122 @@
+import {
+  Enums,
+  getConfiguration,
+  getShouldUseCPURendering,
+  init,
+  RenderingEngine,
+  StackViewport,
+  setUseCPURendering,
+} from "@cornerstonejs/core";
+import type { Frame } from "./frame";
+import { imageIdOf, register } from "./loading";
+
+/** What is shown of a frame, beside itself. */
+export interface Look {
+  /** Black and white; nothing of a coloured frame. */
+  range: readonly [number, number] | undefined;
+  sigmoid: boolean;
+  invert: boolean;
+  across: boolean;
+  down: boolean;
+}
+
+export type Point = readonly [number, number];
+
+const VIEWPORT = "viewer";
+let engines = 0;
+
+/** A canvas in which frames of one stack are drawn. */
+export class Display {
+  readonly gpu: boolean;
+  private readonly engine: RenderingEngine;
+  private readonly viewport: StackViewport;
+  private shown: readonly Frame[] = [];
+  private frame: Frame | undefined;
+  private closed = false;
+
+  /** Draws with WebGL where there is some, else without. Fails where neither goes. */
+  constructor(element: HTMLDivElement, plain = false) {
+    const usual = getConfiguration();
+    init({ ...usual, rendering: { ...usual.rendering, webGlContextCount: 1 } });
+    if (plain) setUseCPURendering(true, false);
+    this.gpu = !getShouldUseCPURendering();
+    register(!this.gpu);
+    this.engine = new RenderingEngine(`viewer-${engines++}`);
+    this.engine.enableElement({
+      viewportId: VIEWPORT,
+      type: Enums.ViewportType.STACK,
+      element,
+      defaultOptions: { background: [0, 0, 0] },
+    });
+    const viewport = this.engine.getViewport(VIEWPORT);
+    if (!(viewport instanceof StackViewport)) throw new Error("no viewport for stacks");
+    this.viewport = viewport;
+  }
+
+  /** Draw a frame of a stack; the first one of another stack is fitted in. */
+  async show(frames: readonly Frame[], at: number): Promise<void> {
+    if (this.closed) return;
+    const first = this.shown !== frames;
+    this.shown = frames;
+    this.frame = frames[at];
+    if (first) await this.viewport.setStack(frames.map(imageIdOf), at);
+    else await this.viewport.setImageIdIndex(at);
+    if (!this.closed && first) this.viewport.resetCamera();
+  }
+
+  look({ range, sigmoid, invert, across, down }: Look): void {
+    if (this.closed || !this.frame) return;
+    this.viewport.setProperties({
+      ...(range && { voiRange: { lower: range[0], upper: range[1] } }),
+      ...(range && {
+        VOILUTFunction: sigmoid
+          ? Enums.VOILUTFunctionType.SAMPLED_SIGMOID
+          : Enums.VOILUTFunctionType.LINEAR,
+      }),
+      invert,
+    });
+    this.viewport.setCamera({ flipHorizontal: across, flipVertical: down });
+    this.viewport.render();
+  }
+
+  zoom(by: number): void {
+    this.viewport.setZoom(Math.min(40, Math.max(0.2, this.viewport.getZoom() * by)));
+    this.viewport.render();
+  }
+
+  /** In pixels of the page. */
+  pan(dx: number, dy: number): void {
+    const [x, y] = this.viewport.getPan();
+    this.viewport.setPan([x + dx, y + dy]);
+    this.viewport.render();
+  }
+
+  fit(): void {
+    this.viewport.resetCamera();
+    this.viewport.render();
+  }
+
+  resize(): void {
+    if (!this.closed) this.engine.resize(true, true);
+  }
+
+  /** From pixels of the frame to those of the page, and back. */
+  toPage([x, y]: Point): Point {
+    const { row, column } = this.frame?.spacing ?? { row: 1, column: 1 };
+    const [left, top] = this.viewport.worldToCanvas([x * column, y * row, 0]);
+    return [left, top];
+  }
+
+  toFrame([left, top]: Point): Point {
+    const { row, column } = this.frame?.spacing ?? { row: 1, column: 1 };
+    const [x, y] = this.viewport.canvasToWorld([left, top]);
+    return [x / column, y / row];
+  }
+
+  close(): void {
+    this.closed = true;
+    this.engine.destroy();
+  }
+}
+
+export { fetchAround, load } from "./loading";
