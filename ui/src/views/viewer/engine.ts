@@ -61,18 +61,20 @@ export class Display {
     this.frame = frames[at];
     if (first) await this.viewport.setStack(frames.map(imageIdOf), at);
     else await this.viewport.setImageIdIndex(at);
-    if (!this.closed && first) this.viewport.resetCamera();
+    if (!this.closed && first) this.fitIn();
   }
 
   look({ range, sigmoid, invert, across, down }: Look): void {
     if (this.closed || !this.frame) return;
     this.viewport.setProperties({
       ...(range && { voiRange: { lower: range[0], upper: range[1] } }),
-      ...(range && {
-        VOILUTFunction: sigmoid
-          ? Enums.VOILUTFunctionType.SAMPLED_SIGMOID
-          : Enums.VOILUTFunctionType.LINEAR,
-      }),
+      // (without WebGL, all are drawn as linear ones)
+      ...(range &&
+        this.gpu && {
+          VOILUTFunction: sigmoid
+            ? Enums.VOILUTFunctionType.SAMPLED_SIGMOID
+            : Enums.VOILUTFunctionType.LINEAR,
+        }),
       invert,
     });
     this.viewport.setCamera({ flipHorizontal: across, flipVertical: down });
@@ -92,8 +94,16 @@ export class Display {
   }
 
   fit(): void {
-    this.viewport.resetCamera();
+    this.fitIn();
     this.viewport.render();
+  }
+
+  /** WebGL measures from the middle of the first pixel to that of the last, and would cut both. */
+  private fitIn(): void {
+    this.viewport.resetCamera();
+    const { rows = 0, columns = 0 } = this.frame?.layout ?? {};
+    const least = Math.min(rows, columns);
+    if (this.gpu && least > 1) this.viewport.setZoom((least - 1) / least, true);
   }
 
   resize(): void {

@@ -79,12 +79,8 @@ export interface Frame {
   instanceNumber: number;
 }
 
-const NATIVE = new Set([
-  "1.2.840.10008.1.2",
-  "1.2.840.10008.1.2.1",
-  "1.2.840.10008.1.2.1.99",
-  "1.2.840.10008.1.2.2",
-]);
+/** Syntaxes of frames that the service hands on as they lie in their files. */
+const IN_PLACE = new Set(["1.2.840.10008.1.2", "1.2.840.10008.1.2.1"]);
 const CENTIMETRES = 3;
 
 /** The frames of an instance in their order; none where it has no pixels. */
@@ -149,7 +145,7 @@ function layoutOf(ds: DataSet, rows: number, columns: number): Layout {
     signed: numberOf(root, "00280103") === 1,
     // Objects of floating point numbers do not say how many bits are stored.
     float: allocated >= 32 && said === undefined,
-    decoded: !NATIVE.has(textOf(root, "00083002") || "1.2.840.10008.1.2"),
+    decoded: !IN_PLACE.has(textOf(root, "00083002") || "1.2.840.10008.1.2"),
   };
 }
 
