@@ -42,13 +42,20 @@ export function Overlay({ display, frame, window, state, at, of, lines }: Overla
               <line x1={from[0]} y1={from[1]} x2={to[0]} y2={to[1]} />
               <circle cx={from[0]} cy={from[1]} r={4} />
               <circle cx={to[0]} cy={to[1]} r={4} />
-              <text x={Math.max(from[0], to[0]) + 10} y={from[0] > to[0] ? from[1] : to[1]}>
-                {said(line)}
-              </text>
             </g>
           );
         })}
       </svg>
+      {lines.map((line, each) => {
+        const [from, to] = [display.toPage(line[0]), display.toPage(line[1])];
+        const place = { left: (from[0] + to[0]) / 2, top: (from[1] + to[1]) / 2 + 10 };
+        return (
+          // biome-ignore lint/suspicious/noArrayIndexKey: as above
+          <span key={each} className="viewer-said length" aria-hidden="true" style={place}>
+            {said(line)}
+          </span>
+        );
+      })}
       <p className="sr" role="status">
         {last && w.measured(said(last))}
       </p>
@@ -61,12 +68,12 @@ export function Overlay({ display, frame, window, state, at, of, lines }: Overla
           ),
       )}
       {window && (
-        <span className="viewer-said window">
+        <span className="viewer-said at-window">
           C {figure(window.center)} W {figure(window.width)}
         </span>
       )}
       {of > 1 && (
-        <span className="viewer-said place">
+        <span className="viewer-said at-place">
           {at + 1} / {of}
         </span>
       )}

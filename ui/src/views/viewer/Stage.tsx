@@ -141,7 +141,9 @@ export function Stage({ stack, state, onChange, onHindrance }: StageProps) {
             lines={places.lines}
           />
         )}
-        {display && !display.gpu && frame && <span className="viewer-said plain">{w.plain}</span>}
+        {display && !display.gpu && frame && (
+          <span className="viewer-said at-plain">{w.plain}</span>
+        )}
         {drawing.problem && (
           <div className="viewer-problem">
             <ProblemNotice problem={drawing.problem} retry={drawing.retry} />

@@ -2,7 +2,7 @@ import { type RefObject, useCallback, useEffect, useReducer, useRef, useState } 
 import { Problem } from "../../api/client";
 import type { Display, Look } from "./engine";
 import type { Frame, Window } from "./frame";
-import { rangeOf } from "./measure";
+import { rangeOf, windowBetween } from "./measure";
 import { Undecodable } from "./pixels";
 import type { ViewerState } from "./state";
 
@@ -36,7 +36,7 @@ const CT: Window = { center: 40, width: 400 };
 export function usualWindow(frame: Frame, range: [number, number]): Window & { kind: string } {
   if (frame.window) return frame.window;
   if (frame.modality === "CT" && !frame.windowTable) return { ...CT, kind: "LINEAR" };
-  return { center: (range[0] + range[1]) / 2, width: range[1] - range[0], kind: "LINEAR_EXACT" };
+  return { ...windowBetween(range), kind: "LINEAR_EXACT" };
 }
 
 function lookOf(state: ViewerState, { frame, range }: Seen): Look {
@@ -147,6 +147,7 @@ function useEngine(
   onHindrance: (what: Hindrance) => void,
 ): { engine: Engine | undefined; display: Display | undefined } {
   const [ready, setReady] = useState<{ engine: Engine; display: Display } | undefined>();
+  const [plain, setPlain] = useState(false);
   useEffect(() => {
     const element = box.current;
     if (!element) return;
@@ -159,7 +160,7 @@ function useEngine(
     import("./engine")
       .then((engine) => {
         if (left) return;
-        display = new engine.Display(element);
+        display = new engine.Display(element, plain, () => setPlain(true));
         size.observe(element);
         setReady({ engine, display });
       })
@@ -172,6 +173,6 @@ function useEngine(
       display?.close();
       setReady(undefined);
     };
-  }, [box, onMove, onHindrance]);
+  }, [box, plain, onMove, onHindrance]);
   return { engine: ready?.engine, display: ready?.display };
 }

@@ -34,8 +34,15 @@ export class Display {
   private frame: Frame | undefined;
   private closed = false;
 
-  /** Draws with WebGL where there is some, else without. Fails where neither goes. */
-  constructor(element: HTMLDivElement, plain = false) {
+  /**
+   * Draws with WebGL where there is some and it is not to be plain, else without. Fails where
+   * neither goes. `onLost` hears that WebGL has gone, after which this one draws no more.
+   */
+  constructor(
+    private readonly element: HTMLDivElement,
+    plain: boolean,
+    onLost: () => void,
+  ) {
     const usual = getConfiguration();
     init({ ...usual, rendering: { ...usual.rendering, webGlContextCount: 1 } });
     if (plain) setUseCPURendering(true, false);
@@ -51,6 +58,12 @@ export class Display {
     const viewport = this.engine.getViewport(VIEWPORT);
     if (!(viewport instanceof StackViewport)) throw new Error("no viewport for stacks");
     this.viewport = viewport;
+    if (this.gpu)
+      this.engine
+        .getOffscreenMultiRenderWindow(VIEWPORT)
+        .getOpenGLRenderWindow()
+        .getCanvas()
+        ?.addEventListener("webglcontextlost", onLost);
   }
 
   /** Draw a frame of a stack; the first one of another stack is fitted in. */
@@ -103,7 +116,10 @@ export class Display {
     this.viewport.resetCamera();
     const { rows = 0, columns = 0 } = this.frame?.layout ?? {};
     const least = Math.min(rows, columns);
-    if (this.gpu && least > 1) this.viewport.setZoom((least - 1) / least, true);
+    if (!this.gpu || least < 2) return;
+    this.viewport.setZoom((least - 1) / least);
+    const [from, to] = [this.toPage([0, 0]), this.toPage([1, 1])];
+    this.viewport.setPan([(to[0] - from[0]) / 2, (to[1] - from[1]) / 2]);
   }
 
   resize(): void {
@@ -126,6 +142,7 @@ export class Display {
   close(): void {
     this.closed = true;
     this.engine.destroy();
+    this.element.replaceChildren();
   }
 }
 
