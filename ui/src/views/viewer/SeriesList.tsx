@@ -36,7 +36,6 @@ export function SeriesList({ series, chosen, onChoose }: SeriesListProps) {
               <button
                 type="button"
                 aria-current={uid === chosen}
-                aria-label={w.seriesOf(at + 1, name)}
                 title={name}
                 onClick={() => onChoose(uid)}
               >
