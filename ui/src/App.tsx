@@ -7,7 +7,7 @@ import { Boundary } from "./parts/Boundary";
 import { KeySheet } from "./parts/Dialog";
 import { Icon, type IconName } from "./parts/Icon";
 import { SignIn } from "./parts/SignIn";
-import { VIEWS } from "./views";
+import { IN_RAIL, VIEWS } from "./views";
 
 export function App() {
   const settings = useStoredSettings();
@@ -19,7 +19,7 @@ export function App() {
 }
 
 const PLACES = Object.fromEntries(
-  VIEWS.map(({ name }, at) => [
+  IN_RAIL.map(({ name }, at) => [
     String(at + 1),
     () => go({ view: name, params: new URLSearchParams() }),
   ]),
@@ -44,7 +44,7 @@ function Frame() {
       </a>
       <nav className="rail" aria-label="Syntopy">
         <Mark />
-        {VIEWS.map((each) => (
+        {IN_RAIL.map((each) => (
           <a
             key={each.name}
             href={`#/${each.name}`}

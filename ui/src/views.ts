@@ -1,5 +1,4 @@
-import type { ComponentType } from "react";
-import { lazy } from "react";
+import { type ComponentType, lazy } from "react";
 import type { Messages } from "./lib/messages";
 import type { IconName } from "./parts/Icon";
 import { SearchView } from "./views/search/SearchView";
@@ -10,6 +9,8 @@ export interface View {
   title: (t: Messages) => string;
   icon: IconName;
   component: ComponentType<{ params: URLSearchParams }>;
+  /** It is reached by links alone, and stands not in the rail. */
+  hidden?: boolean;
 }
 
 /**
@@ -26,4 +27,15 @@ export const VIEWS: readonly View[] = [
       default: (await import("./views/compare/CompareView")).CompareView,
     })),
   },
+  {
+    name: "view",
+    title: (t) => t.viewer,
+    icon: "picture",
+    component: lazy(async () => ({
+      default: (await import("./views/viewer/ViewerView")).ViewerView,
+    })),
+    hidden: true,
+  },
 ];
+
+export const IN_RAIL = VIEWS.filter(({ hidden }) => !hidden);

@@ -38,6 +38,15 @@ const PATHS = {
   upside: "M3 12h18M7 9l10-5v5ZM7 15l10 5v-5Z",
   heat: "M4 4h16v16H4zM4 9.3h16M4 14.7h16M9.3 4v16M14.7 4v16",
   copy: "M9 9h11v11H9zM5 15H4V4h11v1",
+  pause: "M8 5v14M16 5v14",
+  window: "M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18ZM12 3v18M12 8h7.5M12 12h9M12 16h7.5",
+  pan: "M12 3v18M3 12h18M9 6l3-3 3 3M9 18l3 3 3-3M6 9l-3 3 3 3M18 9l3 3-3 3",
+  zoom: "M11 4a7 7 0 1 0 0 14 7 7 0 0 0 0-14Zm9 16-4.2-4.2M8 11h6M11 8v6",
+  measure: "M3 16 16 3l5 5L8 21ZM7 12l2 2M10 9l3 3M13 6l2 2",
+  across: "M12 3v18M9 7l-6 10h6ZM15 7l6 10h-6Z",
+  down: "M3 12h18M7 9l10-6v6ZM7 15l10 6v-6Z",
+  invert: "M12 3a9 9 0 1 0 0 18ZM12 3a9 9 0 0 1 0 18",
+  fit: "M4 9V4h5M15 4h5v5M20 15v5h-5M9 20H4v-5",
 } as const;
 
 export type IconName = keyof typeof PATHS;
