@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -59,11 +60,13 @@ class LibraryInfo:
     outcomes: dict[str, int]
     rejected_by_reason: dict[str, int]
     bytes: int
+    storage: dict[str, int]
     notices: list[str]
 
 
 def info(library: Library) -> LibraryInfo:
     """Describe a library: what it holds, what filled it, how big it is."""
+    storage = _storage(library.path)
     with reading(library.engine) as db:
 
         def number(table: Any) -> int:
@@ -108,7 +111,8 @@ def info(library: Library) -> LibraryInfo:
             rejected_by_reason=by(
                 LedgerRow.reason, LedgerRow.outcome.in_(["rejected", "conflict"])
             ),
-            bytes=_bytes(library.path),
+            bytes=sum(storage.values()),
+            storage=storage,
             notices=sorted({s.notice for s in library.spaces() if s.notice}),
         )
 
@@ -123,7 +127,7 @@ def _index(encoder: str, layer: str, stats: StoreStats) -> dict[str, object]:
             "target": stats.target,
             **stats.parameters,
         }
-    described |= {"vectors": stats.count, "why": stats.reason}
+    described |= {"vectors": stats.count, "bytes": stats.bytes, "why": stats.reason}
     return described | ({"warning": stats.warning} if stats.warning else {})
 
 
@@ -142,12 +146,17 @@ def _bridge(found: BridgeVersion) -> dict[str, object]:
     }
 
 
-def _bytes(folder: Path) -> int:
-    total = 0
+def _storage(folder: Path) -> dict[str, int]:
+    """Bytes of each part of a library: its folders by their names, and the catalog."""
+    parts = Counter[str]()
     for path in folder.rglob("*"):
         with suppress(OSError):  # a writer may take a file away meanwhile
-            total += path.stat().st_size if path.is_file() else 0
-    return total
+            within = path.relative_to(folder).parts
+            name = "catalog" if within[0].startswith("catalog.") else "other"
+            parts[within[0] if len(within) > 1 else name] += (
+                path.stat().st_size if path.is_file() else 0
+            )
+    return dict(sorted(parts.items()))
 
 
 def verify(

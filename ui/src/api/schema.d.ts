@@ -1826,10 +1826,222 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/library/state": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Library State
+         * @description What changes by the minute: rows, files, what waits, jobs, indexes, the disk.
+         */
+        get: operations["get_library_state"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/library/runs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Runs
+         * @description Runs of indexing, however they were started; the newest first.
+         */
+        get: operations["list_runs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/library/sources": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Sources
+         * @description Folders of the server below which jobs may index, and whether studies are taken.
+         */
+        get: operations["get_sources"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/rejected": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Rejected
+         * @description Files that were rejected or are in conflict; those known last first.
+         */
+        get: operations["list_rejected"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Keys
+         * @description Keys in the order in which they were made; never what is secret of them.
+         */
+        get: operations["list_keys"];
+        put?: never;
+        /**
+         * Create Key
+         * @description Make a key that may do nothing that whoever asks may not. It is told once, here.
+         */
+        post: operations["create_key"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/keys/{prefix}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Revoke Key
+         * @description Let a key, and all sessions that began with it, be accepted no more.
+         */
+        delete: operations["revoke_key"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Audit
+         * @description Rows of the audit, the newest first. That it was read becomes one of them.
+         */
+        get: operations["list_audit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/audit/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export Audit
+         * @description The audit as a file, a row a line, in order. That it was given away becomes a row first.
+         */
+        get: operations["export_audit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /**
+         * AuditRow
+         * @description A row of the audit.
+         */
+        AuditRow: {
+            /**
+             * Number
+             * @description Its place in the chain.
+             */
+            number: number;
+            /**
+             * Readable
+             * @description False of a row that was tampered with.
+             */
+            readable: boolean;
+            /** At */
+            at: string;
+            /** Actor */
+            actor: string;
+            /**
+             * Action
+             * @example query
+             */
+            action: string;
+            /**
+             * Outcome
+             * @description success, refused or failed.
+             */
+            outcome: string;
+            /** Subject */
+            subject: {
+                [key: string]: unknown;
+            };
+            /**
+             * Patients
+             * @description Pseudonyms of those whose data it was.
+             */
+            patients: string[];
+            /**
+             * Origin
+             * @description Address that was asked from.
+             */
+            origin: string;
+            /** Request Id */
+            request_id: string;
+            /** Hash */
+            hash: string;
+        };
         /**
          * Changed
          * @description What came of a change of many.
@@ -2274,6 +2486,28 @@ export interface components {
             viewer_url?: string | null;
         };
         /**
+         * IndexState
+         * @description The index of a layer of a space.
+         */
+        IndexState: {
+            /** Encoder */
+            encoder: string;
+            /**
+             * Of
+             * @description items or slices.
+             */
+            of: string;
+            /** Vectors */
+            vectors: number;
+            /**
+             * Recall
+             * @description At 10, against exact search; null if not measured.
+             */
+            recall: number | null;
+            /** Target */
+            target: number;
+        };
+        /**
          * InstanceDetails
          * @description An instance; where its file lies is not told.
          */
@@ -2557,6 +2791,74 @@ export interface components {
             ended_at: string;
         };
         /**
+         * Key
+         * @description What may be told of a key.
+         */
+        Key: {
+            /**
+             * Prefix
+             * @description By which it is named.
+             * @example 3f9a0c1b2d4e
+             */
+            prefix: string;
+            /** Name */
+            name: string;
+            /** Role */
+            role: string;
+            /** Libraries */
+            libraries: string[];
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "active" | "expired" | "revoked";
+            /** Created At */
+            created_at: string;
+            /** Expires At */
+            expires_at: string;
+            /**
+             * Last Used On
+             * @description A date, or empty.
+             */
+            last_used_on: string;
+            /** Revoked At */
+            revoked_at: string;
+        };
+        /**
+         * KeyAsked
+         * @description A key to be made.
+         * @example {
+         *       "days": 90,
+         *       "name": "viewer",
+         *       "role": "reader"
+         *     }
+         */
+        KeyAsked: {
+            /**
+             * Name
+             * @description Who or what asks with it.
+             */
+            name: string;
+            /**
+             * Role
+             * @default reader
+             * @enum {string}
+             */
+            role: "monitor" | "reader" | "curator" | "operator" | "admin";
+            /**
+             * Days
+             * @description After which it expires.
+             * @default 365
+             */
+            days: number;
+            /**
+             * Libraries
+             * @description Ids of those it is for; this one if it names none.
+             * @default []
+             */
+            libraries: string[];
+        };
+        /**
          * LabelAsked
          * @description A label of a study or an item.
          */
@@ -2754,6 +3056,13 @@ export interface components {
             rejected_by_reason: {
                 [key: string]: number;
             };
+            /**
+             * Spaces
+             * @description Encoder, dim and vectors of each.
+             */
+            spaces: {
+                [key: string]: unknown;
+            }[];
             /** Index */
             index: {
                 [key: string]: unknown;
@@ -2764,8 +3073,82 @@ export interface components {
             }[];
             /** Bytes */
             bytes: number;
+            /**
+             * Storage
+             * @description Bytes of each part: catalog, index, inbox (originals that were sent) …
+             */
+            storage: {
+                [key: string]: number;
+            };
             /** Notices */
             notices: string[];
+        };
+        /**
+         * LibraryState
+         * @description What changes by the minute, without a patient in it.
+         */
+        LibraryState: {
+            /**
+             * Rows
+             * @description Of studies, series, instances and items.
+             */
+            rows: {
+                [key: string]: number;
+            };
+            /**
+             * Files
+             * @description That were handed in, by what became of them.
+             */
+            files: {
+                [key: string]: number;
+            };
+            /**
+             * Refused
+             * @description Files that are no items, by reason.
+             */
+            refused: {
+                [key: string]: number;
+            };
+            /**
+             * Waiting
+             * @description Objects that arrived and are not indexed yet.
+             */
+            waiting: number;
+            /**
+             * Oldest Seconds
+             * @description For how long the first of them has waited.
+             */
+            oldest_seconds: number;
+            /**
+             * Deliveries
+             * @description Messages for webhooks, by state.
+             */
+            deliveries: {
+                [key: string]: number;
+            };
+            /**
+             * Jobs
+             * @description That were asked for, by state.
+             */
+            jobs: {
+                [key: string]: number;
+            };
+            /**
+             * Jobs Changed At
+             * @description When one of them last did.
+             */
+            jobs_changed_at: string;
+            /**
+             * Last Run
+             * @description Number of the newest run of indexing.
+             */
+            last_run: number;
+            /** Index */
+            index: components["schemas"]["IndexState"][];
+            /** Disk Bytes */
+            disk_bytes: number;
+            /** Disk Free Bytes */
+            disk_free_bytes: number;
         };
         /**
          * LinkedCopy
@@ -2925,6 +3308,18 @@ export interface components {
             recipes: string[];
         };
         /**
+         * NewKey
+         * @description A key that was just made.
+         */
+        NewKey: {
+            /**
+             * Token
+             * @description The whole of it, told only now.
+             */
+            token: string;
+            key: components["schemas"]["Key"];
+        };
+        /**
          * NextAsked
          * @description How many open subjects are wanted, and for how long.
          * @example {
@@ -2972,6 +3367,16 @@ export interface components {
              */
             references: boolean;
         };
+        /** PageOf[AuditRow] */
+        PageOf_AuditRow_: {
+            /** Rows */
+            rows: components["schemas"]["AuditRow"][];
+            /**
+             * Cursor
+             * @description Of the next page; empty at the end.
+             */
+            cursor: string;
+        };
         /** PageOf[Item] */
         PageOf_Item_: {
             /** Rows */
@@ -3002,10 +3407,30 @@ export interface components {
              */
             cursor: string;
         };
+        /** PageOf[Refused] */
+        PageOf_Refused_: {
+            /** Rows */
+            rows: components["schemas"]["Refused"][];
+            /**
+             * Cursor
+             * @description Of the next page; empty at the end.
+             */
+            cursor: string;
+        };
         /** PageOf[Review] */
         PageOf_Review_: {
             /** Rows */
             rows: components["schemas"]["Review"][];
+            /**
+             * Cursor
+             * @description Of the next page; empty at the end.
+             */
+            cursor: string;
+        };
+        /** PageOf[Run] */
+        PageOf_Run_: {
+            /** Rows */
+            rows: components["schemas"]["api__schemas__upkeep__Run"][];
             /**
              * Cursor
              * @description Of the next page; empty at the end.
@@ -3133,6 +3558,32 @@ export interface components {
             study_instance_uid: string;
             /** Distance */
             distance: number;
+        };
+        /**
+         * Refused
+         * @description A file that was rejected, or is in conflict with another.
+         */
+        Refused: {
+            /**
+             * Source
+             * @description Where it lay. Names of files may be those of patients.
+             */
+            source: string;
+            /**
+             * Outcome
+             * @enum {string}
+             */
+            outcome: "rejected" | "conflict";
+            /**
+             * Reason
+             * @description A code; docs/reasons.md explains it.
+             * @example truncated
+             */
+            reason: string;
+            /** Detail */
+            detail: string;
+            /** Seen At */
+            seen_at: string;
         };
         /**
          * Region
@@ -3396,50 +3847,11 @@ export interface components {
          */
         Role: "primary" | "localizer" | "secondary" | "derived" | "test";
         /**
-         * Run
-         * @description A clustering as it was stored.
-         */
-        Run: {
-            /** Name */
-            name: string;
-            /** Encoder */
-            encoder: string;
-            /** Method */
-            method: string;
-            /** Parameters */
-            parameters: {
-                [key: string]: unknown;
-            };
-            /** Seed */
-            seed: number;
-            /** Filter */
-            filter: string;
-            /** Items */
-            items: number;
-            /**
-             * Left
-             * @description Items that are there still.
-             */
-            left: number;
-            /** Clusters */
-            clusters: number;
-            /** Noise */
-            noise: number;
-            /** Notes */
-            notes: string[];
-            /** Version */
-            version: string;
-            /** Seconds */
-            seconds: number;
-            /** Created At */
-            created_at: string;
-        };
-        /**
          * RunDetails
          * @description A clustering with its clusters, and how good it is.
          */
         RunDetails: {
-            run: components["schemas"]["Run"];
+            run: components["schemas"]["api__schemas__groups__Run"];
             /** Clusters */
             clusters: components["schemas"]["Cluster"][];
             /** N Clusters */
@@ -3937,6 +4349,22 @@ export interface components {
             query_slice: number | null;
         };
         /**
+         * Sources
+         * @description Where files may come from over HTTP.
+         */
+        Sources: {
+            /**
+             * Roots
+             * @description Folders of the server below which jobs may index.
+             */
+            roots: string[];
+            /**
+             * Receives
+             * @description Whether this process takes studies by STOW-RS.
+             */
+            receives: boolean;
+        };
+        /**
          * Space
          * @description A space: what made its vectors.
          */
@@ -4273,6 +4701,73 @@ export interface components {
              * @example first:3
              */
             cluster: string;
+        };
+        /**
+         * Run
+         * @description A clustering as it was stored.
+         */
+        api__schemas__groups__Run: {
+            /** Name */
+            name: string;
+            /** Encoder */
+            encoder: string;
+            /** Method */
+            method: string;
+            /** Parameters */
+            parameters: {
+                [key: string]: unknown;
+            };
+            /** Seed */
+            seed: number;
+            /** Filter */
+            filter: string;
+            /** Items */
+            items: number;
+            /**
+             * Left
+             * @description Items that are there still.
+             */
+            left: number;
+            /** Clusters */
+            clusters: number;
+            /** Noise */
+            noise: number;
+            /** Notes */
+            notes: string[];
+            /** Version */
+            version: string;
+            /** Seconds */
+            seconds: number;
+            /** Created At */
+            created_at: string;
+        };
+        /**
+         * Run
+         * @description A run of indexing, however it was started.
+         */
+        api__schemas__upkeep__Run: {
+            /** Number */
+            number: number;
+            /**
+             * State
+             * @description running, done, stopped or failed; killed ones stay running.
+             */
+            state: string;
+            /** Started At */
+            started_at: string;
+            /** Ended At */
+            ended_at: string;
+            /** Files */
+            files: number;
+            /** Items */
+            items: number;
+            /**
+             * Outcomes
+             * @description Files by what became of them.
+             */
+            outcomes: {
+                [key: string]: number;
+            };
         };
         /**
          * Problem
@@ -6870,7 +7365,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Run"][];
+                    "application/json": components["schemas"]["api__schemas__groups__Run"][];
                 };
             };
             /** @description The request is malformed. */
@@ -16675,6 +17170,920 @@ export interface operations {
             };
             /** @description Something went wrong inside. */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_library_state: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LibraryState"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It does not say believably who asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in the library. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What is asked cannot be read. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests at once. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong inside. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The library, or a part of it, cannot be used just now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_runs: {
+        parameters: {
+            query?: {
+                /** @description Of the page before; empty for the first. */
+                cursor?: string;
+                /** @description Rows of a page. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageOf_Run_"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It does not say believably who asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in the library. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What is asked cannot be read. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests at once. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong inside. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The library, or a part of it, cannot be used just now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_sources: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Sources"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It does not say believably who asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in the library. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What is asked cannot be read. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests at once. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong inside. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The library, or a part of it, cannot be used just now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_rejected: {
+        parameters: {
+            query?: {
+                /** @description Only of this reason. */
+                reason?: string;
+                /** @description Of the page before; empty for the first. */
+                cursor?: string;
+                /** @description Rows of a page. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageOf_Refused_"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It does not say believably who asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in the library. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What is asked cannot be read. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests at once. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong inside. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The library, or a part of it, cannot be used just now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_keys: {
+        parameters: {
+            query?: {
+                /** @description Also those that are expired or revoked. */
+                all?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Key"][];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It does not say believably who asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in the library. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What is asked cannot be read. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests at once. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong inside. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The library, or a part of it, cannot be used just now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_key: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["KeyAsked"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NewKey"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It does not say believably who asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in the library. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body came too slowly. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is of another type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What is asked cannot be read. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests at once. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong inside. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part of Syntopy that this needs is not installed. */
+            501: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The library, or a part of it, cannot be used just now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The disk is full. */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    revoke_key: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The part of a key that may be seen. */
+                prefix: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Key"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It does not say believably who asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in the library. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What is asked cannot be read. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests at once. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong inside. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The library, or a part of it, cannot be used just now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_audit: {
+        parameters: {
+            query?: {
+                /** @description From this date or time on, in UTC. */
+                since?: string;
+                /** @description Exactly this name. */
+                actor?: string;
+                /** @description What was done. */
+                action?: string;
+                /** @description How it ended. */
+                outcome?: string;
+                /** @description Of the page before; empty for the first. */
+                cursor?: string;
+                /** @description Rows of a page. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageOf_AuditRow_"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It does not say believably who asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in the library. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What is asked cannot be read. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests at once. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong inside. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The library, or a part of it, cannot be used just now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    export_audit: {
+        parameters: {
+            query?: {
+                /** @description JSON, or XML of DICOM PS3.15 A.5. */
+                format?: "jsonl" | "dicom";
+                /** @description From this date or time on, in UTC. */
+                since?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A row a line. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/jsonl": string;
+                    "application/xml-seq": string;
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It does not say believably who asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in the library. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What is asked cannot be read. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests at once. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong inside. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The library, or a part of it, cannot be used just now. */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
