@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from api.client_asking import Asking, part
-from api.schemas.upkeep import AuditRow, Key, LibraryState, NewKey, Refused, Run, Sources
+from api.schemas.upkeep import AuditRow, IndexRun, Key, LibraryState, NewKey, Refused, Sources
 
 
 class Upkeep(Asking):
@@ -18,9 +18,9 @@ class Upkeep(Asking):
         """What changes by the minute: rows, files, what waits, jobs, indexes, the disk."""
         return self._told(LibraryState, "library/state")
 
-    def runs(self) -> Iterator[Run]:
+    def runs(self) -> Iterator[IndexRun]:
         """Runs of indexing, however they were started; the newest first."""
-        return self._rows(Run, "library/runs", {})
+        return self._rows(IndexRun, "library/runs", {})
 
     def sources(self) -> Sources:
         """Folders of the server below which jobs may index; for operators."""

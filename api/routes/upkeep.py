@@ -10,7 +10,7 @@ from fastapi import Query
 from api.rights import Role
 from api.routing import router
 from api.schemas.common import CursorParam, LimitParam, PageOf
-from api.schemas.upkeep import LibraryState, Refused, Run, Sources
+from api.schemas.upkeep import IndexRun, LibraryState, Refused, Sources
 from api.served import Service
 from api.service import ingest, upkeep
 
@@ -28,9 +28,11 @@ def get_library_state(served: Service) -> LibraryState:
 
 
 @reading.get("/library/runs")
-def list_runs(served: Service, cursor: CursorParam = "", limit: LimitParam = 50) -> PageOf[Run]:
+def list_runs(
+    served: Service, cursor: CursorParam = "", limit: LimitParam = 50
+) -> PageOf[IndexRun]:
     """Runs of indexing, however they were started; the newest first."""
-    return PageOf[Run].model_validate(upkeep.runs(served.library, cursor, limit))
+    return PageOf[IndexRun].model_validate(upkeep.runs(served.library, cursor, limit))
 
 
 @for_operators.get("/library/sources")

@@ -25,6 +25,7 @@ class IndexState(Told):
 class LibraryState(Told):
     """What changes by the minute, without a patient in it."""
 
+    library: str = Field(description="Id of it, as keys name it.")
     rows: dict[str, int] = Field(description="Of studies, series, instances and items.")
     files: dict[str, int] = Field(description="That were handed in, by what became of them.")
     refused: dict[str, int] = Field(description="Files that are no items, by reason.")
@@ -39,7 +40,7 @@ class LibraryState(Told):
     disk_free_bytes: int
 
 
-class Run(Told):
+class IndexRun(Told):
     """A run of indexing, however it was started."""
 
     number: int
@@ -88,7 +89,7 @@ class Key(Told):
 
     prefix: str = Field(description="By which it is named.", examples=["3f9a0c1b2d4e"])
     name: str
-    role: str
+    role: RoleName
     libraries: list[str]
     state: Literal["active", "expired", "revoked"]
     created_at: str

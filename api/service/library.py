@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,9 @@ from indexer.catalog.tables import (
 )
 from indexer.dicom.identity import pseudonym
 from indexer.errors import ConfigError, ItemNotFoundError
-from indexer.index.projection import index_stats
+from indexer.index.projection import ITEMS, SLICES, index_path, index_stats
 from indexer.index.saving import erase_removed
-from indexer.library import Library
+from indexer.library import Library, SpaceInfo
 from indexer.receiving.inbox import Inbox
 from indexer.stores.contract import IndexOptions, StoreStats
 from indexer.texts.bridges import BridgeVersion, bridge_versions, drop_bridges
@@ -94,7 +95,7 @@ def info(library: Library) -> LibraryInfo:
                 for name, dim, count in space_counts(library)
             ],
             index=[
-                _index(space.encoder, layer, stats)
+                _index(space.encoder, layer, stats) | _saved(library, space, layer)
                 for space in library.spaces()
                 for layer, stats in index_stats(library, space)
             ],
@@ -129,6 +130,15 @@ def _index(encoder: str, layer: str, stats: StoreStats) -> dict[str, object]:
         }
     described |= {"vectors": stats.count, "bytes": stats.bytes, "why": stats.reason}
     return described | ({"warning": stats.warning} if stats.warning else {})
+
+
+def _saved(library: Library, space: SpaceInfo, layer: str) -> dict[str, object]:
+    """When the files of an index were last written, where it has files."""
+    path = index_path(library, space, ITEMS if layer == "items" else SLICES)
+    with suppress(OSError):
+        at = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+        return {"saved_at": at.isoformat(timespec="seconds")}
+    return {}
 
 
 def _bridge(found: BridgeVersion) -> dict[str, object]:

@@ -21,6 +21,7 @@ class LibraryState:
     """What changes by the minute, without a patient in it.
 
     Attributes:
+        library: id of it, as keys name it.
         rows: studies, series, instances and items, by these names.
         files: that were handed in, by what became of them.
         refused: files that are no items, by reason.
@@ -34,6 +35,7 @@ class LibraryState:
         disk_bytes, disk_free_bytes: of the disk that the library is on.
     """
 
+    library: str
     rows: Mapping[str, int]
     files: Mapping[str, int]
     refused: Mapping[str, int]
@@ -79,6 +81,7 @@ def state(library: Library, figures: LibraryFigures) -> LibraryState:
         asked = db.execute(by_state.group_by(AskedJob.state)).all()
         last_run = db.execute(select(func.max(Job.id))).scalar() or 0
     return LibraryState(
+        library=library.config.id,
         rows=figures.rows,
         files=figures.files,
         refused=figures.refused,

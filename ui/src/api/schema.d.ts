@@ -2486,6 +2486,34 @@ export interface components {
             viewer_url?: string | null;
         };
         /**
+         * IndexRun
+         * @description A run of indexing, however it was started.
+         */
+        IndexRun: {
+            /** Number */
+            number: number;
+            /**
+             * State
+             * @description running, done, stopped or failed; killed ones stay running.
+             */
+            state: string;
+            /** Started At */
+            started_at: string;
+            /** Ended At */
+            ended_at: string;
+            /** Files */
+            files: number;
+            /** Items */
+            items: number;
+            /**
+             * Outcomes
+             * @description Files by what became of them.
+             */
+            outcomes: {
+                [key: string]: number;
+            };
+        };
+        /**
          * IndexState
          * @description The index of a layer of a space.
          */
@@ -2803,8 +2831,11 @@ export interface components {
             prefix: string;
             /** Name */
             name: string;
-            /** Role */
-            role: string;
+            /**
+             * Role
+             * @enum {string}
+             */
+            role: "monitor" | "reader" | "curator" | "operator" | "admin";
             /** Libraries */
             libraries: string[];
             /**
@@ -3088,6 +3119,11 @@ export interface components {
          * @description What changes by the minute, without a patient in it.
          */
         LibraryState: {
+            /**
+             * Library
+             * @description Id of it, as keys name it.
+             */
+            library: string;
             /**
              * Rows
              * @description Of studies, series, instances and items.
@@ -3377,6 +3413,16 @@ export interface components {
              */
             cursor: string;
         };
+        /** PageOf[IndexRun] */
+        PageOf_IndexRun_: {
+            /** Rows */
+            rows: components["schemas"]["IndexRun"][];
+            /**
+             * Cursor
+             * @description Of the next page; empty at the end.
+             */
+            cursor: string;
+        };
         /** PageOf[Item] */
         PageOf_Item_: {
             /** Rows */
@@ -3421,16 +3467,6 @@ export interface components {
         PageOf_Review_: {
             /** Rows */
             rows: components["schemas"]["Review"][];
-            /**
-             * Cursor
-             * @description Of the next page; empty at the end.
-             */
-            cursor: string;
-        };
-        /** PageOf[Run] */
-        PageOf_Run_: {
-            /** Rows */
-            rows: components["schemas"]["api__schemas__upkeep__Run"][];
             /**
              * Cursor
              * @description Of the next page; empty at the end.
@@ -3847,11 +3883,50 @@ export interface components {
          */
         Role: "primary" | "localizer" | "secondary" | "derived" | "test";
         /**
+         * Run
+         * @description A clustering as it was stored.
+         */
+        Run: {
+            /** Name */
+            name: string;
+            /** Encoder */
+            encoder: string;
+            /** Method */
+            method: string;
+            /** Parameters */
+            parameters: {
+                [key: string]: unknown;
+            };
+            /** Seed */
+            seed: number;
+            /** Filter */
+            filter: string;
+            /** Items */
+            items: number;
+            /**
+             * Left
+             * @description Items that are there still.
+             */
+            left: number;
+            /** Clusters */
+            clusters: number;
+            /** Noise */
+            noise: number;
+            /** Notes */
+            notes: string[];
+            /** Version */
+            version: string;
+            /** Seconds */
+            seconds: number;
+            /** Created At */
+            created_at: string;
+        };
+        /**
          * RunDetails
          * @description A clustering with its clusters, and how good it is.
          */
         RunDetails: {
-            run: components["schemas"]["api__schemas__groups__Run"];
+            run: components["schemas"]["Run"];
             /** Clusters */
             clusters: components["schemas"]["Cluster"][];
             /** N Clusters */
@@ -4701,73 +4776,6 @@ export interface components {
              * @example first:3
              */
             cluster: string;
-        };
-        /**
-         * Run
-         * @description A clustering as it was stored.
-         */
-        api__schemas__groups__Run: {
-            /** Name */
-            name: string;
-            /** Encoder */
-            encoder: string;
-            /** Method */
-            method: string;
-            /** Parameters */
-            parameters: {
-                [key: string]: unknown;
-            };
-            /** Seed */
-            seed: number;
-            /** Filter */
-            filter: string;
-            /** Items */
-            items: number;
-            /**
-             * Left
-             * @description Items that are there still.
-             */
-            left: number;
-            /** Clusters */
-            clusters: number;
-            /** Noise */
-            noise: number;
-            /** Notes */
-            notes: string[];
-            /** Version */
-            version: string;
-            /** Seconds */
-            seconds: number;
-            /** Created At */
-            created_at: string;
-        };
-        /**
-         * Run
-         * @description A run of indexing, however it was started.
-         */
-        api__schemas__upkeep__Run: {
-            /** Number */
-            number: number;
-            /**
-             * State
-             * @description running, done, stopped or failed; killed ones stay running.
-             */
-            state: string;
-            /** Started At */
-            started_at: string;
-            /** Ended At */
-            ended_at: string;
-            /** Files */
-            files: number;
-            /** Items */
-            items: number;
-            /**
-             * Outcomes
-             * @description Files by what became of them.
-             */
-            outcomes: {
-                [key: string]: number;
-            };
         };
         /**
          * Problem
@@ -7365,7 +7373,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["api__schemas__groups__Run"][];
+                    "application/json": components["schemas"]["Run"][];
                 };
             };
             /** @description The request is malformed. */
@@ -17291,7 +17299,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["PageOf_Run_"];
+                    "application/json": components["schemas"]["PageOf_IndexRun_"];
                 };
             };
             /** @description The request is malformed. */
