@@ -29,12 +29,14 @@ from api.page import PAGE, add_page
 from api.problems import add_handlers
 from api.proxies import Proxied, trusted_networks
 from api.routes import (
+    audit,
     catalog,
     dicomweb,
     exports,
     facets,
     groups,
     jobs,
+    keys,
     labels,
     links,
     metrics,
@@ -48,6 +50,7 @@ from api.routes import (
     sets,
     structured,
     system,
+    upkeep,
     wado,
     wado_pictures,
 )
@@ -163,6 +166,11 @@ def create_app(
         exports.routes,
         structured.routes,
         links.routes,
+        upkeep.watching,
+        upkeep.reading,
+        upkeep.for_operators,
+        keys.routes,
+        audit.routes,
     ):
         app.include_router(routes)
     add_page(app, settings, page)

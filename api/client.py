@@ -17,6 +17,7 @@ from api.client_asking import ApiError, part
 from api.client_edits import Edits, Versioned
 from api.client_reads import Reads
 from api.client_results import Results
+from api.client_upkeep import Upkeep
 from api.schemas.catalog import Item, StudyDetails
 from api.schemas.common import Problem
 from api.schemas.jobs import JobKind, JobTold
@@ -31,7 +32,7 @@ _PAGE = 500
 _AGAIN_SECONDS, _TRIES = 1.0, 30
 
 
-class Client(Edits, Reads, Results):
+class Client(Edits, Reads, Results, Upkeep):
     """A service that is asked over HTTP. Close it, or use it in a ``with``.
 
     Args:

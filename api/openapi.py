@@ -56,6 +56,8 @@ _TAGS = {
     "wado": "Their originals, without who the patient is.",
     "jobs": "Long work: asked for, followed, cancelled, read.",
     "exports": "Tables of all that is known, as files.",
+    "keys": "API keys.",
+    "audit": "Who did what.",
     "structured": "Results as DICOM Structured Reports.",
 }
 

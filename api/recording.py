@@ -29,6 +29,8 @@ _STRANGERS_RATE, _STRANGERS_BURST = 1.0, 30.0
 _QUERIES = frozenset({"search", "ood", "qido"})
 _CHANGED = frozenset({"clusters", "jobs", "labels", "reviews", "sets"})
 """Tags of routes that change something unless they are asked with GET."""
+_ACTIONS = {"audit": Action.AUDIT, "dicomweb": Action.ARRIVE, "keys": Action.KEYS}
+"""Of tags whose routes do one thing; keys that are only listed are a query."""
 _AT_ONCE = 1_000
 """Patients that one row of the audit names; an export of more is several rows."""
 
@@ -47,7 +49,7 @@ class Recording:
 
     def change(self, request: Request) -> AuditEvent:
         """What is recorded of a change that is made; whose data it was is to be added."""
-        return _event(request, _action(request, Ending.SUCCESS), Ending.SUCCESS, ())
+        return asked_event(request)
 
     def answered(self, request: Request, response: Response) -> None:
         """A request that was answered; a change was recorded when it was made.
@@ -151,6 +153,16 @@ class Rates:
             raise ProblemError(429, "more requests than this key may send", _again(wait))
 
 
+def asked_event(request: Request, **about: object) -> AuditEvent:
+    """A request that is about to be answered, as the audit tells of it.
+
+    Args:
+        request: by somebody who is known.
+        about: counts and codes.
+    """
+    return _event(request, _action(request, Ending.SUCCESS), Ending.SUCCESS, (), about)
+
+
 def _event(
     request: Request,
     action: Action,
@@ -186,11 +198,13 @@ def _action(request: Request, ending: Ending) -> Action:
     if ending is Ending.REFUSED:
         return Action.REFUSE
     tags = set(request.scope["route"].tags)
-    if "dicomweb" in tags:
-        return Action.ARRIVE
+    changes = request.method != "GET"
+    for tag, action in _ACTIONS.items():
+        if tag in tags and (changes or action is not Action.KEYS):
+            return action
     if "exports" in tags or ("structured" in tags and "uid" in request.path_params):
         return Action.EXPORT
-    if tags & _CHANGED and request.method != "GET":
+    if tags & _CHANGED and changes:
         return Action.CHANGE
     return Action.QUERY if tags & _QUERIES or "uid" not in request.path_params else Action.VIEW
 

@@ -18,7 +18,7 @@ from api.recording import Rates, Recording
 from api.service.arrivals import count_waiting
 from api.service.audit import Recorder, activity
 from api.service.facets import FacetCounts
-from api.service.figures import FiguresReader
+from api.service.figures import FiguresReader, KeptFigures
 from api.service.kept_references import KeptReferences
 from api.service.links import Links
 from api.service.search import open_searcher
@@ -48,6 +48,7 @@ class Served:
         references: stay loaded between judgements.
         metrics: what is counted for whoever watches it.
         facets: counts by which lists and searches are narrowed.
+        figures: of the library, that change by the minute.
         ready: set when the indexes have been loaded.
         recording: of every request; None where nobody has to say who they are.
         rates: how often each may ask; None as well.
@@ -63,6 +64,7 @@ class Served:
     references: KeptReferences
     metrics: Metrics
     facets: FacetCounts
+    figures: KeptFigures
     ready: threading.Event = field(default_factory=threading.Event)
     recording: Recording | None = None
     rates: Rates | None = None
@@ -120,6 +122,7 @@ def serving(
             KeptReferences(library),
             metrics,
             FacetCounts(library),
+            KeptFigures(library),
             recording=recording,
             rates=rates,
             inbox=Inbox(library.inbox_folder) if receive else None,

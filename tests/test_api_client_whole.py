@@ -306,6 +306,27 @@ def test_tables(client: Client, tmp_path: Path) -> None:
         assert (tmp_path / "table.csv").read_text().count(",") > 2
 
 
+@reaches("get_library_state", "list_runs", "get_sources", "list_rejected")
+def test_how_the_library_does(client: Client) -> None:
+    state = client.library_state()
+    assert (state.rows["studies"], state.waiting) == (STUDIES, 0)
+    assert [run.number for run in client.runs()][:1] == [state.last_run]
+    assert client.sources().roots == []
+    assert list(client.rejected("truncated")) == []
+
+
+@reaches("list_keys", "create_key", "revoke_key", "list_audit", "export_audit")
+def test_keys_and_the_audit(client: Client) -> None:
+    made = client.create_key("viewer", days=1)
+    assert made.token.startswith(f"syn_{made.key.prefix}_") and made.key in client.api_keys()
+    assert client.revoke_key(made.key.prefix).state == "revoked"
+    assert made.key.prefix in {each.prefix for each in client.api_keys(everything=True)}
+    last, *_ = client.audit(action="keys")
+    assert last.subject["what"] == "revoke"
+    (line,) = client.audit_lines("dicom")[last.number - 1 : last.number]
+    assert line.startswith("<")
+
+
 @reaches("make_report", "send_report", "list_destinations")
 def test_structured_reports_are_given_and_sent(tmp_path: Path) -> None:
     library = make_archive(tmp_path / "archive")

@@ -56,9 +56,7 @@ def guarded(served: Path) -> Iterator[httpx.Client]:
         key = headers.get("authorization", "").removeprefix("Bearer ")
         if key not in ("here", "elsewhere"):
             raise NotAuthenticatedError("send a key")
-        return Principal(
-            key, Role.OPERATOR, frozenset({"*" if key == "here" else "another"}), "test"
-        )
+        return Principal(key, Role.ADMIN, frozenset({"*" if key == "here" else "another"}), "test")
 
     app = create_app(Settings(library=served), authenticate)
     with serving(Settings(library=served), app) as client:
@@ -112,7 +110,7 @@ def test_every_operation_has_an_example_in_the_documents() -> None:
         address = "$API" + path.removeprefix("/v1") if path.startswith("/v1") else "$HOST" + path
         address = re.sub(r"\{(series|instance)\}", lambda found: f"${found[1].upper()}", address)
         address = address.replace("{frames}", "1").replace("{tag}", "7FE00010")
-        for name in ("name", "queue", "subject"):
+        for name in ("name", "prefix", "queue", "subject"):
             address = address.replace(f"{{{name}}}", f"${name.upper()}")
         forms = {address.replace("{uid}", name) for name in ("$UID", "$ID")}
         assert any(re.search(re.escape(form) + r"[?\s\"]", text) for form in forms), path

@@ -37,9 +37,13 @@ class LibraryInfo(Told):
     reports: int
     outcomes: dict[str, int] = Field(description="What became of the files handed in.")
     rejected_by_reason: dict[str, int]
+    spaces: list[dict[str, object]] = Field(description="Encoder, dim and vectors of each.")
     index: list[dict[str, object]]
     bridges: list[dict[str, object]]
     bytes: int
+    storage: dict[str, int] = Field(
+        description="Bytes of each part: catalog, index, inbox (originals that were sent) …"
+    )
     notices: list[str]
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Self, TextIO
+from typing import Any, Self, TextIO
+
+from sqlalchemy import Connection
 
 from api.service.audit_message import audit_message
+from api.service.paging import Page, check_limit, number_cursor, read_number_cursor
 from indexer import __version__
 from indexer.catalog.audit import (
     GENESIS,
@@ -22,13 +25,15 @@ from indexer.catalog.audit import (
     ChainReport,
     Ending,
     Head,
+    Wanted,
     append,
     last_row,
+    rows_before,
     rows_since,
     verify_chain,
 )
 from indexer.catalog.database import reading, transaction
-from indexer.errors import ConfigError, StorageFullError
+from indexer.errors import ConfigError, QueryError, StorageFullError
 from indexer.library import Library
 
 FORMATS = ("jsonl", "dicom")
@@ -139,6 +144,84 @@ def verify(
         return verify_chain(db, anchor, on_progress)
 
 
+@dataclass(frozen=True)
+class AuditLine:
+    """A row of the audit as it is told; ``at`` is ISO, in UTC.
+
+    ``readable`` is false of a row that was tampered with so that nothing can be said of it.
+    """
+
+    number: int
+    readable: bool
+    at: str = ""
+    actor: str = ""
+    action: str = ""
+    outcome: str = ""
+    subject: Mapping[str, Any] = field(default_factory=dict)
+    patients: tuple[str, ...] = ()
+    origin: str = ""
+    request_id: str = ""
+    hash: str = ""
+
+
+def page(library: Library, wanted: Wanted, cursor: str = "", limit: int = 50) -> Page[AuditLine]:
+    """A page of the audit, the newest rows first.
+
+    Raises:
+        QueryError: no such action or outcome, a limit out of range, a cursor that is none.
+    """
+    for said, kinds in ((wanted.action, Action), (wanted.outcome, Ending)):
+        if said and said not in {each.value for each in kinds}:
+            raise QueryError(f"'{said[:40]}' is none of {', '.join(kinds)}")
+    check_limit(limit)
+    before = read_number_cursor("audit", cursor)
+    with reading(library.engine) as db:
+        found = rows_before(db, wanted, before, limit + 1)
+    shown = [_told(number, row) for number, row in found[:limit]]
+    more = len(found) > limit
+    return Page(shown, number_cursor("audit", shown[-1].number) if more else "")
+
+
+def _told(number: int, row: AuditRow | None) -> AuditLine:
+    if row is None:
+        return AuditLine(number, readable=False)
+    return AuditLine(
+        number,
+        readable=True,
+        at=row.at.isoformat(timespec="milliseconds"),
+        actor=row.actor,
+        action=row.action.value,
+        outcome=row.outcome.value,
+        subject=row.subject,
+        patients=row.patients,
+        origin=row.origin,
+        request_id=row.request_id,
+        hash=row.hash,
+    )
+
+
+def lines(
+    library: Library, db: Connection, form: str, since: datetime | None = None
+) -> Iterator[tuple[int, str]]:
+    """Rows of the audit as text, a line each, with their numbers.
+
+    Args:
+        library: whose.
+        db: a consistent view of its catalog.
+        form: ``jsonl``, or ``dicom`` for an XML message of DICOM PS3.15 A.5 each.
+        since: the earliest time, in UTC.
+
+    Raises:
+        ConfigError: there is no such form.
+        LibraryCorruptError: a row cannot be read.
+    """
+    if form not in FORMATS:
+        raise ConfigError(f"the audit is exported as {' or '.join(FORMATS)}, not as '{form}'")
+    for row in rows_since(db, since):
+        line = _line(row) if form == "jsonl" else audit_message(row, library.config.id)
+        yield row.number, f"{line}\n"
+
+
 def export(
     library: Library,
     out: TextIO,
@@ -162,17 +245,14 @@ def export(
         ConfigError: there is no such form.
         LibraryCorruptError: a row cannot be read.
     """
-    if form not in FORMATS:
-        raise ConfigError(f"the audit is exported as {' or '.join(FORMATS)}, not as '{form}'")
     asked = {"what": "export", "format": form, "since": since.isoformat() if since else ""}
     written = 0
     with reading(library.engine) as db:
         head = last_row(db)
-        for written, row in enumerate(rows_since(db, since), 1):
-            line = _line(row) if form == "jsonl" else audit_message(row, library.config.id)
-            out.write(f"{line}\n")
+        for written, (number, line) in enumerate(lines(library, db, form, since), 1):
+            out.write(line)
             if on_progress is not None and written % 1_000 == 0:
-                on_progress(row.number, head.number)
+                on_progress(number, head.number)
     record(library, AuditEvent(actor=actor, action=Action.AUDIT, subject=asked))
     return Exported(written, head)
 

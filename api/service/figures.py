@@ -7,6 +7,7 @@ the inbox, the index files.
 from __future__ import annotations
 
 import shutil
+import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -131,6 +132,27 @@ class FiguresReader:
                 recall = 1.0 if stats.exact else stats.recall
                 found.append(IndexFigures(space.encoder, of, vectors, recall, stats.target))
         return tuple(found)
+
+
+class KeptFigures:
+    """The figures of a library for many who look at them: read again only after some seconds.
+
+    Args:
+        library: open as long as this is used.
+        seconds: for how long they are told again.
+    """
+
+    def __init__(self, library: Library, seconds: float = 3.0) -> None:
+        self._reader, self._seconds = FiguresReader(library), seconds
+        self._reading = threading.Lock()
+        self._kept: tuple[float, LibraryFigures] | None = None
+
+    def read(self) -> LibraryFigures:
+        """As `FiguresReader.read`; one thread reads while the others wait for it."""
+        with self._reading:
+            if self._kept is None or time.monotonic() - self._kept[0] > self._seconds:
+                self._kept = time.monotonic(), self._reader.read()
+            return self._kept[1]
 
 
 def _ledger(db: Connection) -> tuple[Counter[str], Counter[str]]:

@@ -7,14 +7,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import select
 
 from api.service.options import index_options, read_options
+from api.service.paging import Page, check_limit, number_cursor, read_number_cursor
 from indexer.catalog.database import reading
 from indexer.catalog.tables import LedgerRow
 from indexer.config import Settings
-from indexer.errors import ConfigError
+from indexer.errors import ConfigError, QueryError
 from indexer.ingest import (
     IngestOptions,
     IngestProgress,
@@ -27,7 +29,7 @@ from indexer.sources.dicomdir import missing
 from indexer.sources.discover import discover_on_disk
 from indexer.sources.tables import MetadataTable, find_table
 from indexer.sources.watch import settled
-from indexer.types import Outcome
+from indexer.types import Outcome, Reason
 from indexer.workers import WorkerLimits
 
 
@@ -128,13 +130,43 @@ def rejected(
         query = query.limit(limit)
     with reading(library.engine) as db:
         for row in db.execute(query.execution_options(yield_per=1000)):
-            yield LedgerEntry(
-                row.source,
-                row.outcome,
-                row.reason,
-                row.detail,
-                row.seen_at.isoformat(timespec="seconds"),
-            )
+            yield _entry(row)
+
+
+def refused_page(
+    library: Library, reason: str = "", cursor: str = "", limit: int = 50
+) -> Page[LedgerEntry]:
+    """A page of the files that were rejected or in conflict, those known last first.
+
+    Args:
+        library: the library.
+        reason: only this reason code.
+        cursor: of the page before.
+        limit: rows of a page.
+
+    Raises:
+        QueryError: no such reason, a limit out of range, a cursor that is none.
+    """
+    if reason and reason not in {each.value for each in Reason}:
+        raise QueryError(f"'{reason[:40]}' is no reason; docs/reasons.md lists them")
+    check_limit(limit)
+    before = read_number_cursor("rejected", cursor)
+    query = select(LedgerRow.__table__).order_by(LedgerRow.id.desc()).limit(limit + 1)
+    query = query.where(LedgerRow.outcome.in_([Outcome.REJECTED, Outcome.CONFLICT]))
+    if reason:
+        query = query.where(LedgerRow.reason == reason)
+    if before is not None:
+        query = query.where(LedgerRow.id < before)
+    with reading(library.engine) as db:
+        found = db.execute(query).all()
+    more = number_cursor("rejected", found[limit - 1].id) if len(found) > limit else ""
+    return Page([_entry(row) for row in found[:limit]], more)
+
+
+def _entry(row: Any) -> LedgerEntry:
+    return LedgerEntry(
+        row.source, row.outcome, row.reason, row.detail, row.seen_at.isoformat(timespec="seconds")
+    )
 
 
 def ingest_options(

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,9 +11,10 @@ from pydantic import ValidationError
 
 from api.jobs.errors import JobError, JobNotDoneError, TooManyJobsError
 from api.jobs.kinds import KINDS
-from api.jobs.results import MOST, ResultPage, read_rows
+from api.jobs.results import ResultPage, read_rows
 from api.jobs.work import Kind
 from api.rights import Principal, Role, permitted
+from api.service.paging import check_limit, number_cursor, read_number_cursor
 from indexer.catalog.database import reading, transaction
 from indexer.config import Settings
 from indexer.errors import AccessDeniedError, ConfigError, ItemNotFoundError, QueryError
@@ -182,9 +180,8 @@ def listed(
         raise QueryError(f"state is one of {', '.join(STATES)}")
     if kind:
         find_kind(kind)
-    if not 1 <= limit <= MOST:
-        raise QueryError(f"limit is 1 to {MOST}, not {limit}")
-    before = _read_cursor(cursor) if cursor else None
+    check_limit(limit)
+    before = read_number_cursor("jobs", cursor)
     with reading(library.engine) as db:
         states = (state,) if state else ()
         found = list_jobs(
@@ -196,7 +193,7 @@ def listed(
             before=before,
             limit=limit + 1,
         )
-    more = _cursor(found[limit - 1].id) if len(found) > limit else ""
+    more = number_cursor("jobs", found[limit - 1].id) if len(found) > limit else ""
     return JobPage([told_job(each, asker) for each in found[:limit]], more)
 
 
@@ -272,12 +269,12 @@ def _own(stored: StoredJob, asker: Principal) -> bool:
 
 def _role_of(kind: str) -> Role:
     """The role that a kind takes; a kind of another version may be any."""
-    return KINDS[kind].role if kind in KINDS else Role.OPERATOR
+    return KINDS[kind].role if kind in KINDS else Role.ADMIN
 
 
 def _kinds(asker: Principal) -> list[str] | None:
     """Kinds whose jobs somebody may know of; None for all."""
-    if asker.role.includes(Role.OPERATOR):
+    if asker.role.includes(Role.ADMIN):
         return None
     return [kind.name for kind in KINDS.values() if asker.role.includes(kind.role)]
 
@@ -325,17 +322,3 @@ def told_job(stored: StoredJob, asker: Principal) -> Job:
 
 def _iso(moment: datetime | None) -> str:
     return "" if moment is None else moment.isoformat(timespec="milliseconds")
-
-
-def _cursor(number: int) -> str:
-    return base64.urlsafe_b64encode(json.dumps(["jobs", number]).encode()).decode()
-
-
-def _read_cursor(cursor: str) -> int:
-    try:
-        what, number = json.loads(base64.urlsafe_b64decode(cursor.encode("ascii")))
-    except (ValueError, TypeError, RecursionError, binascii.Error):
-        what, number = None, None
-    if what != "jobs" or type(number) is not int or not abs(number) < 1 << 62:
-        raise QueryError("the cursor is not of this list: take it from the page before")
-    return number

@@ -15,7 +15,7 @@ import json
 import re
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -25,7 +25,12 @@ from api.rights import EVERY_LIBRARY, Principal, Role
 from indexer.catalog.audit import Action, AuditEvent, append
 from indexer.catalog.database import reading, transaction
 from indexer.catalog.tables import ApiKey, now
-from indexer.errors import ConfigError, ItemNotFoundError, NotAuthenticatedError
+from indexer.errors import (
+    AccessDeniedError,
+    ConfigError,
+    ItemNotFoundError,
+    NotAuthenticatedError,
+)
 from indexer.library import Library
 
 LONGEST_DAYS = 3_650
@@ -89,8 +94,16 @@ class NewKey:
     key: KeyInfo
 
 
-def create(library: Library, request: KeyRequest, *, actor: str) -> NewKey:
+def create(
+    library: Library, request: KeyRequest, *, actor: str, asked: AuditEvent | None = None
+) -> NewKey:
     """Make a key.
+
+    Args:
+        library: whose catalog keeps it.
+        request: what it shall be.
+        actor: who makes it.
+        asked: the request over HTTP by which they do, whose row of the audit this becomes.
 
     Raises:
         ConfigError: the name is empty or too long, or days or libraries are wrong.
@@ -111,7 +124,7 @@ def create(library: Library, request: KeyRequest, *, actor: str) -> NewKey:
     row["digest"] = _digest(library, secret, row)
     with transaction(library.engine) as db:
         db.execute(insert(ApiKey).values(row))
-        append(db, [_event(actor, "create", row)])
+        append(db, [_event(actor, "create", row, asked)])
     return NewKey(f"syn_{row['prefix']}_{secret}", _info(row))
 
 
@@ -123,8 +136,10 @@ def listed(library: Library, *, everything: bool = False) -> list[KeyInfo]:
     return [key for key in keys if everything or key.state == "active"]
 
 
-def revoke(library: Library, prefix: str, *, actor: str) -> KeyInfo:
-    """Let a key be accepted no more, from the next request on.
+def revoke(
+    library: Library, prefix: str, *, actor: str, asked: AuditEvent | None = None
+) -> KeyInfo:
+    """Let a key be accepted no more, from the next request on; ``asked`` as of `create`.
 
     Raises:
         ItemNotFoundError: no key has this prefix, or it is revoked already.
@@ -142,8 +157,30 @@ def revoke(library: Library, prefix: str, *, actor: str) -> KeyInfo:
         row = {**found, "revoked_at": revoked_at}
         sealed = _of_revoked(library, row["digest"])
         db.execute(update(ApiKey).where(*there).values(revoked_at=revoked_at, digest=sealed))
-        append(db, [_event(actor, "revoke", row)])
+        append(db, [_event(actor, "revoke", row, asked)])
     return _info(row)
+
+
+def grantable(asker: Principal, request: KeyRequest, library: str) -> None:
+    """Return if somebody may make such a key: it may do nothing that they may not.
+
+    How long it lasts is free, or an administrator could not make the key that follows theirs.
+
+    Args:
+        asker: who asks for it.
+        request: what it shall be.
+        library: id of the one that it is for if it names none.
+
+    Raises:
+        AccessDeniedError: it would have a higher role, or rights in another library.
+    """
+    if not asker.role.includes(request.role):
+        raise AccessDeniedError(f"{asker.name} is {asker.role.value}, and makes no stronger key")
+    beyond = set(request.libraries or [library]) - asker.libraries
+    if EVERY_LIBRARY not in asker.libraries and beyond:
+        raise AccessDeniedError(
+            f"{asker.name} has no rights in {', '.join(sorted(beyond))}, and makes no key for it"
+        )
 
 
 def authenticate(library: Library, token: str, *, at: datetime | None = None) -> Principal:
@@ -217,9 +254,10 @@ def _keyed(library: Library, text: str) -> str:
     return hmac.digest(key, text.encode(), "sha256").hex()
 
 
-def _event(actor: str, what: str, row: Mapping[str, Any]) -> AuditEvent:
+def _event(actor: str, what: str, row: Mapping[str, Any], asked: AuditEvent | None) -> AuditEvent:
     told = {name: row[name] for name in ("prefix", "name", "role", "libraries")}
-    return AuditEvent(actor=actor, action=Action.KEYS, subject={"what": what, **told})
+    event = asked or AuditEvent(actor=actor, action=Action.KEYS)
+    return replace(event, subject={**event.subject, "what": what, **told})
 
 
 def _info(row: Mapping[str, Any], at: datetime | None = None) -> KeyInfo:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +26,9 @@ from indexer.catalog.tables import (
 )
 from indexer.dicom.identity import pseudonym
 from indexer.errors import ConfigError, ItemNotFoundError
-from indexer.index.projection import index_stats
+from indexer.index.projection import ITEMS, SLICES, index_path, index_stats
 from indexer.index.saving import erase_removed
-from indexer.library import Library
+from indexer.library import Library, SpaceInfo
 from indexer.receiving.inbox import Inbox
 from indexer.stores.contract import IndexOptions, StoreStats
 from indexer.texts.bridges import BridgeVersion, bridge_versions, drop_bridges
@@ -59,11 +61,13 @@ class LibraryInfo:
     outcomes: dict[str, int]
     rejected_by_reason: dict[str, int]
     bytes: int
+    storage: dict[str, int]
     notices: list[str]
 
 
 def info(library: Library) -> LibraryInfo:
     """Describe a library: what it holds, what filled it, how big it is."""
+    storage = _storage(library.path)
     with reading(library.engine) as db:
 
         def number(table: Any) -> int:
@@ -91,7 +95,7 @@ def info(library: Library) -> LibraryInfo:
                 for name, dim, count in space_counts(library)
             ],
             index=[
-                _index(space.encoder, layer, stats)
+                _index(space.encoder, layer, stats) | _saved(library, space, layer)
                 for space in library.spaces()
                 for layer, stats in index_stats(library, space)
             ],
@@ -108,7 +112,8 @@ def info(library: Library) -> LibraryInfo:
             rejected_by_reason=by(
                 LedgerRow.reason, LedgerRow.outcome.in_(["rejected", "conflict"])
             ),
-            bytes=_bytes(library.path),
+            bytes=sum(storage.values()),
+            storage=storage,
             notices=sorted({s.notice for s in library.spaces() if s.notice}),
         )
 
@@ -123,8 +128,17 @@ def _index(encoder: str, layer: str, stats: StoreStats) -> dict[str, object]:
             "target": stats.target,
             **stats.parameters,
         }
-    described |= {"vectors": stats.count, "why": stats.reason}
+    described |= {"vectors": stats.count, "bytes": stats.bytes, "why": stats.reason}
     return described | ({"warning": stats.warning} if stats.warning else {})
+
+
+def _saved(library: Library, space: SpaceInfo, layer: str) -> dict[str, object]:
+    """When the files of an index were last written, where it has files."""
+    path = index_path(library, space, ITEMS if layer == "items" else SLICES)
+    with suppress(OSError):
+        at = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+        return {"saved_at": at.isoformat(timespec="seconds")}
+    return {}
 
 
 def _bridge(found: BridgeVersion) -> dict[str, object]:
@@ -142,12 +156,17 @@ def _bridge(found: BridgeVersion) -> dict[str, object]:
     }
 
 
-def _bytes(folder: Path) -> int:
-    total = 0
+def _storage(folder: Path) -> dict[str, int]:
+    """Bytes of each part of a library: its folders by their names, and the catalog."""
+    parts = Counter[str]()
     for path in folder.rglob("*"):
         with suppress(OSError):  # a writer may take a file away meanwhile
-            total += path.stat().st_size if path.is_file() else 0
-    return total
+            within = path.relative_to(folder).parts
+            name = "catalog" if within[0].startswith("catalog.") else "other"
+            parts[within[0] if len(within) > 1 else name] += (
+                path.stat().st_size if path.is_file() else 0
+            )
+    return dict(sorted(parts.items()))
 
 
 def verify(

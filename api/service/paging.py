@@ -61,8 +61,7 @@ def page_of(
     Rows are found by comparing with the last one seen, so that what is indexed meanwhile shifts
     nothing.
     """
-    if not 1 <= paging.limit <= MOST:
-        raise QueryError(f"limit is 1 to {MOST}, not {paging.limit}")
+    check_limit(paging.limit)
     name = paging.sort.removeprefix("-")
     if name and name not in sorts:
         raise QueryError(f"sort is one of {', '.join(sorts)}, with - before it for the reverse")
@@ -79,6 +78,38 @@ def page_of(
     shown = rows[: paging.limit]
     more = len(rows) > paging.limit
     return [row[0] for row in shown], _cursor(asked, shown[-1][1], shown[-1][0]) if more else ""
+
+
+def number_cursor(of: str, number: int) -> str:
+    """A cursor of a list that is told by descending row numbers: where it goes on."""
+    return base64.urlsafe_b64encode(json.dumps([of, number]).encode()).decode()
+
+
+def read_number_cursor(of: str, cursor: str) -> int | None:
+    """The row number that such a cursor says; None of an empty one.
+
+    Raises:
+        QueryError: it is of another list, or none.
+    """
+    if not cursor:
+        return None
+    try:
+        what, number = json.loads(base64.urlsafe_b64decode(cursor.encode("ascii")))
+    except (ValueError, TypeError, RecursionError, binascii.Error):
+        what, number = None, None
+    if what != of or type(number) is not int or not abs(number) < 1 << 62:
+        raise QueryError("the cursor is not of this list: take it from the page before")
+    return number
+
+
+def check_limit(limit: int) -> None:
+    """See that a page has a number of rows that it may have.
+
+    Raises:
+        QueryError: it has not.
+    """
+    if not 1 <= limit <= MOST:
+        raise QueryError(f"limit is 1 to {MOST}, not {limit}")
 
 
 def _passing(number: Any, expression: str) -> Select[Any]:

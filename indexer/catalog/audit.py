@@ -16,7 +16,18 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Text, delete, false, func, insert, select, type_coerce
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    Text,
+    delete,
+    false,
+    func,
+    insert,
+    select,
+    type_coerce,
+)
 
 from indexer.catalog.tables import Audit, now
 from indexer.errors import LibraryCorruptError
@@ -106,6 +117,23 @@ class AuditRow:
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """Which rows are looked for; what is empty takes all.
+
+    Attributes:
+        since: the earliest time, in UTC.
+        actor: exactly this name.
+        action: of `Action`.
+        outcome: of `Ending`.
+    """
+
+    since: datetime | None = None
+    actor: str = ""
+    action: str = ""
+    outcome: str = ""
+
+
+@dataclass(frozen=True)
 class Head:
     """A row by number and hash; that before the first row is 0 and `GENESIS`."""
 
@@ -184,6 +212,28 @@ def rows_since(db: Connection, since: datetime | None = None) -> Iterator[AuditR
         yield row
 
 
+def rows_before(
+    db: Connection, wanted: Wanted, before: int | None, limit: int
+) -> list[tuple[int, AuditRow | None]]:
+    """Rows with their numbers, the newest first; no row where it cannot be read.
+
+    Args:
+        db: the catalog.
+        wanted: which of them.
+        before: only those of a lower number.
+        limit: at most so many.
+    """
+    conditions: list[ColumnElement[bool]] = []
+    if wanted.since is not None:
+        conditions.append(Audit.at >= _plain(wanted.since))
+    told = {Audit.actor: wanted.actor, Audit.action: wanted.action, Audit.outcome: wanted.outcome}
+    conditions += [column == value for column, value in told.items() if value]
+    if before is not None:
+        conditions.append(Audit.id < before)
+    query = _columns_as_stored().where(*conditions).order_by(Audit.id.desc()).limit(limit)
+    return [(number, row) for number, _, row in _read(db, query)]
+
+
 def verify_chain(
     db: Connection,
     anchor: Head | None = None,
@@ -255,12 +305,24 @@ def _stored(
     db: Connection, since: datetime | None = None
 ) -> Iterator[tuple[int, str, AuditRow | None]]:
     """Numbers, hashes and rows in order; no row where a column does not hold what it should."""
+    query = _columns_as_stored().order_by(Audit.id)
+    if since is not None:
+        query = query.where(Audit.at >= _plain(since))
+    return _read(db, query)
+
+
+def _plain(since: datetime) -> datetime:
+    return since.astimezone(UTC).replace(tzinfo=None)
+
+
+def _columns_as_stored() -> Select[Any]:
     # Read as text: a column that was tampered with must not end the whole check.
     raw = (type_coerce(column, Text) for column in (Audit.at, Audit.subject, Audit.patients))
     words = (Audit.actor, Audit.action, Audit.outcome, Audit.origin, Audit.request_id)
-    query = select(Audit.id, *raw, *words, Audit.previous_hash, Audit.hash).order_by(Audit.id)
-    if since is not None:
-        query = query.where(Audit.at >= since.astimezone(UTC).replace(tzinfo=None))
+    return select(Audit.id, *raw, *words, Audit.previous_hash, Audit.hash)
+
+
+def _read(db: Connection, query: Select[Any]) -> Iterator[tuple[int, str, AuditRow | None]]:
     for number, *columns in db.execute(query).yield_per(_AT_ONCE):
         try:
             row = _row(number, columns)

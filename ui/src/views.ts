@@ -28,6 +28,14 @@ export const VIEWS: readonly View[] = [
     })),
   },
   {
+    name: "library",
+    title: (t) => t.library,
+    icon: "library",
+    component: lazy(async () => ({
+      default: (await import("./views/library/LibraryView")).LibraryView,
+    })),
+  },
+  {
     name: "view",
     title: (t) => t.viewer,
     icon: "picture",
