@@ -33,6 +33,9 @@ const PATHS = {
   download: "M12 4v11M7 11l5 5 5-5M4 20h16",
   play: "M7 5l12 7-12 7Z",
   key: "M8 12a4 4 0 1 0 0 .01M12 12h9M18 12v4M15 12v3",
+  fit: "M4 9V4h5M15 4h5v5M20 15v5h-5M9 20H4v-5",
+  lasso:
+    "M12 4c5 0 9 2.2 9 5.5S17 15 12 15s-9-2.2-9-5.5S7 4 12 4ZM8 14.5c-2 1-1.5 3 .5 3s1 2.5-1.5 2.5",
   copy: "M9 9h11v11H9zM5 15H4V4h11v1",
 } as const;
 
