@@ -27,7 +27,9 @@ export function Details({ id, onMap, here, onClose }: DetailsProps) {
   const slices = useSlices(item);
   const heading = useRef<HTMLHeadingElement>(null);
   // biome-ignore lint/correctness/useExhaustiveDependencies: another one begins at its top
-  useEffect(() => heading.current?.scrollIntoView({ block: "nearest" }), [id]);
+  useEffect(() => {
+    heading.current?.scrollIntoView({ block: "nearest" });
+  }, [id]);
   return (
     <section className="map-details" aria-label={t.details} aria-busy={asked.loading}>
       <header>

@@ -181,7 +181,7 @@ export function MapView({ params }: { params: URLSearchParams }) {
             drawing={drawing}
             camera={state.camera}
             pointed={pointed.at}
-            peek={pointed.peek ? idOf(pointed.at) : ""}
+            peek={pointed.peek && pointed.at !== opened ? idOf(pointed.at) : ""}
             opened={opened}
             onCamera={(camera) => update({ camera }, "replace")}
             onPoint={(at) => setPointed({ at, peek: true })}

@@ -6,7 +6,7 @@ import { Thumb } from "../../parts/Thumb";
 import type { Place } from "./camera";
 
 const WIDE = 172;
-const HIGH = 226;
+const HIGH = 212;
 const GAP = 16;
 
 /** The picture and name of the point that is pointed at, beside it and within the stage. */

@@ -21,6 +21,8 @@ interface Inks {
 }
 
 const LINE = 20;
+/** Above the place that a name is of, so that it does not hide it. */
+const RISE = 15;
 const LONGEST = 30;
 
 export function drawAbove(canvas: HTMLCanvasElement, above: Above): void {
@@ -79,9 +81,9 @@ function names(
     LINE,
   )) {
     pen.strokeStyle = inks.ground;
-    pen.strokeText(words, x, y);
+    pen.strokeText(words, x, y - RISE);
     pen.fillStyle = inks.text;
-    pen.fillText(words, x, y);
+    pen.fillText(words, x, y - RISE);
   }
 }
 

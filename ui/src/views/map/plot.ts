@@ -108,7 +108,7 @@ function adapted(budget: number, ms: number, most: number): number {
 /** Few points are large and whole, many small and like a mist; all grow when one comes nearer. */
 function looks(n: number, sight: Sight): { size: number; cover: number } {
   const area = sight.width * sight.height;
-  const size = Math.min(8, Math.max(1.6, Math.sqrt(area / Math.max(1, n)) * 0.28));
+  const size = Math.min(7, Math.max(1.6, Math.sqrt(area / Math.max(1, n)) * 0.22));
   return { size, cover: n > 200_000 ? 0.55 : n > 20_000 ? 0.75 : 0.92 };
 }
 
