@@ -24,6 +24,10 @@ PNG = _binary("image/png", "A picture.")
 FLOATS = _binary(
     "application/octet-stream", "Pairs of little-endian float32: x and y of each point."
 )
+NUMBERS = _binary(
+    "application/octet-stream", "Little-endian uint16 of a category, float32 of a number."
+)
+BITS = _binary("application/octet-stream", "One bit of each point, the lowest of a byte first.")
 
 
 def with_tag(content: bytes, media_type: str, tag: str) -> Response:

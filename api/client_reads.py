@@ -6,21 +6,24 @@ All methods raise `api.client.ApiError` where the service refuses, or cannot be 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32, Num
 
 from api.client_asking import ApiError, Asking, part
 from api.schemas.catalog import Member, Series
 from api.schemas.facets import FacetAnswer
-from api.schemas.groups import Map, MapItems, Run, RunDetails
+from api.schemas.groups import Map, MapItems, MapLegend, MapMissing, Run, RunDetails
 from api.schemas.regions import FrameTold, Matched, RegionsFound
 from api.schemas.search import ReportsAnswer, SearchAnswer
 from api.schemas.system import LibraryInfo, Model, Space, Version
 from indexer.types import Box, Window
 
 _Places = Float32[np.ndarray, "n 2"]
+_Values = Num[np.ndarray, "n"]
+_Mask = Bool[np.ndarray, "n"]
 
 
 class Reads(Asking):
@@ -182,6 +185,40 @@ class Reads(Asking):
         if len(answer.content) % 8:
             raise ApiError("the points of the map are no pairs of float32")
         return np.frombuffer(answer.content, "<f4").reshape(-1, 2).astype(np.float32)
+
+    def map_legend(self, by: str, encoder: str = "", version: int | None = None) -> MapLegend:
+        """What the values of the points stand for; ``by`` is such as ``field:modality``."""
+        return self._told(MapLegend, "maps/legend", by=by, **_map(encoder, version))
+
+    def map_values(self, legend: MapLegend) -> _Values:
+        """The value of each point as a legend says: uint16 of a category, float32 of a number.
+
+        Raises:
+            ApiError: they have changed since; ask for the legend again.
+        """
+        asked = _map(legend.map.encoder, legend.map.version) | {"by": legend.by}
+        answer = self._ask("GET", "maps/values", params=asked)
+        if answer.headers.get("etag", "").strip('"') != legend.tag:
+            raise ApiError("the values have changed since the legend was read")
+        kind = "<u2" if legend.kind == "category" else "<f4"
+        return np.frombuffer(answer.content, kind)
+
+    def map_mask(
+        self,
+        filter: str = "",  # noqa: A002
+        since: datetime | None = None,
+        encoder: str = "",
+        version: int | None = None,
+    ) -> _Mask:
+        """Which points pass a filter and came at a time or later, padded to whole bytes."""
+        asked = {"filter": filter} | ({} if since is None else {"since": since.isoformat()})
+        answer = self._ask("GET", "maps/mask", params=asked | _map(encoder, version))
+        bits = np.unpackbits(np.frombuffer(answer.content, np.uint8), bitorder="little")
+        return bits.astype(bool)
+
+    def map_missing(self, encoder: str = "", version: int | None = None) -> MapMissing:
+        """How many items came after a map was made, and are not on it."""
+        return self._told(MapMissing, "maps/missing", **_map(encoder, version))
 
 
 def _map(encoder: str, version: int | None) -> dict[str, str]:

@@ -21,6 +21,7 @@ from api.service.facets import FacetCounts
 from api.service.figures import FiguresReader, KeptFigures
 from api.service.kept_references import KeptReferences
 from api.service.links import Links
+from api.service.map_values import MapValues
 from api.service.search import open_searcher
 from api.signing_in import SigningIn, signing_in
 from api.uploads import uploads_folder
@@ -49,6 +50,7 @@ class Served:
         metrics: what is counted for whoever watches it.
         facets: counts by which lists and searches are narrowed.
         figures: of the library, that change by the minute.
+        map_values: of the points of maps.
         ready: set when the indexes have been loaded.
         recording: of every request; None where nobody has to say who they are.
         rates: how often each may ask; None as well.
@@ -65,6 +67,7 @@ class Served:
     metrics: Metrics
     facets: FacetCounts
     figures: KeptFigures
+    map_values: MapValues
     ready: threading.Event = field(default_factory=threading.Event)
     recording: Recording | None = None
     rates: Rates | None = None
@@ -123,6 +126,7 @@ def serving(
             metrics,
             FacetCounts(library),
             KeptFigures(library),
+            MapValues(library),
             recording=recording,
             rates=rates,
             inbox=Inbox(library.inbox_folder) if receive else None,

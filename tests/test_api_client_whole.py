@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -191,6 +192,19 @@ def test_points_of_a_map_in_the_order_of_its_items(client: Client) -> None:
     assert told.items == [item.id for item in client.items()]
     with pytest.raises(ApiError, match="unknown_name"):
         client.map_points(version=9)
+
+
+@reaches("get_map_legend", "get_map_values", "get_map_mask", "get_map_missing")
+def test_values_of_the_points_of_a_map(client: Client) -> None:
+    legend = client.map_legend(f"cluster:{RUN}")
+    values = client.map_values(legend)
+    assert [int((values == n).sum()) for n in (1, 2)] == [each.points for each in legend.values]
+    first = legend.values[0].value
+    mask = client.map_mask(
+        f"label:finding={'lying' if first == '0' else 'standing'}_lines", datetime(2026, 1, 1)
+    )
+    assert (mask[:STUDIES] == (values == 1)).all()
+    assert client.map_missing().missing == 0
 
 
 @reaches("list_references", "get_reference", "list_scores", "score", "score_files", "get_drift")

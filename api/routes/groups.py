@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import datetime
 from typing import Annotated
 
+import numpy as np
 from fastapi import Query, Request
 from fastapi.responses import Response
 
-from api.answers import FLOATS, known_already, with_tag
+from api.answers import BITS, FLOATS, NUMBERS, known_already, with_tag
 from api.rights import Role
 from api.routing import router
 from api.schemas.catalog import Member
@@ -22,7 +24,7 @@ from api.schemas.common import (
 )
 from api.schemas.edited import ClusterName
 from api.schemas.edits import ClusterNameAsked
-from api.schemas.groups import Map, MapItems, Run, RunDetails
+from api.schemas.groups import Map, MapItems, MapLegend, MapMissing, Run, RunDetails
 from api.served import Service
 from api.service import browse, cluster, cluster_names, maps
 from api.service.paging import Paging
@@ -39,6 +41,19 @@ NumberParam = Annotated[
 ]
 VersionParam = Annotated[
     int | None, Query(ge=1, le=1 << 31, description="Of the map; else the newest.")
+]
+ByParam = Annotated[
+    str,
+    Query(
+        min_length=1,
+        max_length=200,
+        description="field:NAME, field:label:NAME, cluster:NAME of a clustering, score:NAME of a "
+        "reference.",
+        examples=["field:modality"],
+    ),
+]
+SinceParam = Annotated[
+    datetime | None, Query(description="Only items that came then or later; UTC unless it says.")
 ]
 
 
@@ -124,6 +139,53 @@ def get_map_points(
     request: Request, served: Service, encoder: EncoderParam = "", version: VersionParam = None
 ) -> Response:
     """Where the items on a map lie: little-endian float32, x and y of each."""
-    packed = maps.points(served.library, encoder, version).places.astype("<f4").tobytes()
+    return _tagged(
+        request, maps.points(served.library, encoder, version).places.astype("<f4").tobytes()
+    )
+
+
+@on_maps.get("/maps/legend")
+def get_map_legend(
+    served: Service, by: ByParam, encoder: EncoderParam = "", version: VersionParam = None
+) -> MapLegend:
+    """What the values of the points stand for, and how many have each."""
+    return MapLegend.model_validate(served.map_values.legend(encoder, version, by))
+
+
+@on_maps.get("/maps/values", response_class=Response, responses=NUMBERS)
+def get_map_values(
+    request: Request,
+    served: Service,
+    by: ByParam,
+    encoder: EncoderParam = "",
+    version: VersionParam = None,
+) -> Response:
+    """One value a point, in the order of the points; the legend says what it is."""
+    return _tagged(request, served.map_values.packed(encoder, version, by))
+
+
+@on_maps.get("/maps/mask", response_class=Response, responses=BITS)
+def get_map_mask(
+    request: Request,
+    served: Service,
+    filter: FilterParam = "",
+    since: SinceParam = None,
+    encoder: EncoderParam = "",
+    version: VersionParam = None,
+) -> Response:
+    """Which points pass a filter, and came at a time or later: one bit each, lowest first."""
+    passes = served.map_values.mask(encoder, version, filter, since)
+    return _tagged(request, np.packbits(passes, bitorder="little").tobytes())
+
+
+@on_maps.get("/maps/missing")
+def get_map_missing(
+    served: Service, encoder: EncoderParam = "", version: VersionParam = None
+) -> MapMissing:
+    """How many items came after a map was made, and are not on it; the job map-place puts them."""
+    return MapMissing.model_validate(served.map_values.missing(encoder, version))
+
+
+def _tagged(request: Request, packed: bytes) -> Response:
     tag = hashlib.sha256(packed).hexdigest()[:32]
     return known_already(request, tag) or with_tag(packed, "application/octet-stream", tag)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import ConfigDict, Field
 
 from api.schemas.common import Asked, Told
@@ -73,6 +75,38 @@ class MapItems(Told):
 
     map: Map
     items: list[str]
+
+
+class MapLegendValue(Told):
+    """A value of points."""
+
+    value: str = Field(examples=["CR"])
+    name: str = Field(description="What it is called: a cluster has a name.")
+    points: int = Field(description="That have it.")
+
+
+class MapLegend(Told):
+    """What the values of the points of a map stand for."""
+
+    map: Map
+    by: str
+    kind: Literal["category", "number"] = Field(
+        description="category: uint16 a point, 0 where nothing is known, n for the nth of values, "
+        "one more than there are for any other. number: float32 a point, NaN where nothing is."
+    )
+    ordered: bool = Field(description="In an order of their own; else the most frequent first.")
+    values: tuple[MapLegendValue, ...]
+    more: int = Field(description="Values that are not listed.")
+    more_points: int = Field(description="That have one of these.")
+    unknown: int = Field(description="Points of which nothing is known.")
+    tag: str = Field(description="ETag of the values that this belongs to.")
+
+
+class MapMissing(Told):
+    """How many items are not on a map."""
+
+    map: Map
+    missing: int
 
 
 class Reference(Told):

@@ -28,6 +28,14 @@ export const VIEWS: readonly View[] = [
     })),
   },
   {
+    name: "map",
+    title: (t) => t.map,
+    icon: "map",
+    component: lazy(async () => ({
+      default: (await import("./views/map/MapView")).MapView,
+    })),
+  },
+  {
     name: "library",
     title: (t) => t.library,
     icon: "library",

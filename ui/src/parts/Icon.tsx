@@ -37,6 +37,8 @@ const PATHS = {
   mirror: "M12 3v18M9 7 4 17h5ZM15 7l5 10h-5Z",
   upside: "M3 12h18M7 9l10-5v5ZM7 15l10 5v-5Z",
   heat: "M4 4h16v16H4zM4 9.3h16M4 14.7h16M9.3 4v16M14.7 4v16",
+  lasso:
+    "M12 4c5 0 9 2.2 9 5.5S17 15 12 15s-9-2.2-9-5.5S7 4 12 4ZM8 14.5c-2 1-1.5 3 .5 3s1 2.5-1.5 2.5",
   copy: "M9 9h11v11H9zM5 15H4V4h11v1",
   pause: "M8 5v14M16 5v14",
   window: "M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18ZM12 3v18M12 8h7.5M12 12h9M12 16h7.5",
