@@ -511,9 +511,69 @@ export interface paths {
         };
         /**
          * List Members
-         * @description The items of a cluster, page by page; sorted as items are.
+         * @description The items of a cluster, page by page; sorted as items are, or by confidence.
          */
         get: operations["list_members"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/clusters/methods": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Methods
+         * @description All ways to cluster, the usual one first, with their options.
+         */
+        get: operations["list_methods"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/clusters/compare": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Compare Clusterings
+         * @description Two clusterings beside each other: what stayed together and what moved.
+         */
+        get: operations["compare_clusterings"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/clusters/compare/items": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Items In Both
+         * @description The items in cluster ``number`` of the first that are in ``other`` of the second.
+         */
+        get: operations["list_items_in_both"];
         put?: never;
         post?: never;
         delete?: never;
@@ -702,6 +762,28 @@ export interface paths {
         get: operations["list_tags"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/labels/items": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Label Items
+         * @description Give items a label, or take it away: those named, those that pass a filter, a cluster.
+         *
+         *     No If-Match: what others give or take meanwhile stays as they want it.
+         */
+        post: operations["label_items"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1691,7 +1773,7 @@ export interface paths {
         };
         /**
          * Export Clusters
-         * @description The items of a clustering with their clusters.
+         * @description The items of a clustering with their clusters, or those of one cluster.
          */
         get: operations["export_clusters"];
         put?: never;
@@ -1873,6 +1955,26 @@ export interface components {
             };
         };
         /**
+         * ClusterMatch
+         * @description How much two clusters have in common.
+         */
+        ClusterMatch: {
+            /** First */
+            first: number | null;
+            /** Second */
+            second: number | null;
+            /**
+             * Shared
+             * @description Items in both.
+             */
+            shared: number;
+            /**
+             * Jaccard
+             * @description These, as a share of the items in either.
+             */
+            jaccard: number;
+        };
+        /**
          * ClusterName
          * @description What a cluster is called.
          */
@@ -1907,6 +2009,62 @@ export interface components {
              * @description Empty brings back the one found.
              */
             given_name: string;
+        };
+        /**
+         * ComparedClusters
+         * @description A cluster of one clustering, and the cluster of the other that it became.
+         */
+        ComparedClusters: {
+            /**
+             * First
+             * @description Number and name; null without a counterpart.
+             */
+            first: string | null;
+            /** Second */
+            second: string | null;
+            match: components["schemas"]["ClusterMatch"];
+        };
+        /**
+         * ComparedRuns
+         * @description Two clusterings over the items that both have.
+         */
+        ComparedRuns: {
+            /** First */
+            first: string;
+            /** Second */
+            second: string;
+            /**
+             * Items
+             * @description In both.
+             */
+            items: number;
+            /** Only First */
+            only_first: number;
+            /** Only Second */
+            only_second: number;
+            /**
+             * Ari
+             * @description Noise counts as a group.
+             */
+            ari: number;
+            /** Nmi */
+            nmi: number;
+            /**
+             * Moved
+             * @description Items that are in no cluster that matches theirs.
+             */
+            moved: number;
+            /** Clusters */
+            clusters: components["schemas"]["ComparedClusters"][];
+            /**
+             * Confusion
+             * @description Cluster of the first, cluster of the second, items in both; no zeros.
+             */
+            confusion: [
+                number,
+                number,
+                number
+            ][];
         };
         /**
          * Confidence
@@ -2446,6 +2604,41 @@ export interface components {
             judged_at: string;
         };
         /**
+         * ItemsLabelled
+         * @description Items that a label is given to, or taken from.
+         * @example {
+         *       "cluster": "first:3",
+         *       "name": "finding",
+         *       "value": "effusion"
+         *     }
+         */
+        ItemsLabelled: {
+            /** Ids */
+            ids?: string[] | null;
+            /**
+             * Filter
+             * @description Primary items that pass.
+             * @default
+             */
+            filter: string;
+            /**
+             * Cluster
+             * @default
+             * @example first:3
+             */
+            cluster: string;
+            /** Name */
+            name: string;
+            /** Value */
+            value: string;
+            /**
+             * Remove
+             * @description Take it away.
+             * @default false
+             */
+            remove: boolean;
+        };
+        /**
          * JobAsked
          * @description A job to be done; ``GET /jobs/kinds`` has the parameters of each kind.
          * @example {
@@ -2869,6 +3062,26 @@ export interface components {
              * @description Of the method; 0 to 1.
              */
             confidence: number;
+        };
+        /**
+         * Method
+         * @description A way to cluster.
+         */
+        Method: {
+            /**
+             * Name
+             * @example hdbscan
+             */
+            name: string;
+            /** About */
+            about: string;
+            /**
+             * Options
+             * @description JSON Schema of each of its parameters.
+             */
+            options: {
+                [key: string]: unknown;
+            };
         };
         /**
          * MixAsked
@@ -7149,6 +7362,304 @@ export interface operations {
             };
         };
     };
+    list_methods: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Method"][];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It does not say believably who asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in the library. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What is asked cannot be read. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests at once. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong inside. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The library, or a part of it, cannot be used just now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    compare_clusterings: {
+        parameters: {
+            query: {
+                /** @description Name of a clustering. */
+                first: string;
+                /** @description Name of a clustering. */
+                second: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ComparedRuns"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It does not say believably who asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in the library. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What is asked cannot be read. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests at once. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong inside. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The library, or a part of it, cannot be used just now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_items_in_both: {
+        parameters: {
+            query: {
+                /** @description Name of a clustering. */
+                first: string;
+                /** @description Name of a clustering. */
+                second: string;
+                /** @description Of the cluster; -1 for noise. */
+                number: number;
+                /** @description Of the cluster; -1 for noise. */
+                other: number;
+                /** @description Only what passes: docs/search.md has the language. */
+                filter?: string;
+                /** @description A field to sort by, with - before it for the reverse; empty for the order of indexing. */
+                sort?: string;
+                /** @description Of the page before; empty for the first. */
+                cursor?: string;
+                /** @description Rows of a page. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageOf_Item_"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It does not say believably who asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in the library. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What is asked cannot be read. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests at once. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong inside. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The library, or a part of it, cannot be used just now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     get_cluster_name: {
         parameters: {
             query: {
@@ -8820,6 +9331,147 @@ export interface operations {
             };
             /** @description The library, or a part of it, cannot be used just now. */
             503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    label_items: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ItemsLabelled"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Changed"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It does not say believably who asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in the library. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body came too slowly. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is of another type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What is asked cannot be read. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests at once. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong inside. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part of Syntopy that this needs is not installed. */
+            501: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The library, or a part of it, cannot be used just now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The disk is full. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -15952,6 +16604,8 @@ export interface operations {
             query: {
                 /** @description A clustering. */
                 run: string;
+                /** @description Only this cluster; -1 for noise. */
+                number?: number | null;
                 /** @description Of the file. */
                 format?: "csv" | "jsonl" | "parquet";
                 /** @description Only what passes: docs/search.md has the language. */
