@@ -67,6 +67,7 @@ def test_a_clustering_is_made_by_a_worker(library: Path) -> None:
 
 def test_how_far_a_clustering_comes_out_alike_is_told_of_each_cluster(library: Path) -> None:
     ask(library, "cluster", CURATOR, name="second", method="kmeans", n_clusters=2)
+    do_all(library)
     uid = ask(library, "cluster-stability", CURATOR, run="second", repetitions=2).id
     do_all(library)
     told = shown(library, uid).result
