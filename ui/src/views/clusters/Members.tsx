@@ -1,10 +1,9 @@
 import { useEffect, useRef, useState } from "react";
 import type { Cluster, Member } from "../../api/clusters";
 import * as api from "../../api/clusters";
-import { count } from "../../lib/format";
 import { useKeys } from "../../lib/keys";
 import { go } from "../../lib/route";
-import { useSettings, useWordsOf } from "../../lib/settings";
+import { useWordsOf } from "../../lib/settings";
 import { Notice, ProblemNotice } from "../../parts/Notice";
 import { focused } from "../search/moving";
 import { Look } from "./Look";
@@ -27,7 +26,6 @@ interface MembersProps {
 /** All that is in a cluster, page by page as it is scrolled to; to be chosen, and sent elsewhere. */
 export function Members({ run, cluster, state, update }: MembersProps) {
   const w = useWordsOf(WORDS);
-  const { language } = useSettings();
   const [selection, select] = useState(NONE);
   const number = cluster.cluster;
   const { sort } = state;
@@ -66,12 +64,13 @@ export function Members({ run, cluster, state, update }: MembersProps) {
   );
   return (
     <section className="members" aria-label={w.members}>
-      <div className="members-bar">
-        <h2>{w.members}</h2>
-        <p className="found" role="status">
-          {order.length > 0 &&
-            w.shownOf(count(order.length, language), count(cluster.size, language))}
-        </p>
+      <Send
+        run={run}
+        cluster={cluster}
+        selection={selection}
+        onAll={() => select(ALL)}
+        onClear={() => select(NONE)}
+      >
         <label className="pick">
           <span className="sr">{w.sort}</span>
           <select
@@ -87,14 +86,7 @@ export function Members({ run, cluster, state, update }: MembersProps) {
             ))}
           </select>
         </label>
-      </div>
-      <Send
-        run={run}
-        cluster={cluster}
-        selection={selection}
-        onAll={() => select(ALL)}
-        onClear={() => select(NONE)}
-      />
+      </Send>
       {list.pages.map((rows, at) => (
         <MemberBlock
           key={`${sort} ${rows[0]?.id ?? at}`}

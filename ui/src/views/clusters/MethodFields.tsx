@@ -10,34 +10,38 @@ interface MethodsProps {
   onChoose: (name: string) => void;
 }
 
-/** The ways to cluster, each with what it is good for. */
+/** The ways to cluster, each with what it is good for; those told of in the order of the words. */
 export function Methods({ methods, chosen, onChoose }: MethodsProps) {
   const w = useWordsOf(WORDS);
+  const told = Object.keys(w.methods);
+  const place = ({ name }: Method) => (told.includes(name) ? told.indexOf(name) : told.length);
   return (
     <fieldset className="methods" aria-busy={!methods}>
       <legend>{w.method}</legend>
       {!methods && <span className="bone methods-bone" />}
-      {methods?.map((method, at) => {
-        const words = w.methods[method.name];
-        return (
-          <label key={method.name} className="method">
-            <input
-              type="radio"
-              name="method"
-              checked={method.name === chosen}
-              onChange={() => onChoose(method.name)}
-            />
-            <span>
-              <strong>
-                {method.name}
-                {at === 0 && <span className="label">{w.usual}</span>}
-              </strong>
-              <span>{words?.for ?? method.about}</span>
-              {words && <span className="cost">{words.cost}</span>}
-            </span>
-          </label>
-        );
-      })}
+      {methods
+        ?.toSorted((a, b) => place(a) - place(b))
+        .map((method) => {
+          const words = w.methods[method.name];
+          return (
+            <label key={method.name} className="method">
+              <input
+                type="radio"
+                name="method"
+                checked={method.name === chosen}
+                onChange={() => onChoose(method.name)}
+              />
+              <span>
+                <strong>
+                  {method.name}
+                  {method === methods[0] && <span className="label">{w.usual}</span>}
+                </strong>
+                <span>{words?.for ?? method.about}</span>
+                {words && <span className="cost">{words.cost}</span>}
+              </span>
+            </label>
+          );
+        })}
     </fieldset>
   );
 }

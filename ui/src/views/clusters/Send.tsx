@@ -1,4 +1,4 @@
-import { useState } from "react";
+import { type ReactNode, useState } from "react";
 import { GONE, Problem, type Schemas } from "../../api/client";
 import { type Cluster, label, makeSet, tag, type Which } from "../../api/clusters";
 import { forgetAnswers } from "../../lib/ask";
@@ -19,6 +19,8 @@ interface SendProps {
   selection: Selection;
   onAll: () => void;
   onClear: () => void;
+  /** How the members are shown. */
+  children: ReactNode;
 }
 
 /** What was done, and how it is taken back where that takes nothing else away. */
@@ -29,7 +31,7 @@ interface Done {
 }
 
 /** Sends what is chosen, or all that is in the cluster, to a label, a tag or a saved set. */
-export function Send({ run, cluster, selection, onAll, onClear }: SendProps) {
+export function Send({ run, cluster, selection, onAll, onClear, children }: SendProps) {
   const w = useWordsOf(WORDS);
   const { language } = useSettings();
   const [sending, setSending] = useState<Sending["kind"]>();
@@ -86,7 +88,7 @@ export function Send({ run, cluster, selection, onAll, onClear }: SendProps) {
   return (
     <div className="send">
       <div className="send-bar">
-        <strong role="status">{what}</strong>
+        <h2 role="status">{what}</h2>
         {isNone(selection) ? (
           <button type="button" className="button quiet" title="a" onClick={onAll}>
             {w.selectAll}
@@ -96,6 +98,7 @@ export function Send({ run, cluster, selection, onAll, onClear }: SendProps) {
             {w.clear}
           </button>
         )}
+        {children}
         <span className="send-to">
           <Icon name="send" size={15} /> {w.sendTo}
         </span>

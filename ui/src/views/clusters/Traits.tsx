@@ -49,7 +49,9 @@ export function Traits({ about }: { about: About }) {
           <tbody>
             {traits.slice(0, all ? traits.length : FEW).map((trait) => (
               <tr key={`${trait.field} ${trait.value}`}>
-                <th scope="row">{fieldName(trait.field, t)}</th>
+                <th scope="row">
+                  {trait.field === "description" ? w.description : fieldName(trait.field, t)}
+                </th>
                 <td className="trait-value">{valueName(trait.field, trait.value, t)}</td>
                 <td>
                   <Bar share={trait.inside} strong />
