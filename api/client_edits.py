@@ -77,6 +77,13 @@ class Edits(Asking):
         said = {"lines": told, "remove": remove}
         return Changed.model_validate_json(self._ask("POST", "labels", json=said).content)
 
+    def label_items(
+        self, name: str, value: str, which: Mapping[str, Any], *, remove: bool = False
+    ) -> Changed:
+        """Give items a label, or take it away; ``which`` has ids, a filter or a cluster."""
+        said = {**which, "name": name, "value": value, "remove": remove}
+        return Changed.model_validate_json(self._ask("POST", "labels/items", json=said).content)
+
     def tags(self) -> list[Tag]:
         """All tags with their counts."""
         return self._list(Tag, "tags")

@@ -13,9 +13,18 @@ import numpy as np
 from jaxtyping import Bool, Float32, Num
 
 from api.client_asking import ApiError, Asking, part
-from api.schemas.catalog import Member, Series
+from api.schemas.catalog import Item, Member, Series
 from api.schemas.facets import FacetAnswer
-from api.schemas.groups import Map, MapItems, MapLegend, MapMissing, Run, RunDetails
+from api.schemas.groups import (
+    ComparedRuns,
+    Map,
+    MapItems,
+    MapLegend,
+    MapMissing,
+    Method,
+    Run,
+    RunDetails,
+)
 from api.schemas.regions import FrameTold, Matched, RegionsFound
 from api.schemas.search import ReportsAnswer, SearchAnswer
 from api.schemas.system import LibraryInfo, Model, Space, Version
@@ -167,6 +176,20 @@ class Reads(Asking):
         """The items of a cluster (-1: noise) that pass a filter, in an order."""
         asked = {"run": run, "number": str(number), "filter": filter, "sort": sort}
         return self._rows(Member, "clusters/items", asked)
+
+    def cluster_methods(self) -> list[Method]:
+        """All ways to cluster, with their options."""
+        return self._list(Method, "clusters/methods")
+
+    def compare_clusterings(self, first: str, second: str) -> ComparedRuns:
+        """Two clusterings beside each other, over the items that both have."""
+        return self._told(ComparedRuns, "clusters/compare", first=first, second=second)
+
+    def items_in_both(self, first: tuple[str, int], second: tuple[str, int]) -> Iterator[Item]:
+        """The items in a cluster of one clustering and in one of another, each (run, number)."""
+        (name, number), (other_name, other) = first, second
+        asked = {"first": name, "second": other_name, "number": str(number), "other": str(other)}
+        return self._rows(Item, "clusters/compare/items", asked)
 
     def maps(self, encoder: str = "") -> list[Map]:
         """All versions of the map of a space, oldest first."""

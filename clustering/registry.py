@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import TypeAdapter
 
 from clustering.contract import ClusterMethod
 from indexer.errors import ConfigError
@@ -24,6 +28,37 @@ DEFAULT = "hdbscan"
 def method_names() -> list[str]:
     """All registered methods, sorted."""
     return sorted(targets(GROUP, METHODS))
+
+
+@dataclass(frozen=True)
+class MethodTold:
+    """A method for who chooses one.
+
+    Attributes:
+        name: it is registered under.
+        about: what it does, in a sentence.
+        options: JSON Schema of its parameters, by name, with what each is unless it is said.
+    """
+
+    name: str
+    about: str
+    options: Mapping[str, Any]
+
+
+def told_methods() -> list[MethodTold]:
+    """All registered methods, the default first, then by name.
+
+    Raises:
+        ConfigError: a method of another package cannot be loaded.
+    """
+    found = targets(GROUP, METHODS)
+    told = []
+    for name in sorted(found, key=lambda each: (each != DEFAULT, each)):
+        method = load(found[name])
+        schema = TypeAdapter(method).json_schema()
+        about = (method.__doc__ or "").strip().partition("\n")[0]
+        told.append(MethodTold(name, about, schema.get("properties", {})))
+    return told
 
 
 def make_method(name: str, options: Mapping[str, object] | None = None) -> ClusterMethod:

@@ -182,6 +182,20 @@ def test_clusterings_with_their_clusters_and_items(client: Client) -> None:
     assert named.value.called == "they lie"
 
 
+@reaches("list_methods", "compare_clusterings", "list_items_in_both", "label_items")
+def test_clusterings_are_compared_and_their_items_labelled(client: Client) -> None:
+    assert client.cluster_methods()[0].name == "hdbscan"
+    compared = client.compare_clusterings(RUN, RUN)
+    assert (compared.ari, compared.moved, len(compared.confusion)) == (1, 0, 2)
+    (first, second, shared), _ = compared.confusion
+    members = list(client.items_in_both((RUN, first), (RUN, second)))
+    assert len(members) == shared == len(list(client.cluster_items(RUN, first)))
+    assert list(client.items_in_both((RUN, 0), (RUN, 1))) == []
+    given = client.label_items("group", "lying", {"cluster": f"{RUN}:0"})
+    taken = client.label_items("group", "lying", {"cluster": f"{RUN}:0"}, remove=True)
+    assert given.changed == taken.changed == shared
+
+
 @reaches("list_maps", "get_map_items", "get_map_points")
 def test_points_of_a_map_in_the_order_of_its_items(client: Client) -> None:
     (stored,) = client.maps()

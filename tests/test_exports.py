@@ -52,6 +52,14 @@ def table(client: httpx.Client, what: str, form: str = "jsonl", **asked: str) ->
     return [json.loads(line) for line in answer.text.splitlines()]
 
 
+def test_a_cluster_is_a_part_of_its_clustering(client: httpx.Client) -> None:
+    whole = table(client, "clusters", run=RUN)
+    parts = [table(client, "clusters", run=RUN, number=str(number)) for number in (0, 1)]
+    assert [{row["cluster"] for row in part} for part in parts] == [{0}, {1}]
+    assert sum(map(len, parts)) == len(whole)
+    assert table(client, "clusters", run=RUN, number="-1") == []
+
+
 @pytest.mark.parametrize("what", TABLES)
 def test_the_forms_of_a_table_say_the_same(client: httpx.Client, what: str) -> None:
     lines, parquet, text = (

@@ -65,6 +65,20 @@ def test_a_clustering_is_made_by_a_worker(library: Path) -> None:
         assert [run.name for run in list_runs(opened)] == [RUN, "second"]
 
 
+def test_how_far_a_clustering_comes_out_alike_is_told_of_each_cluster(library: Path) -> None:
+    ask(library, "cluster", CURATOR, name="second", method="kmeans", n_clusters=2)
+    do_all(library)
+    uid = ask(library, "cluster-stability", CURATOR, run="second", repetitions=2).id
+    do_all(library)
+    told = shown(library, uid).result
+    assert told is not None and (told["run"], told["seeds"]["repetitions"]) == ("second", 3)
+    with Library.open(library) as opened:
+        rows = jobs.result(opened, uid, OPERATOR, limit=500).rows
+    assert [row["cluster"] for row in rows] == [0, 1]
+    assert sum(row["size"] for row in rows) == 120
+    assert all(row["lowest"] <= row["mean"] <= 1 and row["repetitions"] == 4 for row in rows)
+
+
 def test_the_rows_of_a_report_are_read_page_by_page(library: Path) -> None:
     uid = ask(library, "curate-outliers", count=25).id
     do_all(library)
@@ -173,6 +187,7 @@ def test_a_wrong_parameter_is_named(
 def test_what_would_fail_at_once_is_not_queued(library: Path) -> None:
     for kind, parameters in (
         ("cluster", {"name": RUN}),
+        ("cluster-stability", {"run": "none"}),
         ("cluster", {"name": "x", "method": "magic"}),
         ("cluster", {"name": "x", "options": {"strange": 1}}),
         ("map", {"encoder": "none"}),

@@ -14,13 +14,15 @@ from typing import Any
 
 import httpx
 import pytest
-from cohort_library import Indexed
 from fastapi.testclient import TestClient
 from served_library import serving
 
 from api.app import create_app
 from api.page import PAGE
+from api.service import cluster
+from api.service.cluster import ClusterRequest
 from indexer.config import Settings
+from indexer.library import Library
 
 UI = Path(__file__).parents[1] / "ui"
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -127,9 +129,11 @@ def _module(path: Path) -> Any:
 @pytest.mark.skipif(BROWSER is None, reason="no chromium is installed")
 @pytest.mark.skipif(not (PAGE / "index.html").is_file(), reason="the page was not built: make ui")
 @pytest.mark.skipif(not (UI / "node_modules").is_dir(), reason="no packages of npm: make ui")
-def test_a_browser_finds_its_way(indexed: Indexed) -> None:
+def test_a_browser_finds_its_way(copy: Library, tmp_path: Path) -> None:
     command = _module(UI / "build_page.py").npm("run", "--silent", "e2e")
-    with serving(Settings(library=indexed.library, upload_mb=2)) as client:
+    for name, count in (("four", 4), ("three / other", 3)):
+        cluster.run_clustering(copy, ClusterRequest(name, "kmeans", n_clusters=count), Settings())
+    with serving(Settings(library=tmp_path / "library", upload_mb=2)) as client:
         walked = subprocess.run(
             command, cwd=UI, env=_environment(client), capture_output=True, check=False
         )

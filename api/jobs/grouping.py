@@ -33,6 +33,15 @@ class ClusterParameters(Parameters):
     seed: Seed = 0
 
 
+class StabilityParameters(Parameters):
+    """Which clustering is to be done again, and how often."""
+
+    run: Name = Field(description="Of the clustering.", examples=["all"])
+    repetitions: Annotated[
+        int, Field(ge=2, le=50, description="With other seeds, and again as many on parts of it.")
+    ] = 3
+
+
 class MapParameters(Parameters):
     """Which space a map is to be made of."""
 
@@ -73,6 +82,22 @@ def _made_before(work: Work, name: str) -> StoredRun | None:
     return stored if work.made_before(stored.created_at) else None
 
 
+def _check_stability(library: Library, _settings: Settings, asked: StabilityParameters) -> None:
+    find_run(library, asked.run)
+
+
+def _stability(work: Work, asked: StabilityParameters) -> Mapping[str, Any]:
+    found = cluster.run_stability(work.library, asked.run, asked.repetitions, work.tell)
+    for each in found.clusters:
+        work.row(each)
+    return {
+        "run": asked.run,
+        "stored": found.stored,
+        "seeds": asdict(found.seeds),
+        "subsamples": asdict(found.subsamples),
+    }
+
+
 def _check_map(library: Library, _settings: Settings, asked: MapParameters) -> None:
     cluster.chosen_space(library, asked.encoder)
 
@@ -109,6 +134,14 @@ KINDS: tuple[Kind[Any], ...] = (
         ClusterParameters,
         _cluster,
         _check_cluster,
+    ),
+    Kind(
+        "cluster-stability",
+        "Do a clustering again with other seeds and on parts of its items: does it come out alike?",
+        Role.CURATOR,
+        StabilityParameters,
+        _stability,
+        _check_stability,
     ),
     Kind(
         "map",

@@ -61,11 +61,15 @@ def export_clusters(
     run: Annotated[
         str, Query(min_length=1, max_length=128, description="A clustering.", examples=["all"])
     ],
+    number: Annotated[
+        int | None, Query(ge=-1, le=1 << 31, description="Only this cluster; -1 for noise.")
+    ] = None,
     format: Form = "csv",
     filter: FilterParam = "",
 ) -> Response:
-    """The items of a clustering with their clusters."""
-    return _sent(request, served, ExportRequest("clusters", filter, run=run), format)
+    """The items of a clustering with their clusters, or those of one cluster."""
+    wanted = ExportRequest("clusters", filter, run=run, number=number)
+    return _sent(request, served, wanted, format)
 
 
 @routes.get("/exports/scores", response_class=Response, responses=_FILES)

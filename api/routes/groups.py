@@ -13,7 +13,7 @@ from fastapi.responses import Response
 from api.answers import BITS, FLOATS, NUMBERS, known_already, with_tag
 from api.rights import Role
 from api.routing import router
-from api.schemas.catalog import Member
+from api.schemas.catalog import Item, Member
 from api.schemas.common import (
     CursorParam,
     EncoderParam,
@@ -24,11 +24,21 @@ from api.schemas.common import (
 )
 from api.schemas.edited import ClusterName
 from api.schemas.edits import ClusterNameAsked
-from api.schemas.groups import Map, MapItems, MapLegend, MapMissing, Run, RunDetails
+from api.schemas.groups import (
+    ComparedRuns,
+    Map,
+    MapItems,
+    MapLegend,
+    MapMissing,
+    Method,
+    Run,
+    RunDetails,
+)
 from api.served import Service
 from api.service import browse, cluster, cluster_names, maps
 from api.service.paging import Paging
 from api.writing import TAGGED, MadeFrom, Writer, give_tag
+from clustering.registry import told_methods
 
 clusters = router("clusters", Role.READER)
 naming = router("clusters", Role.CURATOR)
@@ -85,9 +95,40 @@ def list_members(
     cursor: CursorParam = "",
     limit: LimitParam = 50,
 ) -> PageOf[Member]:
-    """The items of a cluster, page by page; sorted as items are."""
+    """The items of a cluster, page by page; sorted as items are, or by confidence."""
     found = browse.members(served.library, run, number, Paging(filter, sort, cursor, limit))
     return PageOf[Member].model_validate(served.links.page(found))
+
+
+@clusters.get("/clusters/methods")
+def list_methods() -> list[Method]:
+    """All ways to cluster, the usual one first, with their options."""
+    return [Method.model_validate(each) for each in told_methods()]
+
+
+@clusters.get("/clusters/compare")
+def compare_clusterings(served: Service, first: RunParam, second: RunParam) -> ComparedRuns:
+    """Two clusterings beside each other: what stayed together and what moved."""
+    return ComparedRuns.model_validate(cluster.compare_runs(served.library, first, second))
+
+
+@clusters.get("/clusters/compare/items")
+def list_items_in_both(
+    served: Service,
+    first: RunParam,
+    second: RunParam,
+    number: NumberParam,
+    other: NumberParam,
+    filter: FilterParam = "",
+    sort: SortParam = "",
+    cursor: CursorParam = "",
+    limit: LimitParam = 50,
+) -> PageOf[Item]:
+    """The items in cluster ``number`` of the first that are in ``other`` of the second."""
+    found = browse.in_both(
+        served.library, (first, number), (second, other), Paging(filter, sort, cursor, limit)
+    )
+    return PageOf[Item].model_validate(served.links.page(found))
 
 
 @clusters.get("/clusters/name", responses=TAGGED)

@@ -10,7 +10,7 @@ from api.rights import Role
 from api.routing import router
 from api.schemas.common import Uid
 from api.schemas.edited import Changed, LabelName, LabelSheet, Tag
-from api.schemas.edits import LabelsAsked, LabelsChange, TagChange
+from api.schemas.edits import ItemsLabelled, LabelsAsked, LabelsChange, TagChange
 from api.served import Service
 from api.service import labelling as service
 from api.writing import TAGGED, MadeFrom, Writer, give_tag
@@ -34,6 +34,18 @@ def change_labels(served: Service, author: Writer, asked: LabelsChange) -> Chang
     """
     lines = [each.as_line() for each in asked.lines]
     done = service.change_labels(served.library, lines, author, remove=asked.remove)
+    return Changed.model_validate(done)
+
+
+@writing.post("/labels/items")
+def label_items(served: Service, author: Writer, asked: ItemsLabelled) -> Changed:
+    """Give items a label, or take it away: those named, those that pass a filter, a cluster.
+
+    No If-Match: what others give or take meanwhile stays as they want it.
+    """
+    done = service.change_items(
+        served.library, asked.name, asked.value, asked.as_choice(), author, remove=asked.remove
+    )
     return Changed.model_validate(done)
 
 

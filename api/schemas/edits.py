@@ -75,6 +75,16 @@ class TagChange(Which):
     remove: bool = Field(default=False, description="Take it away.")
 
 
+class ItemsLabelled(Which):
+    """Items that a label is given to, or taken from."""
+
+    model_config = _example(name="finding", value="effusion", cluster="first:3")
+
+    name: Name
+    value: Value
+    remove: bool = Field(default=False, description="Take it away.")
+
+
 # -- saved sets -----------------------------------------------------------------------------------
 
 

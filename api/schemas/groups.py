@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -55,6 +55,48 @@ class RunDetails(Told):
     silhouette: Silhouette | None
     confidence: Confidence | None
     notes: list[str]
+
+
+class Method(Told):
+    """A way to cluster."""
+
+    name: str = Field(examples=["hdbscan"])
+    about: str
+    options: dict[str, Any] = Field(description="JSON Schema of each of its parameters.")
+
+
+class ClusterMatch(Told):
+    """How much two clusters have in common."""
+
+    first: int | None
+    second: int | None
+    shared: int = Field(description="Items in both.")
+    jaccard: float = Field(description="These, as a share of the items in either.")
+
+
+class ComparedClusters(Told):
+    """A cluster of one clustering, and the cluster of the other that it became."""
+
+    first: str | None = Field(description="Number and name; null without a counterpart.")
+    second: str | None
+    match: ClusterMatch
+
+
+class ComparedRuns(Told):
+    """Two clusterings over the items that both have."""
+
+    first: str
+    second: str
+    items: int = Field(description="In both.")
+    only_first: int
+    only_second: int
+    ari: float = Field(description="Noise counts as a group.")
+    nmi: float
+    moved: int = Field(description="Items that are in no cluster that matches theirs.")
+    clusters: list[ComparedClusters]
+    confusion: list[tuple[int, int, int]] = Field(
+        description="Cluster of the first, cluster of the second, items in both; no zeros."
+    )
 
 
 class Map(Told):

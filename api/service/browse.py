@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, select
+from sqlalchemy.orm import aliased
 
 from api.service.paging import Page, Paging, page_of
 from indexer.catalog.database import reading
@@ -50,10 +51,12 @@ _ITEM: dict[str, Any] = {
     "study_date": Study.study_date,
     "age": func.coalesce(Study.age_years, -1.0),
 }
+_MEMBER: dict[str, Any] = _ITEM | {"confidence": func.coalesce(ClusterAssignment.confidence, 0.0)}
 SORTS: Mapping[str, Sequence[str]] = {
     "studies": tuple(_STUDY),
     "series": tuple(_SERIES),
     "items": tuple(_ITEM),
+    "members": tuple(_MEMBER),
 }
 """What each list can be sorted by, besides the order in which it was indexed."""
 
@@ -157,12 +160,37 @@ def members(library: Library, run: str, cluster: int, paging: Paging) -> Page[Hi
         .where(of_run)
     )
     with reading(library.engine) as db:
-        ids, cursor = page_of(db, query, Item.id, _ITEM, paging, scope=f"{run}\0{cluster}")
+        ids, cursor = page_of(db, query, Item.id, _MEMBER, paging, scope=f"{run}\0{cluster}")
         sure = select(ClusterAssignment.item_id, ClusterAssignment.confidence).where(
             of_run, ClusterAssignment.item_id.in_(ids)
         )
         confidence = {row.item_id: row.confidence or 0.0 for row in db.execute(sure)}
         return Page(describe_items(db, [(each, confidence[each], 0) for each in ids]), cursor)
+
+
+def in_both(
+    library: Library, first: tuple[str, int], second: tuple[str, int], paging: Paging
+) -> Page[Hit]:
+    """A page of the items that are in a cluster of one clustering and in one of another.
+
+    Args:
+        library: whose.
+        first: name of a clustering and number of a cluster, -1 for noise.
+        second: the same of the other.
+        paging: which part of the list.
+
+    Raises:
+        FilterError, QueryError: as `studies`; or there is no such clustering.
+    """
+    query = select(Item.id).select_from(Item).join(Series).join(Study)
+    for run, cluster in (first, second):
+        mine = aliased(ClusterAssignment)
+        query = query.join(mine, mine.item_id == Item.id)
+        query = query.where(mine.run_id == find_run(library, run).id, mine.cluster == cluster)
+    scope = f"both\0{first}\0{second}"
+    with reading(library.engine) as db:
+        ids, cursor = page_of(db, query, Item.id, _ITEM, paging, scope=scope)
+        return Page(describe_items(db, [(each, 0.0, 0) for each in ids]), cursor)
 
 
 def passing(library: Library, expression: str, paging: Paging) -> Page[Hit]:

@@ -26,6 +26,7 @@ from clustering.quality import (
     stability,
     subsample_stability,
 )
+from clustering.recurrence import Recurrence, recurrence
 from clustering.registry import DEFAULT, make_method
 from clustering.tables import write_table
 from indexer.catalog.database import reading, transaction
@@ -111,12 +112,14 @@ class RunStability:
         stored: of the stored run with those of other seeds, mean ARI.
         seeds: of runs over all its items, the stored one among them, each with another seed.
         subsamples: of runs over four fifths of the items, on those that two have.
+        clusters: how surely each cluster of the stored run comes back in all of these.
     """
 
     name: str
     stored: float
     seeds: Stability
     subsamples: Stability
+    clusters: list[Recurrence]
 
 
 @dataclass(frozen=True)
@@ -279,21 +282,25 @@ def run_stability(
     labels, vectors = items.labels[present], vectors[present]
     if repetitions < 2:
         raise QueryError("repetitions: two or more are needed to compare")
-    done = 0
+    parts = list[tuple[np.ndarray, np.ndarray]]()
 
     def again(rows: np.ndarray, seed: int) -> np.ndarray:
-        nonlocal done
-        progress("clustering again", done, 2 * repetitions)
-        done += 1
-        return method.fit(vectors[rows], count, seed=seed).labels
+        progress("clustering again", len(parts), 2 * repetitions)
+        found = method.fit(vectors[rows], count, seed=seed).labels
+        parts.append((rows, found))
+        return found
 
     every = np.arange(len(vectors))
     others = [again(every, run.seed + 1 + number) for number in range(repetitions)]
+    subsamples = subsample_stability(
+        again, len(vectors), repetitions=repetitions, seed=run.seed + 1
+    )
     return RunStability(
         name,
         float(np.mean([ari(labels, other) for other in others])),
         stability([labels, *others]),
-        subsample_stability(again, len(vectors), repetitions=repetitions, seed=run.seed + 1),
+        subsamples,
+        recurrence(labels, parts),
     )
 
 

@@ -45,6 +45,7 @@ class ExportRequest:
         what: ``items``, ``studies``, ``labels``, ``clusters``, ``scores`` or ``map``.
         filter: only of primary items that pass, and of their studies.
         run: the clustering, of ``clusters``.
+        number: only this cluster of it, -1 for noise; None for all.
         reference: of ``scores``.
         encoder, version: of ``map``; the newest where no version is named.
     """
@@ -52,6 +53,7 @@ class ExportRequest:
     what: str
     filter: str = ""
     run: str = ""
+    number: int | None = None
     reference: str = ""
     encoder: str = ""
     version: int | None = None
@@ -284,6 +286,8 @@ def _clusters(library: Library, db: Connection, request: ExportRequest) -> _Tabl
         Series.manufacturer, Study.split,
     ).join(ClusterAssignment, ClusterAssignment.item_id == Item.id)  # fmt: skip
     query = query.where(ClusterAssignment.run_id == run.id)
+    if request.number is not None:
+        query = query.where(ClusterAssignment.cluster == request.number)
 
     def told(_db: Connection, rows: Sequence[Any]) -> list[dict[str, Any]]:
         return [_known(row, columns) | {"name": names.get(row.cluster, "")} for row in rows]

@@ -206,13 +206,39 @@ def change_tag(
             `api.service.choosing.chosen`.
     """
     called = plain("a tag", name, 64)
+    return _change_items(library, TAG, called, choice, author, remove=remove)
+
+
+def change_items(
+    library: Library,
+    name: str,
+    value: str,
+    choice: Choice,
+    author: Author,
+    *,
+    remove: bool = False,
+) -> Changed:
+    """Give items a label, or take it away; it needs no version, as `change_labels`.
+
+    Raises:
+        QueryError, FilterError, UnknownLinesError: name or value cannot be one, or as
+            `api.service.choosing.chosen`.
+    """
+    called = plain("the name of a label", name, 64)
+    given = plain("a label", value, 1_000)
+    return _change_items(library, called, given, choice, author, remove=remove)
+
+
+def _change_items(
+    library: Library, name: str, value: str, choice: Choice, author: Author, *, remove: bool
+) -> Changed:
     _few_enough(len(choice.ids or ()))
     with transaction(library.engine) as db:
         ids = chosen(db, choice)
         if remove:
-            changed = unlabel_some(db, ids, TAG, called)
+            changed = unlabel_some(db, ids, name, value)
         else:
-            changed = label_items(db, ids, TAG, called).added
+            changed = label_items(db, ids, name, value).added
         author.sign(db, pseudonyms_of_items(db, ids.tolist()), labels=changed)
     return Changed(changed, len(ids) - changed)
 

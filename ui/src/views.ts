@@ -36,6 +36,14 @@ export const VIEWS: readonly View[] = [
     })),
   },
   {
+    name: "clusters",
+    title: (t) => t.clusters,
+    icon: "clusters",
+    component: lazy(async () => ({
+      default: (await import("./views/clusters/ClustersView")).ClustersView,
+    })),
+  },
+  {
     name: "library",
     title: (t) => t.library,
     icon: "library",
