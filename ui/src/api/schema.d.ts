@@ -1943,6 +1943,12 @@ export interface components {
              * @default
              */
             comment: string;
+            /**
+             * Labels
+             * @description With accept: the values of the label that the finding is about.
+             * @default []
+             */
+            labels: string[];
         };
         /**
          * Described
@@ -3358,6 +3364,18 @@ export interface components {
              * @description ISO time in UTC.
              */
             claimed_until: string;
+            /**
+             * Finding
+             * @description What a job said of it: task, scores, reasons, what is suggested; else empty.
+             */
+            finding: {
+                [key: string]: unknown;
+            };
+            /**
+             * Labels
+             * @description That the verdict gave to the label of the finding.
+             */
+            labels: string[];
         };
         /**
          * ReviewEvent
@@ -3379,6 +3397,8 @@ export interface components {
             by: string;
             /** At */
             at: string;
+            /** Labels */
+            labels: string[];
         };
         /**
          * Reviewed
