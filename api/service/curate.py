@@ -182,7 +182,8 @@ def duplicates(
         Tile((str(row["first"]), str(row["second"])), f"{row['kinship']}, cosine {row['cosine']}")
         for row in rows
     ]
-    return Report(summary, rows, notes, about, tiles)
+    confirmed = [row for row in rows if row["confirmed"]]
+    return Report(summary, rows, notes, about, tiles, confirmed)
 
 
 def leaks(
