@@ -4,6 +4,7 @@ import { useAsked } from "../../lib/ask";
 import { useKeySheet } from "../../lib/keys";
 import { go } from "../../lib/route";
 import { useWords, useWordsOf } from "../../lib/settings";
+import { ProblemNotice } from "../../parts/Notice";
 import { Decisions } from "./Decisions";
 import { Start } from "./Start";
 import { type CurateState, formatCurate, parseCurate } from "./state";
@@ -33,10 +34,14 @@ export function CurateView({ params }: { params: URLSearchParams }) {
       <Unsent onLook={(queue, at) => update({ queue, at, list: "" })} />
       {!state.queue ? (
         <Start reader={reader} update={update} />
+      ) : session.error ? (
+        <ProblemNotice problem={session.error} retry={session.retry} />
+      ) : !session.data ? (
+        <div className="screens bone" aria-busy="true" />
       ) : list ? (
         <Decisions key={state.queue} state={{ ...state, list }} reader={reader} update={update} />
       ) : (
-        session.data && <Work key={state.queue} state={state} me={name} update={update} />
+        <Work key={state.queue} state={state} me={name} update={update} />
       )}
       {!(state.queue && !list) && <footer>{shared.research}</footer>}
     </main>

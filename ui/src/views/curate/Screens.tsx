@@ -70,14 +70,20 @@ function Frame({ seen, depth }: { seen: Seen; depth: number }) {
   const t = useWords();
   const url = frameUrl(seen, depth);
   const [broken, setBroken] = useState("");
+  const [drawn, setDrawn] = useState(false);
   const failed = broken === url;
   return (
     <>
+      {!drawn && <span className="bone frame-bone" />}
       <img
         src={failed ? thumbnailUrl(seen.id) : url}
         alt=""
         draggable={false}
-        onError={() => setBroken(url)}
+        onLoad={() => setDrawn(true)}
+        onError={() => {
+          setDrawn(true);
+          setBroken(url);
+        }}
       />
       {failed && (
         <p className="screen-note" role="status">

@@ -177,7 +177,6 @@ function QueueRow({ counts, name, update }: QueueRowProps) {
             event.preventDefault();
             update({ queue, at: "", list: open ? "" : "all" });
           }}
-          aria-label={`${open ? t.work : t.decisions}: ${t.ofQueue(queue)}`}
         >
           {open ? (
             <>
@@ -186,14 +185,12 @@ function QueueRow({ counts, name, update }: QueueRowProps) {
           ) : (
             t.allDone
           )}
+          <span className="sr">: {t.ofQueue(queue)}</span>
         </a>
         {open > 0 && (
-          <a
-            className="button quiet"
-            href={address("all")}
-            aria-label={`${t.decisions}: ${t.ofQueue(queue)}`}
-          >
+          <a className="button quiet" href={address("all")}>
             {t.decisions}
+            <span className="sr">: {t.ofQueue(queue)}</span>
           </a>
         )}
       </div>
@@ -213,13 +210,13 @@ export function Shares({ counts }: { counts: api.QueueCounts }) {
     <div className="shares">
       <div className="shares-bar" aria-hidden="true">
         {figures.map(([each, n]) => (
-          <span key={each} className={each} style={{ flexGrow: n }} />
+          <span key={each} className={`is-${each}`} style={{ flexGrow: n }} />
         ))}
         <span style={{ flexGrow: counts.open || (all ? 0 : 1) }} />
       </div>
       <p className="shares-words">
         {figures.map(([each, n]) => (
-          <span key={each} className={each}>
+          <span key={each} className={`is-${each}`}>
             {count(n, language)} {t.verdicts[each]}
           </span>
         ))}

@@ -28,7 +28,7 @@ export function Verdicts({ task, verdict, disabled, onDecide, onUndo, onMove }: 
   ) => (
     <button
       type="button"
-      className={`button verdict ${each}`}
+      className={`button verdict is-${each}`}
       aria-pressed={verdict === each}
       aria-keyshortcuts={key}
       disabled={disabled}

@@ -135,6 +135,14 @@ function Subject({ deck, deciding, state, me, update }: SubjectProps) {
   const lookAs = (look: Look) =>
     pair && update({ look: state.look === look ? "side" : look }, "replace");
   const ready = current !== undefined;
+  const values = label && only && (
+    <Values
+      label={label}
+      now={current?.labels.length ? current.labels : labelsOf(only, label)}
+      disabled={!ready}
+      onGive={(given) => deciding.decide("accept", given)}
+    />
+  );
   useKeys({
     a: accept,
     r: () => deciding.decide("reject"),
@@ -171,17 +179,11 @@ function Subject({ deck, deciding, state, me, update }: SubjectProps) {
         )}
       </section>
       <aside className="bench" aria-label={t.decisions}>
-        <Suggestion finding={finding} seen={only} />
-        <Said finding={finding} />
-        {label && only && (
-          <Values
-            label={label}
-            now={current?.labels.length ? current.labels : labelsOf(only, label)}
-            disabled={!ready}
-            onGive={(values) => deciding.decide("accept", values)}
-          />
-        )}
-        <Comment field={comment} value={deciding.comment} onChange={deciding.setComment} />
+        <div className="finding">
+          <Suggestion finding={finding} seen={only} />
+          <Said finding={finding} />
+        </div>
+        {task === "selection" && values}
         <Verdicts
           task={task}
           verdict={current?.verdict ?? ""}
@@ -191,6 +193,8 @@ function Subject({ deck, deciding, state, me, update }: SubjectProps) {
           onMove={deck.move}
         />
         <p className="consequence">{task ? t.accepting[task] : t.acceptingAny}</p>
+        <Comment field={comment} value={deciding.comment} onChange={deciding.setComment} />
+        {task !== "selection" && values}
         <Fields seen={parts} names={names} />
         {only && !pair && <Near seen={only} finding={finding} />}
         {only && (
@@ -230,7 +234,7 @@ function Standing({ review, me }: { review: api.Review; me: string }) {
   const who = (name: string) => (name === me ? t.you : name);
   if (review.verdict)
     return (
-      <span className={`standing ${review.verdict}`}>
+      <span className={`standing is-${review.verdict}`}>
         {t.decided(who(review.by), t.verdicts[review.verdict] ?? "")}
       </span>
     );
