@@ -218,9 +218,11 @@ class Client(Edits, Reads, Results, Upkeep):
         """Write a table to a file: CSV, JSON lines or Parquet by its ending.
 
         Args:
-            table: ``items``, ``studies``, ``labels``, ``clusters``, ``scores`` or ``map``.
+            table: ``items``, ``studies``, ``labels``, ``clusters``, ``scores``, ``map`` or
+                ``reviews``.
             path: replaced once the table has come whole.
-            asked: ``filter``, and ``run``, ``reference``, ``encoder`` or ``version`` as it needs.
+            asked: ``filter``, and ``run``, ``reference``, ``encoder``, ``version`` or ``queue`` as
+                it needs.
 
         Raises:
             ApiError: as `search`; or the table broke off.

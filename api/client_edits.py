@@ -169,11 +169,13 @@ class Edits(Asking):
         answer = self._ask("POST", f"reviews/{part(queue)}/release", json=said)
         return Changed.model_validate_json(answer.content)
 
-    def decide(self, seen: Review, verdict: str, comment: str = "") -> Versioned[Reviewed]:
-        """Decide about a subject as it was seen."""
-        said, made_from = {"verdict": verdict, "comment": comment}, _as_seen(seen)
+    def decide(
+        self, seen: Review, verdict: str, comment: str = "", labels: Sequence[str] = ()
+    ) -> Versioned[Reviewed]:
+        """Decide about a subject as it was seen; its label gets other values, if any are named."""
+        said = {"verdict": verdict, "comment": comment, "labels": list(labels)}
         path = _subject(seen.queue, seen.subject)
-        return self._one(Reviewed, "PUT", path, json=said, headers=made_from)
+        return self._one(Reviewed, "PUT", path, json=said, headers=_as_seen(seen))
 
     def undo(self, seen: Review) -> Versioned[Reviewed]:
         """Take the last verdict of a subject back, as it was seen."""

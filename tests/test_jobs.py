@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from served_library import REFERENCE, RUN, own_copy
+from sqlalchemy import case, update
 from typer.testing import CliRunner
 
 from api.cli.main import app
@@ -24,9 +25,11 @@ from api.jobs.results import RowsFile, read_rows
 from api.jobs.work import Kind, Parameters, Work
 from api.jobs.worker import work
 from api.rights import EVERY_LIBRARY, Principal, Role
-from api.service import jobs
+from api.service import jobs, reviews
 from api.service.jobs import JobRequest, ParametersError
-from indexer.catalog.database import reading
+from api.service.paging import Paging
+from indexer.catalog.database import reading, transaction
+from indexer.catalog.tables import Study
 from indexer.config import Settings
 from indexer.errors import (
     AccessDeniedError,
@@ -104,6 +107,44 @@ def test_every_report_of_curation_is_a_job(library: Path) -> None:
     assert "120 labels" in about["summary"][0]
     _, rows = done(library, "curate-subset", size=10)
     assert len({row["item"] for row in rows}) == 10
+
+
+def test_what_a_report_finds_fills_a_queue_that_keeps_what_was_said(library: Path) -> None:
+    about, rows = done(
+        library, "curate-labels", label="finding", classifier="knn", queue="label-errors:finding"
+    )
+    assert (about["queue"], about["added"], about["known"]) == (
+        "label-errors:finding", len(rows), 0,
+    )  # fmt: skip
+    pairs, found = done(library, "curate-duplicates", threshold=0.99, queue="duplicates")
+    sure = [row for row in found if row["confirmed"]]
+    assert pairs["added"] == len(sure) > 0
+    again, _ = done(library, "curate-duplicates", threshold=0.99, queue="duplicates")
+    assert (again["added"], again["known"]) == (0, len(sure))
+    with Library.open(library) as opened:
+        suspects = reviews.reviews(opened, "label-errors:finding", "", Paging(limit=500)).rows
+        twins = reviews.reviews(opened, "duplicates", "", Paging(limit=500)).rows
+    assert [each.subject for each in suspects] == [row["item"] for row in rows]
+    for each, row in zip(suspects, rows, strict=True):
+        assert each.finding["task"] == "labels" and each.finding["label"] == "finding"
+        assert each.finding["suggested"] == row["suggested"]
+    assert {len(each.parts) for each in twins} == {2}
+    assert twins[0].finding["first"] == sure[0]["first"]
+
+
+def test_leaks_are_queued_as_pairs_with_one_item_in_either_split(library: Path) -> None:
+    with Library.open(library) as opened, transaction(opened.engine) as db:
+        halves = case((Study.id % 2 == 0, "train"), else_="test")
+        db.execute(update(Study).values(split=halves))
+    about, _ = done(library, "curate-leakage", queue="leakage")
+    with Library.open(library) as opened:
+        found = reviews.reviews(opened, "leakage", "", Paging(limit=500)).rows
+    assert len(found) == about["added"] > 0
+    for each in found:
+        said = each.finding
+        assert (said["split"], said["other_split"]) == ("test", "train")
+        assert {part.uid for part in each.parts} == {said["first"], said["second"]}
+    assert "patient" in {each.finding["kind"] for each in found}
 
 
 def test_scores_are_told_study_by_study_and_kept_if_asked_for(library: Path) -> None:

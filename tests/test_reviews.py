@@ -19,13 +19,14 @@ from sqlalchemy.exc import IntegrityError
 from typer.testing import CliRunner
 
 from api.cli.main import app
+from api.service import labelling, reviews
 from api.service import library as library_service
-from api.service import reviews
 from api.service.editing import Author, Expected
 from api.service.reviews import Decision
 from indexer.catalog.database import reading, transaction
 from indexer.catalog.tables import Review, now
 from indexer.errors import ChangedMeanwhileError, QueryError
+from indexer.groups.labels import LabelLine
 from indexer.library import Library
 
 ANY, QUEUE = Expected(anything=True), "ood:chest / first"
@@ -305,3 +306,100 @@ def test_reviews_are_listed_and_exported_as_a_command(library: Path, tmp_path: P
     ]  # fmt: skip
     missing = run(app, ["reviews", "export", "none", str(table), "-L", str(library)])
     assert missing.exit_code != 0 and "there is no queue 'none'" in missing.output
+
+
+# -- what findings said, and labels that verdicts give --------------------------------------------
+
+SUSPECT = {"task": "labels", "label": "finding", "given": "mass", "suggested": "nodule"}
+SUSPECTS = "label-errors:finding"
+
+
+@pytest.fixture
+def suspected(library: Path) -> Path:
+    """A library in which the label of an item is suspected."""
+    with Library.open(library) as opened:
+        labelling.change_labels(opened, [LabelLine("item-0", "finding", "mass")], Author("ann"))
+        subjects, said = [["item-0"], ["item-1"]], [SUSPECT, {"task": "outliers"}]
+        reviews.fill_queue(opened, SUSPECTS, subjects, Author("job"), said)
+    return library
+
+
+def own_labels_of(opened: Library, uid: str = "item-0") -> dict[str, tuple[str, ...]]:
+    return dict(labelling.sheet_of_item(opened, uid).labels)
+
+
+def test_a_queue_keeps_what_the_finding_said(
+    suspected: Path, people: dict[str, httpx.Client]
+) -> None:
+    found = people["ann"].get("reviews", params={"queue": SUSPECTS}).json()["rows"]
+    assert [each["finding"] for each in found] == [SUSPECT, {"task": "outliers"}]
+    again = {"subjects": [["item-0"]]}
+    assert people["ann"].post(f"reviews/{SUSPECTS}/subjects", json=again).json()["unchanged"] == 1
+    taken = people["ann"].post(f"reviews/{SUSPECTS}/next", json={}).json()["reviews"]
+    assert taken[0]["finding"] == SUSPECT
+
+
+def test_taking_the_suggestion_gives_the_label_and_undoing_it_brings_the_old_one_back(
+    suspected: Path,
+) -> None:
+    at: tuple[str, str] = (SUSPECTS, "item-0")
+    with Library.open(suspected) as opened:
+
+        def decide(*said: object) -> reviews.Reviewed:
+            decision = Decision(*said)  # type: ignore[arg-type]
+            return reviews.put_review(opened, *at, decision, expected=ANY, author=Author("ann"))
+
+        taken = decide("accept", "", ("nodule",))
+        assert own_labels_of(opened) == {"finding": ("nodule",)}
+        assert taken.review.labels == taken.history[-1].labels == ("nodule",)
+        decide("accept", "", ("nodule", "scar"))
+        assert own_labels_of(opened) == {"finding": ("nodule", "scar")}
+        decide("reject")  # the label was right: what the verdicts before gave holds no more
+        assert own_labels_of(opened) == {"finding": ("mass",)}
+        undone = reviews.undo_review(opened, *at, ANY, Author("ann"))
+        assert own_labels_of(opened) == {"finding": ("nodule", "scar")}
+        assert undone.review.labels == ("nodule", "scar")
+        reviews.undo_review(opened, *at, ANY, Author("ann"))
+        reviews.undo_review(opened, *at, ANY, Author("ann"))
+        assert own_labels_of(opened) == {"finding": ("mass",)}
+
+
+def test_what_somebody_else_made_of_the_label_since_is_not_taken_back(suspected: Path) -> None:
+    at: tuple[str, str] = (SUSPECTS, "item-0")
+    with Library.open(suspected) as opened:
+        decision = Decision("accept", "", ("nodule",))
+        reviews.put_review(opened, *at, decision, expected=ANY, author=Author("ann"))
+        labelling.put_labels(
+            opened, "item-0", {"finding": ["scar"]}, ANY, Author("rob"), of_item=True
+        )
+        reviews.undo_review(opened, *at, ANY, Author("ann"))
+        assert own_labels_of(opened) == {"finding": ("scar",)}
+
+
+def test_a_label_is_changed_where_it_stands(library: Path) -> None:
+    with Library.open(library) as opened:
+        reviews.fill_queue(opened, SUSPECTS, [["item-0"]], Author("job"), [{}])
+        study = reviews.review(opened, SUSPECTS, "item-0").review.parts[0].study_instance_uid
+        said = {**SUSPECT, "study_instance_uid": study}
+        labelling.change_labels(opened, [LabelLine(study, "finding", "mass")], Author("ann"))
+        reviews.fill_queue(opened, "of study", [["item-0"]], Author("job"), [said])
+        decision = Decision("accept", "", ("nodule",))
+        reviews.put_review(
+            opened, "of study", "item-0", decision, expected=ANY, author=Author("ann")
+        )
+        assert own_labels_of(opened) == {}
+        assert labelling.sheet_of_study(opened, study).labels == {"finding": ("nodule",)}
+
+
+@pytest.mark.parametrize(
+    ("subject", "verdict"), [("item-0", "reject"), ("item-0", ""), ("item-1", "accept")]
+)
+def test_labels_are_given_with_accept_where_the_finding_is_about_one(
+    suspected: Path, subject: str, verdict: str
+) -> None:
+    decision = Decision(verdict, "", ("nodule",))
+    with (
+        Library.open(suspected) as opened,
+        pytest.raises(QueryError, match="labels are given with accept"),
+    ):
+        reviews.put_review(opened, SUSPECTS, subject, decision, expected=ANY, author=Author("ann"))

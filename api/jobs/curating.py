@@ -9,7 +9,10 @@ from pydantic import Field
 
 from api.jobs.work import Encoder, Filter, Kind, Parameters, Seed, Work
 from api.rights import Role
-from api.service import cluster, curate
+from api.service import cluster, curate, reviews
+from api.service.editing import Author, plain
+from api.service.labelling import MOST
+from api.service.reviews import LONGEST_QUEUE
 from clustering.selection import STRATEGIES
 from indexer.config import Settings
 from indexer.errors import QueryError
@@ -20,6 +23,8 @@ Label = Annotated[str, Field(max_length=64)]
 RunName = Annotated[str, Field(max_length=128, description="A clustering; empty for none.")]
 _LONG = "groups"
 """Of what a report has about its rows; they carry it, too."""
+_KNOWN = ("item", "modality", "body_part")
+"""Of a row: the catalog tells it of the subject, and maybe otherwise by then."""
 
 
 class Scoped(Parameters):
@@ -29,20 +34,32 @@ class Scoped(Parameters):
     filter: Filter = ""
 
 
-class DuplicatesParameters(Scoped):
+class Queued(Scoped):
+    """Which items to look at, and who is to look at what is found."""
+
+    queue: Annotated[
+        str,
+        Field(
+            max_length=LONGEST_QUEUE,
+            description="A queue of work that is to have what is found; empty for none.",
+        ),
+    ] = ""
+
+
+class DuplicatesParameters(Queued):
     """What counts as a near-duplicate."""
 
     threshold: Annotated[float | None, Field(gt=-1, le=1, description="Cosine.")] = None
     pixels: bool = Field(default=True, description="Whether thumbnails are compared, too.")
 
 
-class LeakageParameters(Scoped):
+class LeakageParameters(Queued):
     """Which split to look at."""
 
     split: Annotated[str, Field(min_length=1, max_length=64)] = "split"
 
 
-class OutliersParameters(Scoped):
+class OutliersParameters(Queued):
     """How many of the least typical items, or of the most."""
 
     count: Annotated[int, Field(ge=1, le=1_000_000)] = 50
@@ -50,7 +67,7 @@ class OutliersParameters(Scoped):
     typical: bool = False
 
 
-class SelectionParameters(Scoped):
+class SelectionParameters(Queued):
     """How many items can be labelled, and what guides the choice."""
 
     label: Label = ""
@@ -60,7 +77,7 @@ class SelectionParameters(Scoped):
     seed: Seed = 0
 
 
-class LabelErrorsParameters(Scoped):
+class LabelErrorsParameters(Queued):
     """Which label to review."""
 
     label: Annotated[str, Field(min_length=1, max_length=64)]
@@ -91,17 +108,54 @@ def _reporting(
     def run(work: Work, asked: Scoped) -> Mapping[str, Any]:
         options = {name: getattr(asked, name) for name in type(asked).model_fields}
         scope = curate.Scope(options.pop("encoder"), options.pop("filter"))
+        queue = options.pop("queue", "")
         report = find(work.library, scope, progress=work.tell, **options)
         for row in report.rows:
             work.row(row)
         about = {name: each for name, each in report.about.items() if name != _LONG}
-        return {"summary": report.summary, "notes": report.notes, "about": about}
+        told = {"summary": report.summary, "notes": report.notes, "about": about}
+        return {**told, **(_put(work, queue, report, getattr(asked, "label", "")) if queue else {})}
 
     return run
 
 
+def _put(work: Work, queue: str, report: curate.Report, label: str) -> Mapping[str, Any]:
+    """Let a queue have what was found; what it has already stays as it is."""
+    rows = report.rows if report.pairs is None else report.pairs
+    task = work.job.kind.removeprefix("curate-")
+    findings: dict[tuple[str, ...], dict[str, Any]] = {}
+    for row in rows:
+        uids, said = finding_of(task, row, label)
+        findings.setdefault(uids, said)
+    subjects, added = list(findings), 0
+    author = Author(work.job.asked_by)
+    for start in range(0, len(subjects), MOST):
+        some = subjects[start : start + MOST]
+        of_each = [findings[each] for each in some]
+        added += reviews.fill_queue(work.library, queue, some, author, of_each).changed
+    return {"queue": queue, "added": added, "known": len(subjects) - added}
+
+
+def finding_of(
+    task: str, row: Mapping[str, Any], label: str
+) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """The subject of a row of a report, and what the row says of it.
+
+    Args:
+        task: name of the report.
+        row: of an item, or of a pair: ``first`` and ``second``.
+        label: that the report is about; "" for none.
+    """
+    uids = (row["item"],) if "item" in row else (row["first"], row["second"])
+    said = {name: each for name, each in row.items() if name not in _KNOWN}
+    return uids, {"task": task, **({"label": label} if label else {}), **said}
+
+
 def _check(library: Library, _settings: Settings, asked: Scoped) -> None:
     cluster.chosen_space(library, asked.encoder)
+    queue = getattr(asked, "queue", "")
+    if queue:
+        plain("the name of a queue", queue, LONGEST_QUEUE)
     run = getattr(asked, "run", "")
     if run:
         find_run(library, run)

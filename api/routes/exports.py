@@ -102,6 +102,19 @@ def export_map(
     return _sent(request, served, wanted, format)
 
 
+@routes.get("/exports/reviews", response_class=Response, responses=_FILES)
+def export_reviews(
+    request: Request,
+    served: Service,
+    queue: Annotated[
+        str, Query(min_length=1, max_length=160, description="Its name.", examples=["duplicates"])
+    ],
+    format: Form = "csv",
+) -> Response:
+    """How the subjects of a queue stand, and what was found of them."""
+    return _sent(request, served, ExportRequest("reviews", queue=queue), format)
+
+
 def _sent(request: Request, served: Served, wanted: ExportRequest, form: str) -> Response:
     """The table as a file, once it is recorded whose data are in it."""
     downloads: Downloads = request.app.state.downloads

@@ -89,6 +89,10 @@ class Review(Told):
     undoable: bool
     claimed_by: str = Field(description="Who is at it; empty for nobody.")
     claimed_until: str = Field(description="ISO time in UTC.")
+    finding: dict[str, Any] = Field(
+        description="What a job said of it: task, scores, reasons, what is suggested; else empty."
+    )
+    labels: list[str] = Field(description="That the verdict gave to the label of the finding.")
 
 
 class ReviewEvent(Told):
@@ -100,6 +104,7 @@ class ReviewEvent(Told):
     comment: str
     by: str
     at: str
+    labels: list[str]
 
 
 class Reviewed(Told):

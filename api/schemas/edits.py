@@ -153,10 +153,15 @@ class DecisionAsked(Asked):
 
     verdict: Literal["", "accept", "reject", "skip"]
     comment: str = Field(default="", max_length=LONGEST_COMMENT)
+    labels: list[Value] = Field(
+        default=[],
+        max_length=100,
+        description="With accept: the values of the label that the finding is about.",
+    )
 
     def as_decision(self) -> Decision:
         """As the service takes it."""
-        return Decision(self.verdict, self.comment)
+        return Decision(self.verdict, self.comment, tuple(self.labels))
 
 
 class NextAsked(Asked):

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from api.service.cluster import chosen_space
+from api.service.leaking import leaking_pairs
 from api.service.neighbours import space_neighbours
 from clustering.batch import BatchEffect, batch_effects
 from clustering.contract import Neighbours, Progress, no_progress
@@ -64,6 +65,8 @@ class Report:
         notes: what else should be known.
         about: figures by name.
         tiles: what can be drawn of the rows, in their order; empty where rows are no items.
+        pairs: what people are to look at, where that is not the rows: as they, but with ``first``
+            and ``second``.
     """
 
     summary: list[str]
@@ -71,6 +74,7 @@ class Report:
     notes: list[str] = field(default_factory=list)
     about: Mapping[str, Any] = field(default_factory=dict)
     tiles: list[Tile] = field(default_factory=list)
+    pairs: list[dict[str, Any]] | None = None
 
 
 @dataclass(frozen=True)
@@ -178,7 +182,8 @@ def duplicates(
         Tile((str(row["first"]), str(row["second"])), f"{row['kinship']}, cosine {row['cosine']}")
         for row in rows
     ]
-    return Report(summary, rows, notes, about, tiles)
+    confirmed = [row for row in rows if row["confirmed"]]
+    return Report(summary, rows, notes, about, tiles, confirmed)
 
 
 def leaks(
@@ -197,20 +202,20 @@ def leaks(
     material = _material(library, scope, progress)
     splits = material.column(split)
     notes = material.notes()
-    pairs: list[tuple[int, int]] = []
+    near: dict[tuple[int, int], float] = {}
     try:
         found = near_duplicates(
             material.neighbours,
             patients=material.known.patients,
             correlation=_correlation(library, material),
         )
-        pairs = [(pair.first, pair.second) for pair in found.pairs if pair.confirmed]
+        near = {(pair.first, pair.second): pair.cosine for pair in found.pairs if pair.confirmed}
     except QueryError as error:
         notes.append(f"near-duplicates were not looked for: {error}")
     leaked = leakage(
         splits,
         {"patient": material.known.patients, "study": material.known.studies},
-        pairs,
+        list(near),
     )
     rows = [
         {
@@ -234,7 +239,8 @@ def leaks(
         for leak in leaked
     ]
     tiles = [Tile((row["item"],), f"{row['split']}: {row['kind']}") for row in rows]
-    return Report(summary, rows, notes, tiles=tiles)
+    pairs = leaking_pairs(leaked, material.known, splits, near)
+    return Report(summary, rows, notes, tiles=tiles, pairs=pairs)
 
 
 def odd_ones(

@@ -21,13 +21,15 @@ from indexer.catalog.tables import (
     MapPoint,
     OodScore,
     Patient,
+    Review,
     Series,
     Study,
 )
-from indexer.errors import QueryError
+from indexer.errors import ItemNotFoundError, QueryError
 from indexer.filters import parse_filter, sql_condition
 from indexer.groups.maps import find_map
 from indexer.groups.references import find_reference
+from indexer.groups.reviews import count_queues
 from indexer.groups.runs import clusters_of, find_run
 from indexer.library import Library
 from indexer.types import Role
@@ -42,12 +44,14 @@ class ExportRequest:
     """What is wanted.
 
     Attributes:
-        what: ``items``, ``studies``, ``labels``, ``clusters``, ``scores`` or ``map``.
+        what: ``items``, ``studies``, ``labels``, ``clusters``, ``scores``, ``map`` or
+            ``reviews``.
         filter: only of primary items that pass, and of their studies.
         run: the clustering, of ``clusters``.
         number: only this cluster of it, -1 for noise; None for all.
         reference: of ``scores``.
         encoder, version: of ``map``; the newest where no version is named.
+        queue: of ``reviews``.
     """
 
     what: str
@@ -57,6 +61,7 @@ class ExportRequest:
     reference: str = ""
     encoder: str = ""
     version: int | None = None
+    queue: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,11 +81,15 @@ class Export:
 
 @dataclass(frozen=True)
 class _Table:
-    """How a table is read: its columns, a query of rows, and what is made of a batch of them."""
+    """How a table is read: its columns, a query of rows, and what is made of a batch of them.
+
+    ``owners`` is a query of the patients in it, where that of the rows does not tell all.
+    """
 
     columns: dict[str, type]
     query: Any
     told: Callable[[Connection, Sequence[Any]], list[dict[str, Any]]]
+    owners: Any = None
 
 
 @contextmanager
@@ -100,7 +109,8 @@ def open_export(library: Library, request: ExportRequest) -> Iterator[Export]:
         raise QueryError(f"there is no such table; there are: {', '.join(_TABLES)}")
     with reading(library.engine) as db:
         table = make(library, db, request)
-        distinct = table.query.with_only_columns(Patient.pseudonym)
+        owned = table.query if table.owners is None else table.owners
+        distinct = owned.with_only_columns(Patient.pseudonym)
         patients = db.execute(distinct.order_by(None).distinct()).scalars()
         batches = _batches(db, table)
         try:
@@ -345,6 +355,30 @@ def _map(library: Library, _db: Connection, request: ExportRequest) -> _Table:
     return _Table(columns, query.where(MapPoint.map_id == stored.id), _plain(columns))
 
 
+def _reviews(_library: Library, db: Connection, request: ExportRequest) -> _Table:
+    """As ``syntopy reviews export``, with what the finding said, as JSON."""
+    if not count_queues(db, request.queue):
+        raise ItemNotFoundError(f"there is no queue '{request.queue}'")
+    columns = dict.fromkeys(("queue", "subject", "verdict", "labels", "comment", "by", "at"), str)
+    mine = Review.queue == request.queue
+    both = or_(Study.id == Review.study_id, Study.id == Review.other_study_id)
+    owners = select(Patient.pseudonym).select_from(Review).join(Study, both).join(Patient)
+
+    def told(_db: Connection, rows: Sequence[Any]) -> list[dict[str, Any]]:
+        return [
+            {name: getattr(row, name) or None for name in columns}
+            | {
+                "labels": "; ".join(row.labels or ()) or None,
+                "at": row.at and row.at.isoformat(timespec="seconds"),
+                "finding": json.dumps(row.finding or {}),
+            }
+            for row in rows
+        ]
+
+    query = select(*Review.__table__.columns).where(mine).order_by(Review.id)
+    return _Table(columns | {"finding": str}, query, told, owners.where(mine))
+
+
 def _plain(
     columns: Mapping[str, type],
 ) -> Callable[[Connection, Sequence[Any]], list[dict[str, Any]]]:
@@ -363,5 +397,6 @@ _TABLES: Mapping[str, Callable[[Library, Connection, ExportRequest], _Table]] = 
     "clusters": _clusters,
     "scores": _scores,
     "map": _map,
+    "reviews": _reviews,
 }
 TABLES = tuple(_TABLES)

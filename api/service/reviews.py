@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from unicodedata import category
 
 from sqlalchemy import Connection, select
@@ -52,10 +53,12 @@ class Decision:
     Attributes:
         verdict: one of `VERDICTS`, or ``""`` to say that it is open.
         comment: why.
+        labels: with ``accept``: the values that the label which the finding is about gets.
     """
 
     verdict: str
     comment: str = ""
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,11 @@ def queues(library: Library) -> list[Counts]:
 
 
 def fill_queue(
-    library: Library, queue: str, subjects: Sequence[Sequence[str]], author: Author
+    library: Library,
+    queue: str,
+    subjects: Sequence[Sequence[str]],
+    author: Author,
+    findings: Sequence[Mapping[str, Any]] = (),
 ) -> Changed:
     """Put subjects at the end of a queue, all or none; those that it has stay as they are.
 
@@ -95,6 +102,7 @@ def fill_queue(
         queue: its name, such as ``duplicates`` or ``ood:chest``.
         subjects: of each one or two UIDs: of studies, series or items.
         author: who does it.
+        findings: what is said of each; none for none.
 
     Raises:
         QueryError: too many of them, none or more than two UIDs, or no name of a queue.
@@ -110,7 +118,7 @@ def fill_queue(
         known = study_numbers(db, uids)
         names = [joined(each) for each in subjects]
         check_known(names, [set(each) <= set(known) for each in subjects], "subject")
-        added = add_subjects(db, called, subjects)
+        added = add_subjects(db, called, subjects, findings)
         author.sign(db, pseudonyms_of(db, sorted(set(uids))), subjects=added)
     return Changed(added, len(set(names)) - added)
 
@@ -161,7 +169,8 @@ def put_review(
     """Decide about a subject; one that the queue has not yet is put into it.
 
     Raises:
-        QueryError: there is no such verdict, or the subject or the queue cannot be one.
+        QueryError: there is no such verdict, or the subject or the queue cannot be one; labels
+            where the verdict does not accept, or the finding is about none.
         ItemNotFoundError: the queue has no such subject, or the library has not.
         ChangedMeanwhileError: somebody else decided.
     """
@@ -179,7 +188,8 @@ def put_review(
         expected.check(f"the review of '{subject}'", current.tag if current else "", current)
         if before is None:
             before = _enter(db, called, subject)
-        decide(db, before, decision.verdict, decision.comment, author.name)
+        labels = _labels(decision, before)
+        decide(db, before, decision.verdict, author.name, comment=decision.comment, labels=labels)
         return _signed(db, called, subject, author)
 
 
@@ -257,6 +267,13 @@ def export_reviews(library: Library, queue: str, path: Path) -> int:
     rows = [{name: getattr(each, name) for name in columns} for each in found]
     write_table(rows, path, columns)
     return len(rows)
+
+
+def _labels(decision: Decision, review: StoredReview) -> list[str]:
+    """The values that a decision gives."""
+    if decision.labels and not (decision.verdict == "accept" and review.finding.get("label")):
+        raise QueryError("labels are given with accept, of a finding that is about a label")
+    return sorted({plain("a label", each, 1_000) for each in decision.labels})
 
 
 def _enter(db: Connection, queue: str, subject: str) -> StoredReview:

@@ -20,7 +20,7 @@ from indexer.errors import (
 )
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
-HEAD = "0009"
+HEAD = "0010"
 """The newest migration; a test compares it with the migrations folder."""
 _BUSY_MS = 30_000
 _DAMAGED = (

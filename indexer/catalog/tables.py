@@ -470,6 +470,10 @@ class Review(Base):
     """The number of the event whose verdict holds; 0 before the first one."""
     claimed_by: Mapped[str] = mapped_column(String(128), default="")
     claimed_until: Mapped[datetime | None]
+    finding: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    """What was said of it when it was put into the queue: scores, reasons, what is suggested."""
+    labels: Mapped[list[str] | None] = mapped_column(JSON)
+    """The values that the verdict gave to the label that the finding is about."""
 
 
 class ReviewEvent(Base):
@@ -487,6 +491,10 @@ class ReviewEvent(Base):
     at: Mapped[datetime] = mapped_column(default=now)
     beneath: Mapped[int] = mapped_column(default=0)
     """The number of the event whose verdict held before; what an undo goes back to."""
+    labels: Mapped[list[str] | None] = mapped_column(JSON)
+    """The values that it gave to the label that the finding is about."""
+    replaced: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    """Whose label that was (``uid``), and which ``values`` were there before."""
 
 
 class AskedJob(Base):

@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Connection, and_, case, func, insert, sele
 
 from indexer.catalog.lookup import study_numbers
 from indexer.catalog.tables import Review, ReviewEvent, Study, now
+from indexer.groups.review_labels import Given, give_back, give_values
 
 OPEN = ""
 VERDICTS = ("accept", "reject", "skip")
@@ -45,6 +46,8 @@ class StoredReview:
         version: how many events there were.
         undoable: whether there is a verdict to take back.
         claimed_by, claimed_until: who is at it, and until when that counts; "" for nobody.
+        finding: what was said of it when it was put into the queue.
+        labels: values that the verdict gave to the label that the finding is about.
     """
 
     id: int = field(repr=False)
@@ -59,11 +62,13 @@ class StoredReview:
     undoable: bool
     claimed_by: str
     claimed_until: str
+    finding: Mapping[str, Any] = field(default_factory=dict)
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class StoredEvent:
-    """A verdict, or with ``undo`` that one was taken back; verdict and comment as after it."""
+    """A verdict, or with ``undo`` that one was taken back; all else as it was after it."""
 
     number: int
     undo: bool
@@ -71,6 +76,7 @@ class StoredEvent:
     comment: str
     by: str
     at: str
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,14 +96,21 @@ def joined(uids: Sequence[str]) -> str:
     return ",".join(sorted(uids))
 
 
-def add_subjects(db: Connection, queue: str, subjects: Sequence[Sequence[str]]) -> int:
+def add_subjects(
+    db: Connection,
+    queue: str,
+    subjects: Sequence[Sequence[str]],
+    findings: Sequence[Mapping[str, Any]] = (),
+) -> int:
     """Put subjects at the end of a queue; those that it has stay as they are. How many are new.
 
     Args:
         db: a transaction.
         queue: its name; a queue is there as long as it has subjects.
         subjects: each one or two UIDs that the library knows.
+        findings: what is said of each; none for none.
     """
+    said = {joined(each): one for each, one in zip(subjects, findings, strict=False)}
     studies = study_numbers(db, [uid for each in subjects for uid in each])
     wanted = {joined(each): sorted(each) for each in subjects}
     names, there = list(wanted), set[str]()
@@ -110,6 +123,7 @@ def add_subjects(db: Connection, queue: str, subjects: Sequence[Sequence[str]]) 
             "subject": name,
             "study_id": studies[uids[0]],
             "other_study_id": studies[uids[1]] if len(uids) > 1 else None,
+            "finding": dict(said.get(name, {})),
         }
         for name, uids in wanted.items()
         if name not in there
@@ -138,21 +152,46 @@ def reviews_where(db: Connection, *conditions: ColumnElement[bool]) -> list[Stor
     return [_stored(row, studies) for row in rows]
 
 
-def decide(db: Connection, review: StoredReview, verdict: str, comment: str, by: str) -> None:
-    """Put a verdict on top; it ends whatever claim there is."""
+def decide(
+    db: Connection,
+    review: StoredReview,
+    verdict: str,
+    by: str,
+    *,
+    comment: str = "",
+    labels: Sequence[str] = (),
+) -> None:
+    """Put a verdict on top; it ends whatever claim there is.
+
+    Args:
+        db: a transaction.
+        review: as it stands.
+        verdict: what is decided.
+        by: who decides.
+        comment: why.
+        labels: values that the label which the finding is about gets; those of the verdict before
+            are taken back.
+    """
     stands = db.execute(select(Review.stands).where(Review.id == review.id)).scalar_one()
-    _happened(db, review, by, verdict=verdict, comment=comment, beneath=stands)
+    if stands:
+        give_back(db, review.finding, _given(_event(db, review, stands)))
+    replaced = give_values(db, review.finding, review.parts[0].uid, labels) if labels else None
+    told = {"verdict": verdict, "comment": comment, "labels": list(labels)}
+    _happened(db, review, by, told, beneath=stands, replaced=replaced)
 
 
 def undo(db: Connection, review: StoredReview, by: str) -> None:
-    """Take the topmost verdict away; there has to be one."""
+    """Take the topmost verdict away, and the label that it gave; there has to be one."""
     stands = db.execute(select(Review.stands).where(Review.id == review.id)).scalar_one()
-    beneath = _event(db, review, stands).beneath
-    if beneath:
-        before = _event(db, review, beneath)
-        _happened(db, review, by, verdict=before.verdict, comment=before.comment, back_to=beneath)
-    else:
-        _happened(db, review, by, verdict=OPEN, comment="", back_to=0)
+    top = _event(db, review, stands)
+    give_back(db, review.finding, _given(top))
+    told: dict[str, Any] = {"verdict": OPEN, "comment": "", "labels": []}
+    if top.beneath:
+        before = _event(db, review, top.beneath)
+        told = {name: getattr(before, name) for name in told}
+        if before.labels:
+            give_values(db, review.finding, review.parts[0].uid, before.labels)
+    _happened(db, review, by, told, back_to=top.beneath)
 
 
 def _event(db: Connection, review: StoredReview, number: int) -> Any:
@@ -160,23 +199,25 @@ def _event(db: Connection, review: StoredReview, number: int) -> Any:
     return db.execute(select(ReviewEvent).where(mine)).one()
 
 
+def _given(event: Any) -> Given | None:
+    """The label that an event gave."""
+    return Given(tuple(event.labels), event.replaced) if event.labels else None
+
+
 def _happened(
     db: Connection,
     review: StoredReview,
     by: str,
+    said: Mapping[str, Any],
     *,
-    verdict: str,
-    comment: str,
     beneath: int = 0,
     back_to: int | None = None,
+    replaced: Mapping[str, Any] | None = None,
 ) -> None:
-    number, at = review.version + 1, now()
-    told = {"verdict": verdict, "comment": comment, "by": by, "at": at}
-    db.execute(
-        insert(ReviewEvent).values(
-            review_id=review.id, number=number, undo=back_to is not None, beneath=beneath, **told
-        )
-    )
+    number = review.version + 1
+    told = {**said, "by": by, "at": now()}
+    more = {"undo": back_to is not None, "beneath": beneath, "replaced": replaced}
+    db.execute(insert(ReviewEvent).values(review_id=review.id, number=number, **more, **told))
     stands = number if back_to is None else back_to
     free = {"claimed_by": "", "claimed_until": None}
     values = {**told, **free, "version": number, "stands": stands}
@@ -187,9 +228,12 @@ def history_of(db: Connection, review: StoredReview) -> list[StoredEvent]:
     """All that happened to it, oldest first."""
     query = select(ReviewEvent).where(ReviewEvent.review_id == review.id)
     return [
-        StoredEvent(row.number, row.undo, row.verdict, row.comment, row.by, _time(row.at))
+        StoredEvent(
+            row.number, row.undo, row.verdict, row.comment, row.by, _time(row.at),
+            tuple(row.labels or ()),
+        )
         for row in db.execute(query.order_by(ReviewEvent.number))
-    ]
+    ]  # fmt: skip
 
 
 def claim_next(
@@ -261,6 +305,8 @@ def _stored(row: Any, studies: Mapping[int, str]) -> StoredReview:
         undoable=row.stands > 0,
         claimed_by="" if ended else row.claimed_by,
         claimed_until="" if ended else _time(row.claimed_until),
+        finding=row.finding or {},
+        labels=tuple(row.labels or ()),
     )
 
 

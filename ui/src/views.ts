@@ -44,6 +44,14 @@ export const VIEWS: readonly View[] = [
     })),
   },
   {
+    name: "curate",
+    title: (t) => t.curate,
+    icon: "curate",
+    component: lazy(async () => ({
+      default: (await import("./views/curate/CurateView")).CurateView,
+    })),
+  },
+  {
     name: "library",
     title: (t) => t.library,
     icon: "library",
