@@ -69,7 +69,7 @@ def page_of(
     down = paging.sort.startswith("-")
     value = sorts[name] if name else number
     if paging.filter.strip():
-        query = query.where(number.in_(_passing(number, paging.filter)))
+        query = query.where(number.in_(passing(number, paging.filter)))
     asked = _digest(number.class_.__name__, paging.filter, paging.sort, scope)
     if paging.cursor:
         query = query.where(_after(value, number, _read_cursor(paging.cursor, asked), down=down))
@@ -81,7 +81,7 @@ def page_of(
     return [row[0] for row in shown], _cursor(asked, shown[-1][1], shown[-1][0]) if more else ""
 
 
-def _passing(number: Any, expression: str) -> Select[Any]:
+def passing(number: Any, expression: str) -> Select[Any]:
     """Numbers of the rows of which an item passes a filter."""
     return (
         select(number)

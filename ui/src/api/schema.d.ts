@@ -1006,6 +1006,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/ood/scores/counts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Count Scores
+         * @description How many studies were judged, how many of them are flagged, and what was decided.
+         */
+        get: operations["count_scores"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/ood/drift": {
         parameters: {
             query?: never;
@@ -1060,6 +1080,48 @@ export interface paths {
          * @description What a reference says of files, which need not be in the library; nothing is stored.
          */
         post: operations["score_files"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/items/{uid}/heat": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Heat
+         * @description Where an item is unlike a reference, as colours to be laid over its drawn frame.
+         *
+         *     Of a volume it is the slice with the oddest place. What is usual is transparent.
+         */
+        get: operations["get_heat"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/items/{uid}/heat/figures": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Heat Figures
+         * @description How odd the oddest place of an item is, on which slice, and how usual that is.
+         */
+        get: operations["get_heat_figures"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -2194,6 +2256,16 @@ export interface components {
             alarm: boolean;
         };
         /**
+         * HeatLevel
+         * @description Of usual pictures this share of places is less odd, and how odd that is.
+         */
+        HeatLevel: {
+            /** Share */
+            share: number;
+            /** Oddness */
+            oddness: number;
+        };
+        /**
          * Hit
          * @description One neighbour.
          *
@@ -2375,6 +2447,55 @@ export interface components {
             };
         };
         /**
+         * ItemHeat
+         * @description Where an item is unlike a reference, in figures.
+         */
+        ItemHeat: {
+            /** Item */
+            item: string;
+            /** Study Instance Uid */
+            study_instance_uid: string;
+            /** Reference */
+            reference: string;
+            /**
+             * Stratum
+             * @description That it is compared with.
+             */
+            stratum: string;
+            /**
+             * Highest
+             * @description Oddness of its oddest place.
+             */
+            highest: number;
+            /**
+             * P Value
+             * @description Share of usual pictures with a place as odd.
+             */
+            p_value: number;
+            /** Usual Pictures */
+            usual_pictures: number;
+            /**
+             * Unlike Share
+             * @description Share of it that is odder than 99 % of usual places.
+             */
+            unlike_share: number;
+            /**
+             * Slice Number
+             * @description Of a volume, which slice; from one.
+             */
+            slice_number: number | null;
+            /** Slices */
+            slices: number;
+            /** Levels */
+            levels: components["schemas"]["HeatLevel"][];
+            /** Encoder */
+            encoder: string;
+            /** Notice */
+            notice: string;
+            /** Notes */
+            notes: string[];
+        };
+        /**
          * ItemJudged
          * @description What a reference says of one image or volume.
          */
@@ -2412,6 +2533,18 @@ export interface components {
         ItemScore: {
             /** Item */
             item: string;
+            /** Modality */
+            modality: string;
+            /** Body Part */
+            body_part: string;
+            /** View */
+            view: string;
+            /** Description */
+            description: string;
+            /** Manufacturer */
+            manufacturer: string;
+            /** Model */
+            model: string;
             /** P Value */
             p_value: number | null;
             /**
@@ -3117,6 +3250,13 @@ export interface components {
             report: {
                 [key: string]: unknown;
             };
+            /**
+             * Heat
+             * @description Report of its patches, by which heat is drawn; null where none were fitted.
+             */
+            heat: {
+                [key: string]: unknown;
+            } | null;
             /** Version */
             version: string;
             /** Created At */
@@ -3528,6 +3668,35 @@ export interface components {
              * @default 100
              */
             limit: number;
+        };
+        /**
+         * ScoreCounts
+         * @description How many studies a reference was asked about, and what came of them.
+         */
+        ScoreCounts: {
+            /** Studies */
+            studies: number;
+            /** Flagged */
+            flagged: number;
+            /** Cannot Be Judged */
+            cannot_be_judged: number;
+            /**
+             * Open
+             * @description Flagged, and without a verdict.
+             */
+            open: number;
+            /**
+             * Accepted
+             * @description With that verdict, flagged or not.
+             */
+            accepted: number;
+            /** Rejected */
+            rejected: number;
+            /**
+             * Alarm
+             * @description False-alarm rate that was taken.
+             */
+            alarm: number;
         };
         /**
          * Scores
@@ -4111,6 +4280,12 @@ export interface components {
         StudyScore: {
             /** Study Instance Uid */
             study_instance_uid: string;
+            /** Study Date */
+            study_date: string;
+            /** Sex */
+            sex: string;
+            /** Age Years */
+            age_years: number | null;
             /**
              * P Value
              * @description Of its items together.
@@ -10943,6 +11118,10 @@ export interface operations {
                 reference: string;
                 /** @description Only those that are, or that are not; else all. */
                 flagged?: boolean | null;
+                /** @description Only those that can be, or that cannot; else all. */
+                judged?: boolean | null;
+                /** @description Only those with a verdict, or without; else all. */
+                decided?: boolean | null;
                 /** @description False-alarm rate; else the reference's. */
                 alarm?: number | null;
                 /** @description Only what passes: docs/search.md has the language. */
@@ -10967,6 +11146,105 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PageOf_StudyScore_"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It does not say believably who asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in the library. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What is asked cannot be read. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests at once. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong inside. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The library, or a part of it, cannot be used just now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    count_scores: {
+        parameters: {
+            query: {
+                /** @description Of the set. */
+                reference: string;
+                /** @description Only what passes: docs/search.md has the language. */
+                filter?: string;
+                /** @description False-alarm rate; else the reference's. */
+                alarm?: number | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScoreCounts"];
                 };
             };
             /** @description The request is malformed. */
@@ -11416,6 +11694,209 @@ export interface operations {
             };
             /** @description The disk is full. */
             507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_heat: {
+        parameters: {
+            query: {
+                /** @description Of the set. */
+                reference: string;
+            };
+            header?: never;
+            path: {
+                /** @description A DICOM UID, or the id of an item. */
+                uid: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A picture. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/png": string;
+                };
+            };
+            /** @description What the client has, by its ETag, is what there is. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It does not say believably who asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in the library. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What is asked cannot be read. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests at once. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong inside. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The library, or a part of it, cannot be used just now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_heat_figures: {
+        parameters: {
+            query: {
+                /** @description Of the set. */
+                reference: string;
+            };
+            header?: never;
+            path: {
+                /** @description A DICOM UID, or the id of an item. */
+                uid: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ItemHeat"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It does not say believably who asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in the library. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What is asked cannot be read. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests at once. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong inside. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The library, or a part of it, cannot be used just now. */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
