@@ -1,4 +1,4 @@
-import type { ComponentType } from "react";
+import { type ComponentType, lazy } from "react";
 import type { Messages } from "./lib/messages";
 import type { IconName } from "./parts/Icon";
 import { SearchView } from "./views/search/SearchView";
@@ -17,4 +17,10 @@ export interface View {
  */
 export const VIEWS: readonly View[] = [
   { name: "search", title: (t) => t.search, icon: "search", component: SearchView },
+  {
+    name: "qa",
+    title: (t) => t.qa,
+    icon: "qa",
+    component: lazy(async () => ({ default: (await import("./views/qa/QaView")).QaView })),
+  },
 ];

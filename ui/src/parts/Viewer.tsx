@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from "react";
+import { type ReactNode, useEffect, useRef, useState } from "react";
 import { type Look, renderedUrl, thumbnailUrl } from "../api/client";
 import { useKeys } from "../lib/keys";
 import { useWords } from "../lib/settings";
@@ -27,8 +27,15 @@ const WINDOWS: readonly Values[] = [
 ];
 const PLAIN = { brightness: 1, contrast: 1 };
 
+interface ViewerProps {
+  frame: FrameOf;
+  /** What lies over a slice, in the proportions of the frame. */
+  over?: ((slice: number) => ReactNode) | undefined;
+  resetKey?: string;
+}
+
 /** A frame drawn by the service: slices by wheel and keys, window or brightness by dragging. */
-export function Viewer({ frame }: { frame: FrameOf }) {
+export function Viewer({ frame, over, resetKey = "r" }: ViewerProps) {
   const t = useWords();
   const [slice, setSlice] = useState(frame.slice);
   const [window_, setWindow] = useState<Values | undefined>();
@@ -47,7 +54,7 @@ export function Viewer({ frame }: { frame: FrameOf }) {
 
   useWheel(box, many, move);
   useKeys({
-    r: reset,
+    [resetKey]: reset,
     ...(many && {
       ArrowUp: () => move(-1),
       ArrowDown: () => move(1),
@@ -79,6 +86,7 @@ export function Viewer({ frame }: { frame: FrameOf }) {
           style={{ filter: `brightness(${light.brightness}) contrast(${light.contrast})` }}
           className={picture.loading ? "coming" : ""}
         />
+        {over?.(slice)}
         {picture.failed && (
           <p className="screen-note" role="status">
             <strong>{t.pictureGone}.</strong> {picture.why} {t.pictureThumb}
