@@ -41,6 +41,11 @@ export const standings = (
 ): Promise<Schemas["GroupStanding"][]> =>
   told(client.GET("/v1/ood/drift", { params: { query: { reference } }, signal }));
 
+export const score = (
+  body: Schemas["ScoreAsked"],
+  signal: AbortSignal,
+): Promise<Schemas["Scores"]> => told(client.POST("/v1/ood/score", { body, signal }));
+
 // -- heat -----------------------------------------------------------------------------------------
 
 export const heatUrl = (item: string, reference: string): string =>

@@ -79,7 +79,16 @@ export function Chart({ plotted, names, at, onAt, reading }: ChartProps) {
           onPointerMove={point}
           onPointerDown={point}
         >
-          {inside && <path className="chart-limits" d={bandOf(inside)} />}
+          {inside && <path className="chart-inside" d={bandOf(inside)} />}
+          {inside?.length && (
+            <path
+              className="chart-limits"
+              d={
+                lineOf(inside.map(({ x, low }) => ({ x, y: low }))) +
+                lineOf(inside.map(({ x, high }) => ({ x, y: high })))
+              }
+            />
+          )}
           {scale.ticks.map((tick) => (
             <g key={tick}>
               <line
@@ -127,7 +136,7 @@ export function Chart({ plotted, names, at, onAt, reading }: ChartProps) {
             (each, window) =>
               each && mark(each, alarms[window] === true, window === at, names[window] ?? ""),
           )}
-          {labelled(names.length, Math.floor(across / 84)).map((window) => (
+          {labelled(names.length, Math.floor(across / 116)).map((window) => (
             <text
               key={names[window]}
               x={x(window)}

@@ -4,7 +4,7 @@ import { count } from "../../lib/format";
 import { useSettings, useWordsOf } from "../../lib/settings";
 import { Notice } from "../../parts/Notice";
 import { outOf, share } from "./figures";
-import { strataOf } from "./report";
+import { leastAlarm } from "./report";
 import { WORDS } from "./words";
 
 interface CountsProps {
@@ -62,9 +62,8 @@ export function Counts({ counts, reference }: CountsProps) {
 /** A warning where a reference has too few cases to flag anything at the rate that was declared. */
 export function TooSmall({ reference }: { reference: Reference }) {
   const w = useWordsOf(WORDS);
-  const strata = strataOf(reference);
-  const least = Math.min(...strata.map((each) => each.least_alarm));
-  if (!strata.length || least <= reference.alarm) return null;
+  const least = leastAlarm(reference);
+  if (least <= reference.alarm) return null;
   return (
     <Notice kind="warn" title={w.tooSmall}>
       {w.tooSmallText(share(reference.alarm), share(least))}

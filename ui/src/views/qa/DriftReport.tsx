@@ -39,9 +39,7 @@ export function DriftReport({ report, summary, state, reference, update }: Drift
   const here = report.windows[at];
   return (
     <>
-      <Notice kind={summary.changed ? "warn" : "info"} title={summary.headline}>
-        {summary.notes.map(sentence).join(" ")}
-      </Notice>
+      <Notice kind={summary.changed ? "warn" : "info"} title={summary.headline} />
       <div className="qa-bar">
         <Segments
           label={w.detectorOf}
@@ -75,7 +73,7 @@ export function DriftReport({ report, summary, state, reference, update }: Drift
       <details className="notes">
         <summary>{w.method}</summary>
         <ul>
-          {summary.sentences.map((said) => (
+          {[...summary.sentences, ...summary.notes].map((said) => (
             <li key={said}>{sentence(said)}</li>
           ))}
         </ul>
@@ -125,7 +123,7 @@ function Group({ group, report, summary, detector, names, at, onAt, reference }:
         <Chart
           plotted={{
             title: w.shareFlagged,
-            unit: `${w.percent}, ${w.band}; ${w.alarmRate} ${share(summary.alarm)}`,
+            unit: `${w.percent}, ${w.band}; – – ${w.alarmRate} ${share(summary.alarm)}; ${w.markDiffers}`,
             values: parts.map((each) => each?.flagged ?? null),
             band: parts.map((each) =>
               each && each.low !== null && each.high !== null ? [each.low, each.high] : null,
@@ -144,7 +142,7 @@ function Group({ group, report, summary, detector, names, at, onAt, reference }:
           <Chart
             plotted={{
               title: `${w.average}: ${detector}`,
-              unit: w.averageUnit,
+              unit: `${w.averageUnit}; ${w.limits}; ${w.markAlarm}`,
               values: watch.steps.map((each) => each.level),
               limits: watch.steps.map((each) => each.limit),
               alarms: watch.steps.map((each) => each.alarm),

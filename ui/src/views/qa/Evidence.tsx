@@ -21,38 +21,21 @@ function Part({ title, children }: { title: string; children: ReactNode }) {
 
 interface WhyProps {
   image: Image | undefined;
+  /** Of the study, where nothing else says why. */
   reason: string;
   flagged: boolean | null;
 }
 
-/** The reason in a sentence, and with what it was compared. */
+/** The findings with their figures, else the detector that finds it oddest; with what it was compared. */
 export function Why({ image, reason, flagged }: WhyProps) {
   const w = useWordsOf(WORDS);
   if (!image) return <span className="bone line" />;
-  const first = image.findings[0]?.sentence;
   const detector = image.detectors[0]?.name ?? "";
-  const said =
-    reason ||
-    image.reason ||
-    (flagged !== false ? first || (w.detectorSays[detector] ?? detector) : "");
+  const oddest = w.detectorSays[detector] ?? detector;
+  const said = flagged === false ? w.noFindings : sentence(image.reason || reason || oddest);
   return (
-    <Part title={w.why}>
-      <p className="why">{said ? sentence(said) : sentence(w.asUsual)}</p>
-      {image.stratum && (
-        <p className="raw">
-          {w.stratum}: {image.stratum}
-        </p>
-      )}
-    </Part>
-  );
-}
-
-export function Findings({ image }: { image: Image | undefined }) {
-  const w = useWordsOf(WORDS);
-  if (!image) return null;
-  return (
-    <Part title={w.findings}>
-      {image.findings.length === 0 && <p className="none">{w.noFindings}</p>}
+    <Part title={flagged === false ? w.findings : w.why}>
+      {image.findings.length === 0 && <p className="why">{said}</p>}
       <ul className="findings">
         {image.findings.map((finding) => (
           <li key={`${finding.code} ${finding.sentence}`}>
@@ -61,6 +44,11 @@ export function Findings({ image }: { image: Image | undefined }) {
           </li>
         ))}
       </ul>
+      {image.stratum && (
+        <p className="raw">
+          {w.stratum}: {image.stratum}
+        </p>
+      )}
     </Part>
   );
 }

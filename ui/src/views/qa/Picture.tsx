@@ -7,7 +7,7 @@ import { useKeys } from "../../lib/keys";
 import { useWordsOf } from "../../lib/settings";
 import { Viewer } from "../../parts/Viewer";
 import { FitPatches } from "./FitPatches";
-import { pValue, sentence, share } from "./figures";
+import { sentence, share } from "./figures";
 import type { Image } from "./images";
 import { WORDS } from "./words";
 
@@ -122,7 +122,7 @@ function HeatTools({ heat, figures, on, opacity, onSwitch, onOpacity }: HeatTool
           <>
             {w.heatSays(
               share(figures.unlike_share),
-              pValue(figures.p_value),
+              share(figures.p_value),
               String(figures.usual_pictures),
             )}{" "}
             {figures.slice_number !== null &&

@@ -17,12 +17,12 @@ export function ReferenceReport({ reference }: { reference: Reference }) {
   const facts: [string, string][] = [
     [
       w.alarmName,
-      `${share(reference.alarm)} – ${w.usualFlagged(count(n, language), count(of, language))}`,
+      `${share(reference.alarm)}. ${w.usualFlagged(count(n, language), count(of, language))}`,
     ],
     [w.made, when(reference.created_at, language)],
     [w.filter, reference.filter || w.noFilter],
     [w.encoder, reference.encoder],
-    [w.items("").trim(), count(reference.items, language)],
+    [w.itemsName, count(reference.items, language)],
     [w.patchesName, reference.heat ? w.patchesYes(count(patches, language)) : w.patchesNo],
   ];
   return (

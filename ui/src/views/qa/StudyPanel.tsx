@@ -9,7 +9,7 @@ import { Icon } from "../../parts/Icon";
 import { Notice, ProblemNotice } from "../../parts/Notice";
 import { Thumb } from "../../parts/Thumb";
 import { useJudged, useStudy } from "./asking";
-import { About, Detectors, Findings, Nearest, Notes, Why } from "./Evidence";
+import { About, Detectors, Nearest, Notes, Why } from "./Evidence";
 import { imagesOf } from "./images";
 import { Picture } from "./Picture";
 import type { Update } from "./QaView";
@@ -36,7 +36,7 @@ export function StudyPanel(props: StudyPanelProps) {
   const { study, score, state, reference, update } = props;
   const t = useWords();
   const w = useWordsOf(WORDS);
-  const judged = useJudged(reference.name, study);
+  const judged = useJudged(reference, study);
   const details = useStudy(study);
   const images = useMemo(
     () => imagesOf(score, judged.data, details.data),
@@ -137,7 +137,6 @@ export function StudyPanel(props: StudyPanelProps) {
             </Notice>
           )}
           <Why image={image} reason={judged.data?.reason ?? ""} flagged={flagged} />
-          <Findings image={image} />
           <Nearest study={study} image={image} loading={judged.loading} />
           {judged.error && <ProblemNotice problem={judged.error} retry={judged.retry} />}
           <Detectors image={image} interval={judged.data?.alarm_interval ?? null} />

@@ -63,6 +63,11 @@ export function VerdictBar(props: VerdictBarProps) {
       <p className="verdict-flag">
         <Flag flagged={flagged} p={p} />
         <span>{p !== null && (odd ? w.oddAs(String(odd)) : w.oddUsual)}</span>
+        <span className="verdict-now" role="status">
+          {review?.verdict
+            ? w.decidedBy(w.verdicts[review.verdict], review.by, when(review.at, language))
+            : w.noVerdict}
+        </span>
       </p>
       <div className="verdict-acts">
         {act("accept", "check", w.accept, "a", review?.verdict === "accept", decide)}
@@ -70,11 +75,6 @@ export function VerdictBar(props: VerdictBarProps) {
         <button type="button" className="button quiet" title="u" onClick={undo}>
           <Icon name="undo" size={16} /> {w.undo} <kbd>u</kbd>
         </button>
-        <span className="verdict-now" role="status">
-          {review?.verdict
-            ? w.decidedBy(w.verdicts[review.verdict], review.by, when(review.at, language))
-            : w.noVerdict}
-        </span>
       </div>
       <div className="comment">
         <textarea

@@ -3,6 +3,7 @@ import * as api from "../../api/client";
 import * as qa from "../../api/qa";
 import { type Asked, useAsked } from "../../lib/ask";
 import { filterOf } from "../search/state";
+import { leastAlarm } from "./report";
 import { type QaState, scoresOf } from "./state";
 
 const OLD_MS = 30_000;
@@ -81,11 +82,18 @@ export function useCounts(
 }
 
 /** What the reference says of a study now, with its nearest cases; nothing is stored. */
-export const useJudged = (reference: string, study: string): Asked<qa.StudyJudged | undefined> =>
-  useAsked(study ? `judged ${reference} ${study}` : null, async (signal) => {
-    const body = { reference, filter: `study="${study}"`, limit: 1 };
-    return (await api.scoreItems(body, signal)).studies[0];
+export function useJudged(
+  reference: qa.Reference,
+  study: string,
+): Asked<qa.StudyJudged | undefined> {
+  // A reference with too few cases for its rate still knows what is near, at the least that it has.
+  const least = leastAlarm(reference);
+  const alarm = least > reference.alarm ? Math.min(0.99, Math.ceil(least * 100) / 100) : null;
+  return useAsked(study ? `judged ${reference.name} ${study}` : null, async (signal) => {
+    const body = { reference: reference.name, filter: `study="${study}"`, limit: 1, alarm };
+    return (await qa.score(body, signal)).studies[0];
   });
+}
 
 export const useStudy = (study: string): Asked<api.Schemas["StudyDetails"]> =>
   useAsked(study ? `study ${study}` : null, (signal) => api.study(study, signal));

@@ -9,7 +9,7 @@ export interface Scale {
 const STEPS = [1, 2, 2.5, 5, 10];
 
 /** A scale that holds all values and has round ticks, from `bottom` up to `top` in pixels. */
-export function scaleOf(values: readonly number[], bottom: number, top: number, count = 4): Scale {
+export function scaleOf(values: readonly number[], bottom: number, top: number, count = 5): Scale {
   const known = values.filter(Number.isFinite);
   let low = Math.min(...known, 0);
   let high = Math.max(...known, 0);

@@ -20,7 +20,7 @@ export function outOf(rate: number): { n: number; of: number } {
 }
 
 export const share = (value: number): string =>
-  `${(100 * value).toFixed(value < 0.1 && value > 0 ? 1 : 0)} %`;
+  `${Number((100 * value).toFixed(value < 0.1 ? 1 : 0))} %`;
 
 /** A figure of any size with three digits that count. */
 export function figure(value: number): string {

@@ -36,6 +36,12 @@ const isRefused = (value: unknown): value is Refused =>
 export const strataOf = (reference: Reference): Stratum[] =>
   listOf(reference.report.strata).filter(isStratum);
 
+/** The least rate that any stratum can judge at; 0 where that is not told. */
+export const leastAlarm = (reference: Reference): number => {
+  const rates = strataOf(reference).map((each) => each.least_alarm);
+  return rates.length ? Math.min(...rates) : 0;
+};
+
 export const refusedOf = (reference: Reference): Refused[] =>
   listOf(reference.report.refused).filter(isRefused);
 
