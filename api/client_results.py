@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from api.client_asking import Asking, part
-from api.schemas.flags import GroupStanding
+from api.schemas.flags import GroupStanding, ItemHeat, ScoreCounts
 from api.schemas.groups import Reference, ScoreAsked, ScoreFilesAsked, Scores
 from api.schemas.structured import (
     DestinationNamed,
@@ -69,6 +69,22 @@ class Results(Asking):
         asked = ScoreFilesAsked(reference=reference, alarm=alarm, one_study=one_study)
         answer = self._with_files("ood/score/files", asked.model_dump(), files)
         return Scores.model_validate_json(answer.content)
+
+    def count_scores(
+        self,
+        reference: str,
+        filter: str = "",  # noqa: A002
+    ) -> ScoreCounts:
+        """How many studies were judged as stored, how many are flagged, and what was decided."""
+        return self._told(ScoreCounts, "ood/scores/counts", reference=reference, filter=filter)
+
+    def heat(self, item: str, reference: str) -> bytes:
+        """Where an item is unlike a reference: RGBA PNG to be laid over its drawn frame."""
+        return self._ask("GET", f"items/{part(item)}/heat", params={"reference": reference}).content
+
+    def heat_figures(self, item: str, reference: str) -> ItemHeat:
+        """The same in figures."""
+        return self._told(ItemHeat, f"items/{part(item)}/heat/figures", reference=reference)
 
     def drift(self, reference: str) -> list[GroupStanding]:
         """Where the watch for drift stands, by group of studies."""

@@ -19,6 +19,7 @@ from api.service.arrivals import count_waiting
 from api.service.audit import Recorder, activity
 from api.service.facets import FacetCounts
 from api.service.figures import FiguresReader, KeptFigures
+from api.service.heat_kept import KeptHeat
 from api.service.kept_references import KeptReferences
 from api.service.links import Links
 from api.service.map_values import MapValues
@@ -47,6 +48,7 @@ class Served:
         settings: as the service was started with.
         uploads: folder of what comes with requests.
         references: stay loaded between judgements.
+        heat: is kept for a while.
         metrics: what is counted for whoever watches it.
         facets: counts by which lists and searches are narrowed.
         figures: of the library, that change by the minute.
@@ -64,6 +66,7 @@ class Served:
     settings: Settings
     uploads: Path
     references: KeptReferences
+    heat: KeptHeat
     metrics: Metrics
     facets: FacetCounts
     figures: KeptFigures
@@ -123,6 +126,7 @@ def serving(
             settings,
             uploads,
             KeptReferences(library),
+            KeptHeat(library, settings),
             metrics,
             FacetCounts(library),
             KeptFigures(library),

@@ -17,6 +17,7 @@ import pydicom
 import pytest
 from archive_library import STUDIES as ARCHIVED
 from archive_library import make_archive, study_uid
+from asking_jobs import done
 from PIL import Image
 from served_library import REFERENCE, RUN, STUDIES, own_copy, serving
 from told_library import Told
@@ -240,6 +241,15 @@ def test_references_judge_items_and_files(client: Client, tmp_path: Path) -> Non
         client.score_files(REFERENCE, [tmp_path])
     with pytest.raises(ApiError, match="unknown_name"):
         client.reference("none")
+
+
+@reaches("get_heat", "get_heat_figures", "count_scores")
+def test_heat_and_what_came_of_scores(client: Client, library: Path) -> None:
+    done(library, "ood-patches", reference=REFERENCE, most_images=30, most_patches=1_000)
+    item = next(client.items()).id
+    assert client.heat(item, REFERENCE).startswith(b"\x89PNG")
+    assert client.heat_figures(item, REFERENCE).item == item
+    assert client.count_scores(REFERENCE, "view=PA").studies == 0
 
 
 @reaches(

@@ -98,6 +98,37 @@ def test_each_says_why_and_what_was_decided(people: dict[str, httpx.Client], lib
     assert len(changes(library)) == 1, "who reads changes nothing"
 
 
+def test_what_is_left_to_do_is_listed_and_counted(people: dict[str, httpx.Client]) -> None:
+    ann = people["ann"]
+    for number, verdict in ((1, "reject"), (7, "accept"), (0, "accept"), (3, "")):
+        said = {"verdict": verdict}
+        ann.put(f"reviews/ood:chest/subjects/2.25.{number}", json=said, headers=NEW)
+    assert numbers(ann, sort="p_value", flagged=True, decided=False) == [3, 5]
+    assert numbers(ann, sort="p_value", flagged=True, decided=True) == [1, 7]
+    assert numbers(ann, judged=False) == [2]
+    assert len(numbers(ann, judged=True)) == ITEMS - 1
+    counts = ann.get("ood/scores/counts", params={"reference": REFERENCE}).json()
+    assert counts == {
+        "studies": ITEMS, "flagged": 4, "cannot_be_judged": 1, "open": 2,
+        "accepted": 2, "rejected": 1, "alarm": 0.05,
+    }  # fmt: skip
+    asked = {"reference": REFERENCE, "filter": "modality=CT", "alarm": 0.002}
+    narrow = ann.get("ood/scores/counts", params=asked).json()
+    assert (narrow["studies"], narrow["flagged"], narrow["alarm"]) == (4, 1, 0.002)
+
+
+def test_counts_of_nothing_are_zeros(people: dict[str, httpx.Client]) -> None:
+    asked = {"reference": REFERENCE, "filter": "modality=MR"}
+    counts = people["rob"].get("ood/scores/counts", params=asked).json()
+    assert counts == dict.fromkeys(counts, 0) | {"alarm": 0.05}
+
+
+def test_each_says_what_it_is_of(people: dict[str, httpx.Client]) -> None:
+    asked = {"reference": REFERENCE, "sort": "p_value"}
+    first = people["rob"].get("ood/scores", params=asked).json()["rows"][0]
+    assert first["age_years"] == 51 and first["items"][0]["modality"] == "CT"
+
+
 def test_where_the_watch_for_drift_stands(people: dict[str, httpx.Client]) -> None:
     assert people["rob"].get("ood/drift", params={"reference": REFERENCE}).json() == []
     assert people["rob"].get("ood/drift", params={"reference": "none"}).status_code == 404

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from api.jobs.work import Alarm, Encoder, Filter, Kind, Name, Parameters, Seed, Work
 from api.rights import Role
-from api.service import cluster, drift, evaluate, ood
+from api.service import cluster, drift, evaluate, heat, ood
 from api.service.drift_answers import DriftRequest
 from api.service.evaluation_files import as_json
 from api.service.judge import Judge, StudyAnswer
@@ -40,6 +40,15 @@ class FitParameters(Parameters):
     alarm: Alarm = 0.01
     detectors: Annotated[tuple[str, ...], Field(min_length=1, max_length=16)] = _LABELS
     corruptions: Annotated[int, Field(ge=0, le=10_000)] = 0
+    seed: Seed = 0
+
+
+class PatchParameters(Parameters):
+    """Of which reference patches are kept, by which heat is drawn."""
+
+    reference: Name
+    most_images: Annotated[int, Field(ge=20, le=100_000, description="Of each stratum.")] = 500
+    most_patches: Annotated[int, Field(ge=1, le=1_000_000, description="Of each stratum.")] = 10_000
     seed: Seed = 0
 
 
@@ -110,9 +119,17 @@ def _made_before(work: Work, name: str) -> StoredReference | None:
 
 
 def _check_reference(
-    library: Library, _settings: Settings, asked: ScoreParameters | DriftParameters
+    library: Library,
+    _settings: Settings,
+    asked: PatchParameters | ScoreParameters | DriftParameters,
 ) -> None:
     find_reference(library, asked.reference)
+
+
+def _patches(work: Work, asked: PatchParameters) -> Mapping[str, Any]:
+    request = heat.HeatRequest(**asked.model_dump(exclude={"reference"}))
+    report = heat.fit_heat(work.library, asked.reference, request, work.settings, work.tell)
+    return {"reference": asked.reference, **report}
 
 
 def _score(work: Work, asked: ScoreParameters) -> Mapping[str, Any]:
@@ -181,6 +198,14 @@ KINDS: tuple[Kind[Any], ...] = (
         FitParameters,
         _fit,
         _check_fit,
+    ),
+    Kind(
+        "ood-patches",
+        "Keep patches of a reference's pictures, by which heat is drawn.",
+        Role.CURATOR,
+        PatchParameters,
+        _patches,
+        _check_reference,
     ),
     Kind(
         "ood-score",

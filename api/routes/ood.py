@@ -15,7 +15,7 @@ from api.problems import ProblemError
 from api.rights import Role
 from api.routing import router
 from api.schemas.common import CursorParam, FilterParam, LimitParam, PageOf
-from api.schemas.flags import GroupStanding, StudyScore
+from api.schemas.flags import GroupStanding, ScoreCounts, StudyScore
 from api.schemas.groups import Reference, ScoreAsked, ScoreFilesAsked, Scores, StudyJudged
 from api.served import Served, Service
 from api.service import arrival_windows, flags, ood
@@ -26,6 +26,9 @@ from api.uploads import received
 routes = router("ood", Role.READER)
 NameParam = Annotated[
     str, Query(min_length=1, max_length=128, description="Of the set.", examples=["chest"])
+]
+AlarmParam = Annotated[
+    float | None, Query(gt=0, lt=1, description="False-alarm rate; else the reference's.")
 ]
 
 
@@ -51,9 +54,13 @@ def list_scores(
     flagged: Annotated[
         bool | None, Query(description="Only those that are, or that are not; else all.")
     ] = None,
-    alarm: Annotated[
-        float | None, Query(gt=0, lt=1, description="False-alarm rate; else the reference's.")
+    judged: Annotated[
+        bool | None, Query(description="Only those that can be, or that cannot; else all.")
     ] = None,
+    decided: Annotated[
+        bool | None, Query(description="Only those with a verdict, or without; else all.")
+    ] = None,
+    alarm: AlarmParam = None,
     filter: FilterParam = "",
     sort: Annotated[
         str,
@@ -75,9 +82,20 @@ def list_scores(
         reference,
         Paging(filter, sort, cursor, limit),
         flagged=flagged,
+        judged=judged,
+        decided=decided,
         alarm=alarm,
     )
     return PageOf[StudyScore].model_validate(found)
+
+
+@routes.get("/ood/scores/counts")
+def count_scores(
+    served: Service, reference: NameParam, filter: FilterParam = "", alarm: AlarmParam = None
+) -> ScoreCounts:
+    """How many studies were judged, how many of them are flagged, and what was decided."""
+    found = flags.count_scores(served.library, reference, filter, alarm)
+    return ScoreCounts.model_validate(found)
 
 
 @routes.get("/ood/drift")

@@ -161,6 +161,9 @@ class Reference(Told):
     seed: int
     items: int
     report: dict[str, object]
+    heat: dict[str, object] | None = Field(
+        description="Report of its patches, by which heat is drawn; null where none were fitted."
+    )
     version: str
     created_at: str
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -20,7 +20,7 @@ from indexer.catalog.tables import Item
 from indexer.config import Settings
 from indexer.errors import ConfigError, QueryError, ReferenceSetError, SourceError, StorageFullError
 from indexer.evidence.heat import HeatMap, draw_heat
-from indexer.evidence.matching import laid_over, slice_number
+from indexer.evidence.matching import laid_over, over_frame, slice_number
 from indexer.evidence.originals import items_under
 from indexer.groups.items import describe
 from indexer.groups.references import (
@@ -119,14 +119,30 @@ def heat_map(library: Library, name: str, asked: str, settings: Settings) -> Hea
         ItemNotFoundError: the UID is not in the library.
         SourceError: the files of an item are gone, or have changed.
     """
+    stored, originals = _readable(library, name, settings)
+    from_file = Path(asked).exists()
+    cases = _cases_of_file(originals, Path(asked)) if from_file else _cases(originals, asked)
+    return _oddest(stored, originals, cases)
+
+
+def heat_of(library: Library, name: str, uid: str, settings: Settings) -> HeatMap:
+    """As `heat_map`, of a UID or item id of the library alone, never of a file.
+
+    Raises:
+        QueryError, ReferenceSetError, ItemNotFoundError, SourceError: as `heat_map`.
+    """
+    stored, originals = _readable(library, name, settings)
+    return _oddest(stored, originals, _cases(originals, uid))
+
+
+def _readable(library: Library, name: str, settings: Settings) -> tuple[StoredReference, Originals]:
     stored = find_reference(library, name)
-    reference = HeatReference.from_state(load_patches(library, stored))
-    originals = Originals(library, stored, settings)
-    maps = [
-        one
-        for case in _cases(originals, asked)
-        if (one := _map(originals, reference, stored, case)) is not None
-    ]
+    return stored, Originals(library, stored, settings)
+
+
+def _oddest(stored: StoredReference, originals: Originals, cases: Iterable[_Case]) -> HeatMap:
+    reference = HeatReference.from_state(load_patches(originals.library, stored))
+    maps = [one for case in cases if (one := _map(originals, reference, stored, case)) is not None]
     if not maps:
         raise QueryError(
             f"'{stored.name}' has no stratum for this kind of image, or it is empty: it cannot be "
@@ -237,15 +253,15 @@ class _Case:
     number: int = 0
 
 
+def _cases_of_file(originals: Originals, path: Path) -> Iterator[_Case]:
+    for one in read_study(path, originals.options).items:
+        if originals.spec.name in one.item.tensors:
+            attributes = one.draft.attributes
+            key = key_of([getattr(attributes, level) for level in FIELDS])
+            yield _Case(one.item, key, one.draft.study_instance_uid)
+
+
 def _cases(originals: Originals, asked: str) -> Iterator[_Case]:
-    name = originals.spec.name
-    if Path(asked).exists():
-        for one in read_study(Path(asked), originals.options).items:
-            if name in one.item.tensors:
-                attributes = one.draft.attributes
-                key = key_of([getattr(attributes, level) for level in FIELDS])
-                yield _Case(one.item, key, one.draft.study_instance_uid)
-        return
     with reading(originals.library.engine) as db:
         uids = items_under(db, asked)
         ids = np.array(
@@ -269,7 +285,8 @@ def _map(
     odd = [usual(stratum.memory.scores(grid)) for grid in grids]
     shown = max(range(len(odd)), key=lambda number: float(np.nanmax(odd[number])))
     place, prepared = [*pictures.items()][shown]
-    picture, laid = laid_over(originals.encoder, case.item, place, prepared, _filled(odd[shown]))
+    filled = _filled(odd[shown])
+    picture, laid = laid_over(originals.encoder, case.item, place, prepared, filled)
     highest = float(np.nanmax(odd[shown]))
     seen = odd[shown][~np.isnan(odd[shown])]
     notes = []
@@ -280,6 +297,7 @@ def _map(
     return HeatMap(
         picture=picture,
         oddness=laid,
+        over_frame=over_frame(originals.encoder, case.item, filled),
         levels=(*zip(LEVELS, usual.levels, strict=True), (1.0, usual.at(1.0))),
         item=case.item.uid if case.number else "",
         study_instance_uid=case.study,

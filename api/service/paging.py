@@ -68,7 +68,7 @@ def page_of(
     down = paging.sort.startswith("-")
     value = sorts[name] if name else number
     if paging.filter.strip():
-        query = query.where(number.in_(_passing(number, paging.filter)))
+        query = query.where(number.in_(passing(number, paging.filter)))
     asked = _digest(number.class_.__name__, paging.filter, paging.sort, scope)
     if paging.cursor:
         query = query.where(_after(value, number, _read_cursor(paging.cursor, asked), down=down))
@@ -112,7 +112,7 @@ def check_limit(limit: int) -> None:
         raise QueryError(f"limit is 1 to {MOST}, not {limit}")
 
 
-def _passing(number: Any, expression: str) -> Select[Any]:
+def passing(number: Any, expression: str) -> Select[Any]:
     """Numbers of the rows of which an item passes a filter."""
     return (
         select(number)

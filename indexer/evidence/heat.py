@@ -28,6 +28,7 @@ class HeatMap:
     Attributes:
         picture: what is shown: an image as it is; of a volume a slice as the encoder sees it.
         oddness: for each pixel of it; NaN where the encoder does not look.
+        over_frame: the same for each pixel of the frame as the service draws it.
         levels: shares of places of usual pictures, rising, and the oddness they do not reach; the
             last is of all that were looked at.
         item: its id; "" of what is in no library.
@@ -46,6 +47,7 @@ class HeatMap:
 
     picture: RgbImage = field(repr=False)
     oddness: Heat = field(repr=False)
+    over_frame: Heat = field(repr=False)
     levels: tuple[tuple[float, float], ...]
     item: str
     study_instance_uid: str
@@ -88,6 +90,14 @@ def heated(heat: HeatMap) -> RgbImage:
     opacity = (_STRONGEST * np.minimum(1, 2 * strength))[..., None]
     mixed = heat.picture * (1 - opacity) + ramp(_COLOURS, strength) * opacity
     return np.asarray(np.rint(mixed), np.uint8)
+
+
+def overlay(heat: HeatMap) -> Image.Image:
+    """An RGBA picture with nothing but the colours, to be laid over the frame as it is drawn."""
+    strength = _strength(heat.over_frame, heat.levels)
+    colours = np.rint(ramp(_COLOURS, strength)).astype(np.uint8)
+    opacity = np.rint(255 * np.minimum(1, 2 * strength)).astype(np.uint8)
+    return Image.fromarray(np.dstack([colours, opacity]))
 
 
 def _strength(oddness: Heat, levels: Sequence[tuple[float, float]]) -> np.ndarray:

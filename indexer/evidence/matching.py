@@ -126,7 +126,26 @@ def laid_over(
         return seen, _over(seen.shape, values, Placement(placement.size), placement.size)
     with Image.open(io.BytesIO(item.thumbnail)) as picture:
         shown = np.asarray(picture.convert("RGB"))
-    return shown, _over(shown.shape, values, placement, (item.frame.rows, item.frame.columns))
+    return shown, over_frame(encoder, item, values)
+
+
+def over_frame(encoder: PatchEncoder, item: ItemDraft, values: Map) -> Map:
+    """Values of places at each pixel of a frame of the item as it is drawn, of whichever slice.
+
+    Args:
+        encoder: that prepared it.
+        item: that was read, its thumbnail of `SIDE` pixels.
+        values: ``(rows, columns)``, of each place.
+
+    Returns:
+        As large as the thumbnail, and of its proportions, which are those of the frame; NaN where
+        the encoder does not look.
+    """
+    with Image.open(io.BytesIO(item.thumbnail)) as picture:
+        shown = np.asarray(picture.convert("RGB"))
+    return _over(
+        shown.shape, values, encoder.placement(item.frame), (item.frame.rows, item.frame.columns)
+    )
 
 
 def _best_pair(

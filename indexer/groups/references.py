@@ -63,6 +63,11 @@ class StoredReference:
     sha256: str = field(repr=False)
     patches: Mapping[str, Any] | None = field(default=None, repr=False)
 
+    @property
+    def heat(self) -> Mapping[str, Any] | None:
+        """The report of its patches, by which heat is drawn; None where none were fitted."""
+        return None if self.patches is None else self.patches["report"]
+
 
 @dataclass(frozen=True)
 class ReferenceDraft:

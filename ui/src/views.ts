@@ -52,6 +52,14 @@ export const VIEWS: readonly View[] = [
     })),
   },
   {
+    name: "qa",
+    title: (t) => t.qa,
+    icon: "qa",
+    component: lazy(async () => ({
+      default: (await import("./views/qa/QaView")).QaView,
+    })),
+  },
+  {
     name: "library",
     title: (t) => t.library,
     icon: "library",

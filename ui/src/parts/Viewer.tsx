@@ -1,4 +1,4 @@
-import { useRef, useState } from "react";
+import { type ReactNode, useRef, useState } from "react";
 import { type Look, renderedUrl, thumbnailUrl } from "../api/client";
 import { useKeys } from "../lib/keys";
 import { useWords } from "../lib/settings";
@@ -23,8 +23,15 @@ export interface FrameOf {
   slice: number | undefined;
 }
 
+interface ViewerProps {
+  frame: FrameOf;
+  /** What lies over a slice, in the proportions of the frame. */
+  over?: ((slice: number) => ReactNode) | undefined;
+  resetKey?: string;
+}
+
 /** A frame drawn by the service: slices by wheel and keys, window or brightness by dragging. */
-export function Viewer({ frame }: { frame: FrameOf }) {
+export function Viewer({ frame, over, resetKey = "r" }: ViewerProps) {
   const t = useWords();
   // Counted from where it begins: keys that come before the slices are known are not lost.
   const [moved, setMoved] = useState(0);
@@ -52,7 +59,7 @@ export function Viewer({ frame }: { frame: FrameOf }) {
 
   useWheel(box, many, move);
   useKeys({
-    r: reset,
+    [resetKey]: reset,
     ...((many || !known) && {
       ArrowUp: () => move(-1),
       ArrowDown: () => move(1),
@@ -81,6 +88,7 @@ export function Viewer({ frame }: { frame: FrameOf }) {
             className={picture.loading ? "coming" : ""}
           />
         )}
+        {over?.(slice)}
         {picture.failed && (
           <p className="screen-note" role="status">
             <strong>{t.pictureGone}.</strong> {picture.why} {t.pictureThumb}{" "}
