@@ -81,7 +81,7 @@ export async function decide(
   const asked = client.PUT("/v1/reviews/{queue}/subjects/{subject}", {
     params: { path: { queue, subject } },
     headers: madeFrom(seen),
-    body,
+    body: { labels: [], ...body },
   });
   return (await told(asked)).review;
 }

@@ -462,6 +462,70 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/items/{uid}/matching": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Matching
+         * @description Where two items are alike, place by place; both are read again from their files.
+         *
+         *     Of volumes the two slices that are most alike are compared. Encoders without places are refused.
+         */
+        get: operations["get_matching"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/items/{uid}/frame": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Frame
+         * @description The size of an item's image, or of its slices: boxes are told in its pixels.
+         */
+        get: operations["get_frame"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/search/region": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Search By Region
+         * @description The images that have something like a part of a picture, and where they have it.
+         *
+         *     Candidates come by one vector; only they are looked at, place by place.
+         */
+        post: operations["search_by_region"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/clusters": {
         parameters: {
             query?: never;
@@ -511,9 +575,69 @@ export interface paths {
         };
         /**
          * List Members
-         * @description The items of a cluster, page by page; sorted as items are.
+         * @description The items of a cluster, page by page; sorted as items are, or by confidence.
          */
         get: operations["list_members"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/clusters/methods": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Methods
+         * @description All ways to cluster, the usual one first, with their options.
+         */
+        get: operations["list_methods"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/clusters/compare": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Compare Clusterings
+         * @description Two clusterings beside each other: what stayed together and what moved.
+         */
+        get: operations["compare_clusterings"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/clusters/compare/items": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Items In Both
+         * @description The items in cluster ``number`` of the first that are in ``other`` of the second.
+         */
+        get: operations["list_items_in_both"];
         put?: never;
         post?: never;
         delete?: never;
@@ -598,6 +722,86 @@ export interface paths {
          * @description Where the items on a map lie: little-endian float32, x and y of each.
          */
         get: operations["get_map_points"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/maps/legend": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Map Legend
+         * @description What the values of the points stand for, and how many have each.
+         */
+        get: operations["get_map_legend"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/maps/values": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Map Values
+         * @description One value a point, in the order of the points; the legend says what it is.
+         */
+        get: operations["get_map_values"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/maps/mask": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Map Mask
+         * @description Which points pass a filter, and came at a time or later: one bit each, lowest first.
+         */
+        get: operations["get_map_mask"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/maps/missing": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Map Missing
+         * @description How many items came after a map was made, and are not on it; the job map-place puts them.
+         */
+        get: operations["get_map_missing"];
         put?: never;
         post?: never;
         delete?: never;
@@ -702,6 +906,28 @@ export interface paths {
         get: operations["list_tags"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/labels/items": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Label Items
+         * @description Give items a label, or take it away: those named, those that pass a filter, a cluster.
+         *
+         *     No If-Match: what others give or take meanwhile stays as they want it.
+         */
+        post: operations["label_items"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1006,6 +1232,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/ood/scores/counts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Count Scores
+         * @description How many studies were judged, how many of them are flagged, and what was decided.
+         */
+        get: operations["count_scores"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/ood/drift": {
         parameters: {
             query?: never;
@@ -1060,6 +1306,48 @@ export interface paths {
          * @description What a reference says of files, which need not be in the library; nothing is stored.
          */
         post: operations["score_files"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/items/{uid}/heat": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Heat
+         * @description Where an item is unlike a reference, as colours to be laid over its drawn frame.
+         *
+         *     Of a volume it is the slice with the oddest place. What is usual is transparent.
+         */
+        get: operations["get_heat"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/items/{uid}/heat/figures": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Heat Figures
+         * @description How odd the oddest place of an item is, on which slice, and how usual that is.
+         */
+        get: operations["get_heat_figures"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1691,7 +1979,7 @@ export interface paths {
         };
         /**
          * Export Clusters
-         * @description The items of a clustering with their clusters.
+         * @description The items of a clustering with their clusters, or those of one cluster.
          */
         get: operations["export_clusters"];
         put?: never;
@@ -1734,6 +2022,26 @@ export interface paths {
          * @description Where items lie on a map.
          */
         get: operations["export_map"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/exports/reviews": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export Reviews
+         * @description How the subjects of a queue stand, and what was found of them.
+         */
+        get: operations["export_reviews"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1826,10 +2134,222 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/library/state": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Library State
+         * @description What changes by the minute: rows, files, what waits, jobs, indexes, the disk.
+         */
+        get: operations["get_library_state"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/library/runs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Runs
+         * @description Runs of indexing, however they were started; the newest first.
+         */
+        get: operations["list_runs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/library/sources": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Sources
+         * @description Folders of the server below which jobs may index, and whether studies are taken.
+         */
+        get: operations["get_sources"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/rejected": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Rejected
+         * @description Files that were rejected or are in conflict; those known last first.
+         */
+        get: operations["list_rejected"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Keys
+         * @description Keys in the order in which they were made; never what is secret of them.
+         */
+        get: operations["list_keys"];
+        put?: never;
+        /**
+         * Create Key
+         * @description Make a key that may do nothing that whoever asks may not. It is told once, here.
+         */
+        post: operations["create_key"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/keys/{prefix}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Revoke Key
+         * @description Let a key, and all sessions that began with it, be accepted no more.
+         */
+        delete: operations["revoke_key"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Audit
+         * @description Rows of the audit, the newest first. That it was read becomes one of them.
+         */
+        get: operations["list_audit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/audit/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export Audit
+         * @description The audit as a file, a row a line, in order. That it was given away becomes a row first.
+         */
+        get: operations["export_audit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /**
+         * AuditRow
+         * @description A row of the audit.
+         */
+        AuditRow: {
+            /**
+             * Number
+             * @description Its place in the chain.
+             */
+            number: number;
+            /**
+             * Readable
+             * @description False of a row that was tampered with.
+             */
+            readable: boolean;
+            /** At */
+            at: string;
+            /** Actor */
+            actor: string;
+            /**
+             * Action
+             * @example query
+             */
+            action: string;
+            /**
+             * Outcome
+             * @description success, refused or failed.
+             */
+            outcome: string;
+            /** Subject */
+            subject: {
+                [key: string]: unknown;
+            };
+            /**
+             * Patients
+             * @description Pseudonyms of those whose data it was.
+             */
+            patients: string[];
+            /**
+             * Origin
+             * @description Address that was asked from.
+             */
+            origin: string;
+            /** Request Id */
+            request_id: string;
+            /** Hash */
+            hash: string;
+        };
         /**
          * Changed
          * @description What came of a change of many.
@@ -1873,6 +2393,26 @@ export interface components {
             };
         };
         /**
+         * ClusterMatch
+         * @description How much two clusters have in common.
+         */
+        ClusterMatch: {
+            /** First */
+            first: number | null;
+            /** Second */
+            second: number | null;
+            /**
+             * Shared
+             * @description Items in both.
+             */
+            shared: number;
+            /**
+             * Jaccard
+             * @description These, as a share of the items in either.
+             */
+            jaccard: number;
+        };
+        /**
          * ClusterName
          * @description What a cluster is called.
          */
@@ -1909,6 +2449,62 @@ export interface components {
             given_name: string;
         };
         /**
+         * ComparedClusters
+         * @description A cluster of one clustering, and the cluster of the other that it became.
+         */
+        ComparedClusters: {
+            /**
+             * First
+             * @description Number and name; null without a counterpart.
+             */
+            first: string | null;
+            /** Second */
+            second: string | null;
+            match: components["schemas"]["ClusterMatch"];
+        };
+        /**
+         * ComparedRuns
+         * @description Two clusterings over the items that both have.
+         */
+        ComparedRuns: {
+            /** First */
+            first: string;
+            /** Second */
+            second: string;
+            /**
+             * Items
+             * @description In both.
+             */
+            items: number;
+            /** Only First */
+            only_first: number;
+            /** Only Second */
+            only_second: number;
+            /**
+             * Ari
+             * @description Noise counts as a group.
+             */
+            ari: number;
+            /** Nmi */
+            nmi: number;
+            /**
+             * Moved
+             * @description Items that are in no cluster that matches theirs.
+             */
+            moved: number;
+            /** Clusters */
+            clusters: components["schemas"]["ComparedClusters"][];
+            /**
+             * Confusion
+             * @description Cluster of the first, cluster of the second, items in both; no zeros.
+             */
+            confusion: [
+                number,
+                number,
+                number
+            ][];
+        };
+        /**
          * Confidence
          * @description The confidences of a clustering: mean, quartiles, and the share below one half.
          */
@@ -1943,6 +2539,12 @@ export interface components {
              * @default
              */
             comment: string;
+            /**
+             * Labels
+             * @description With accept: the values of the label that the finding is about.
+             * @default []
+             */
+            labels: string[];
         };
         /**
          * Described
@@ -2164,6 +2766,21 @@ export interface components {
             value: number;
         };
         /**
+         * FrameTold
+         * @description Size of an image, or of the slices of a volume: that in which boxes are told.
+         */
+        FrameTold: {
+            /** Rows */
+            rows: number;
+            /** Columns */
+            columns: number;
+            /**
+             * Aspect
+             * @description Height of a pixel divided by its width.
+             */
+            aspect: number;
+        };
+        /**
          * GroupStanding
          * @description Where the watch over one group of what arrives stands.
          */
@@ -2192,6 +2809,16 @@ export interface components {
             limit: number;
             /** Alarm */
             alarm: boolean;
+        };
+        /**
+         * HeatLevel
+         * @description Of usual pictures this share of places is less odd, and how odd that is.
+         */
+        HeatLevel: {
+            /** Share */
+            share: number;
+            /** Oddness */
+            oddness: number;
         };
         /**
          * Hit
@@ -2272,6 +2899,56 @@ export interface components {
             evidence?: components["schemas"]["Evidence"] | null;
             /** Viewer Url */
             viewer_url?: string | null;
+        };
+        /**
+         * IndexRun
+         * @description A run of indexing, however it was started.
+         */
+        IndexRun: {
+            /** Number */
+            number: number;
+            /**
+             * State
+             * @description running, done, stopped or failed; killed ones stay running.
+             */
+            state: string;
+            /** Started At */
+            started_at: string;
+            /** Ended At */
+            ended_at: string;
+            /** Files */
+            files: number;
+            /** Items */
+            items: number;
+            /**
+             * Outcomes
+             * @description Files by what became of them.
+             */
+            outcomes: {
+                [key: string]: number;
+            };
+        };
+        /**
+         * IndexState
+         * @description The index of a layer of a space.
+         */
+        IndexState: {
+            /** Encoder */
+            encoder: string;
+            /**
+             * Of
+             * @description items or slices.
+             */
+            of: string;
+            /** Vectors */
+            vectors: number;
+            /**
+             * Recall
+             * @description At 10, against exact search; null if not measured.
+             */
+            recall: number | null;
+            /** Target */
+            target: number;
         };
         /**
          * InstanceDetails
@@ -2375,6 +3052,55 @@ export interface components {
             };
         };
         /**
+         * ItemHeat
+         * @description Where an item is unlike a reference, in figures.
+         */
+        ItemHeat: {
+            /** Item */
+            item: string;
+            /** Study Instance Uid */
+            study_instance_uid: string;
+            /** Reference */
+            reference: string;
+            /**
+             * Stratum
+             * @description That it is compared with.
+             */
+            stratum: string;
+            /**
+             * Highest
+             * @description Oddness of its oddest place.
+             */
+            highest: number;
+            /**
+             * P Value
+             * @description Share of usual pictures with a place as odd.
+             */
+            p_value: number;
+            /** Usual Pictures */
+            usual_pictures: number;
+            /**
+             * Unlike Share
+             * @description Share of it that is odder than 99 % of usual places.
+             */
+            unlike_share: number;
+            /**
+             * Slice Number
+             * @description Of a volume, which slice; from one.
+             */
+            slice_number: number | null;
+            /** Slices */
+            slices: number;
+            /** Levels */
+            levels: components["schemas"]["HeatLevel"][];
+            /** Encoder */
+            encoder: string;
+            /** Notice */
+            notice: string;
+            /** Notes */
+            notes: string[];
+        };
+        /**
          * ItemJudged
          * @description What a reference says of one image or volume.
          */
@@ -2412,6 +3138,18 @@ export interface components {
         ItemScore: {
             /** Item */
             item: string;
+            /** Modality */
+            modality: string;
+            /** Body Part */
+            body_part: string;
+            /** View */
+            view: string;
+            /** Description */
+            description: string;
+            /** Manufacturer */
+            manufacturer: string;
+            /** Model */
+            model: string;
             /** P Value */
             p_value: number | null;
             /**
@@ -2444,6 +3182,41 @@ export interface components {
              * @description ISO time in UTC.
              */
             judged_at: string;
+        };
+        /**
+         * ItemsLabelled
+         * @description Items that a label is given to, or taken from.
+         * @example {
+         *       "cluster": "first:3",
+         *       "name": "finding",
+         *       "value": "effusion"
+         *     }
+         */
+        ItemsLabelled: {
+            /** Ids */
+            ids?: string[] | null;
+            /**
+             * Filter
+             * @description Primary items that pass.
+             * @default
+             */
+            filter: string;
+            /**
+             * Cluster
+             * @default
+             * @example first:3
+             */
+            cluster: string;
+            /** Name */
+            name: string;
+            /** Value */
+            value: string;
+            /**
+             * Remove
+             * @description Take it away.
+             * @default false
+             */
+            remove: boolean;
         };
         /**
          * JobAsked
@@ -2555,6 +3328,77 @@ export interface components {
             updated_at: string;
             /** Ended At */
             ended_at: string;
+        };
+        /**
+         * Key
+         * @description What may be told of a key.
+         */
+        Key: {
+            /**
+             * Prefix
+             * @description By which it is named.
+             * @example 3f9a0c1b2d4e
+             */
+            prefix: string;
+            /** Name */
+            name: string;
+            /**
+             * Role
+             * @enum {string}
+             */
+            role: "monitor" | "reader" | "curator" | "operator" | "admin";
+            /** Libraries */
+            libraries: string[];
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "active" | "expired" | "revoked";
+            /** Created At */
+            created_at: string;
+            /** Expires At */
+            expires_at: string;
+            /**
+             * Last Used On
+             * @description A date, or empty.
+             */
+            last_used_on: string;
+            /** Revoked At */
+            revoked_at: string;
+        };
+        /**
+         * KeyAsked
+         * @description A key to be made.
+         * @example {
+         *       "days": 90,
+         *       "name": "viewer",
+         *       "role": "reader"
+         *     }
+         */
+        KeyAsked: {
+            /**
+             * Name
+             * @description Who or what asks with it.
+             */
+            name: string;
+            /**
+             * Role
+             * @default reader
+             * @enum {string}
+             */
+            role: "monitor" | "reader" | "curator" | "operator" | "admin";
+            /**
+             * Days
+             * @description After which it expires.
+             * @default 365
+             */
+            days: number;
+            /**
+             * Libraries
+             * @description Ids of those it is for; this one if it names none.
+             * @default []
+             */
+            libraries: string[];
         };
         /**
          * LabelAsked
@@ -2754,6 +3598,13 @@ export interface components {
             rejected_by_reason: {
                 [key: string]: number;
             };
+            /**
+             * Spaces
+             * @description Encoder, dim and vectors of each.
+             */
+            spaces: {
+                [key: string]: unknown;
+            }[];
             /** Index */
             index: {
                 [key: string]: unknown;
@@ -2764,8 +3615,87 @@ export interface components {
             }[];
             /** Bytes */
             bytes: number;
+            /**
+             * Storage
+             * @description Bytes of each part: catalog, index, inbox (originals that were sent) …
+             */
+            storage: {
+                [key: string]: number;
+            };
             /** Notices */
             notices: string[];
+        };
+        /**
+         * LibraryState
+         * @description What changes by the minute, without a patient in it.
+         */
+        LibraryState: {
+            /**
+             * Library
+             * @description Id of it, as keys name it.
+             */
+            library: string;
+            /**
+             * Rows
+             * @description Of studies, series, instances and items.
+             */
+            rows: {
+                [key: string]: number;
+            };
+            /**
+             * Files
+             * @description That were handed in, by what became of them.
+             */
+            files: {
+                [key: string]: number;
+            };
+            /**
+             * Refused
+             * @description Files that are no items, by reason.
+             */
+            refused: {
+                [key: string]: number;
+            };
+            /**
+             * Waiting
+             * @description Objects that arrived and are not indexed yet.
+             */
+            waiting: number;
+            /**
+             * Oldest Seconds
+             * @description For how long the first of them has waited.
+             */
+            oldest_seconds: number;
+            /**
+             * Deliveries
+             * @description Messages for webhooks, by state.
+             */
+            deliveries: {
+                [key: string]: number;
+            };
+            /**
+             * Jobs
+             * @description That were asked for, by state.
+             */
+            jobs: {
+                [key: string]: number;
+            };
+            /**
+             * Jobs Changed At
+             * @description When one of them last did.
+             */
+            jobs_changed_at: string;
+            /**
+             * Last Run
+             * @description Number of the newest run of indexing.
+             */
+            last_run: number;
+            /** Index */
+            index: components["schemas"]["IndexState"][];
+            /** Disk Bytes */
+            disk_bytes: number;
+            /** Disk Free Bytes */
+            disk_free_bytes: number;
         };
         /**
          * LinkedCopy
@@ -2819,6 +3749,136 @@ export interface components {
             items: string[];
         };
         /**
+         * MapLegend
+         * @description What the values of the points of a map stand for.
+         */
+        MapLegend: {
+            map: components["schemas"]["Map"];
+            /** By */
+            by: string;
+            /**
+             * Kind
+             * @description category: uint16 a point, 0 where nothing is known, n for the nth of values, one more than there are for any other. number: float32 a point, NaN where nothing is.
+             * @enum {string}
+             */
+            kind: "category" | "number";
+            /**
+             * Ordered
+             * @description In an order of their own; else the most frequent first.
+             */
+            ordered: boolean;
+            /** Values */
+            values: components["schemas"]["MapLegendValue"][];
+            /**
+             * More
+             * @description Values that are not listed.
+             */
+            more: number;
+            /**
+             * More Points
+             * @description That have one of these.
+             */
+            more_points: number;
+            /**
+             * Unknown
+             * @description Points of which nothing is known.
+             */
+            unknown: number;
+            /**
+             * Tag
+             * @description ETag of the values that this belongs to.
+             */
+            tag: string;
+        };
+        /**
+         * MapLegendValue
+         * @description A value of points.
+         */
+        MapLegendValue: {
+            /**
+             * Value
+             * @example CR
+             */
+            value: string;
+            /**
+             * Name
+             * @description What it is called: a cluster has a name.
+             */
+            name: string;
+            /**
+             * Points
+             * @description That have it.
+             */
+            points: number;
+        };
+        /**
+         * MapMissing
+         * @description How many items are not on a map.
+         */
+        MapMissing: {
+            map: components["schemas"]["Map"];
+            /** Missing */
+            missing: number;
+        };
+        /**
+         * Matched
+         * @description Two items, place by place; of volumes the two slices that are most alike.
+         */
+        Matched: {
+            query: components["schemas"]["MatchedSide"];
+            hit: components["schemas"]["MatchedSide"];
+            /** Encoder */
+            encoder: string;
+            /**
+             * Notice
+             * @description What must be said about what made the vectors.
+             */
+            notice: string;
+            /**
+             * Low
+             * @description Likeness at which colour begins, the same for every pair.
+             */
+            low: number;
+            /**
+             * High
+             * @description Likeness at which it is full.
+             */
+            high: number;
+        };
+        /**
+         * MatchedSide
+         * @description One of the two that are compared.
+         */
+        MatchedSide: {
+            /** Id */
+            id: string;
+            /** Study Instance Uid */
+            study_instance_uid: string;
+            /**
+             * Slice
+             * @description Of a volume the slice that was compared, from one.
+             */
+            slice: number | null;
+            /** Slices */
+            slices: number;
+            frame: components["schemas"]["FrameTold"];
+            /**
+             * Likeness
+             * @description Rows of cells that cover the frame: how like each is the most similar place of the other, -1 to 1; null where the encoder does not look.
+             * @example [
+             *       [
+             *         0.31,
+             *         0.78
+             *       ],
+             *       [
+             *         null,
+             *         0.12
+             *       ]
+             *     ]
+             */
+            likeness: (number | null)[][];
+        };
+        /**
          * Member
          * @description An item of a cluster.
          */
@@ -2869,6 +3929,26 @@ export interface components {
              * @description Of the method; 0 to 1.
              */
             confidence: number;
+        };
+        /**
+         * Method
+         * @description A way to cluster.
+         */
+        Method: {
+            /**
+             * Name
+             * @example hdbscan
+             */
+            name: string;
+            /** About */
+            about: string;
+            /**
+             * Options
+             * @description JSON Schema of each of its parameters.
+             */
+            options: {
+                [key: string]: unknown;
+            };
         };
         /**
          * MixAsked
@@ -2925,6 +4005,18 @@ export interface components {
             recipes: string[];
         };
         /**
+         * NewKey
+         * @description A key that was just made.
+         */
+        NewKey: {
+            /**
+             * Token
+             * @description The whole of it, told only now.
+             */
+            token: string;
+            key: components["schemas"]["Key"];
+        };
+        /**
          * NextAsked
          * @description How many open subjects are wanted, and for how long.
          * @example {
@@ -2972,6 +4064,26 @@ export interface components {
              */
             references: boolean;
         };
+        /** PageOf[AuditRow] */
+        PageOf_AuditRow_: {
+            /** Rows */
+            rows: components["schemas"]["AuditRow"][];
+            /**
+             * Cursor
+             * @description Of the next page; empty at the end.
+             */
+            cursor: string;
+        };
+        /** PageOf[IndexRun] */
+        PageOf_IndexRun_: {
+            /** Rows */
+            rows: components["schemas"]["IndexRun"][];
+            /**
+             * Cursor
+             * @description Of the next page; empty at the end.
+             */
+            cursor: string;
+        };
         /** PageOf[Item] */
         PageOf_Item_: {
             /** Rows */
@@ -2996,6 +4108,16 @@ export interface components {
         PageOf_Member_: {
             /** Rows */
             rows: components["schemas"]["Member"][];
+            /**
+             * Cursor
+             * @description Of the next page; empty at the end.
+             */
+            cursor: string;
+        };
+        /** PageOf[Refused] */
+        PageOf_Refused_: {
+            /** Rows */
+            rows: components["schemas"]["Refused"][];
             /**
              * Cursor
              * @description Of the next page; empty at the end.
@@ -3117,6 +4239,13 @@ export interface components {
             report: {
                 [key: string]: unknown;
             };
+            /**
+             * Heat
+             * @description Report of its patches, by which heat is drawn; null where none were fitted.
+             */
+            heat: {
+                [key: string]: unknown;
+            } | null;
             /** Version */
             version: string;
             /** Created At */
@@ -3156,6 +4285,32 @@ export interface components {
              * @description Why that was flagged; empty where it was not.
              */
             reason: string;
+        };
+        /**
+         * Refused
+         * @description A file that was rejected, or is in conflict with another.
+         */
+        Refused: {
+            /**
+             * Source
+             * @description Where it lay. Names of files may be those of patients.
+             */
+            source: string;
+            /**
+             * Outcome
+             * @enum {string}
+             */
+            outcome: "rejected" | "conflict";
+            /**
+             * Reason
+             * @description A code; docs/reasons.md explains it.
+             * @example truncated
+             */
+            reason: string;
+            /** Detail */
+            detail: string;
+            /** Seen At */
+            seen_at: string;
         };
         /**
          * Region
@@ -3202,6 +4357,125 @@ export interface components {
              * @description Frame or slice, from one.
              */
             number?: number | null;
+        };
+        /**
+         * RegionFound
+         * @description An image with something like the region.
+         */
+        RegionFound: {
+            hit: components["schemas"]["Hit"];
+            /**
+             * Score
+             * @description Cosine of what is particular in both, -1 to 1.
+             */
+            score: number;
+            /**
+             * Box
+             * @description In pixels of the hit's frame.
+             */
+            box: [
+                number,
+                number,
+                number,
+                number
+            ];
+            /**
+             * Slice Number
+             * @description Of a volume the slice it is on, from one.
+             */
+            slice_number: number | null;
+            frame: components["schemas"]["FrameTold"];
+        };
+        /**
+         * RegionSearchAsked
+         * @description A part of an item's picture.
+         * @example {
+         *       "box": [
+         *         420,
+         *         310,
+         *         120,
+         *         90
+         *       ],
+         *       "filter": "modality=CR",
+         *       "uid": "k5txw2r4n7"
+         *     }
+         */
+        RegionSearchAsked: {
+            /**
+             * Uid
+             * @description Of an item, or of what has one.
+             */
+            uid: string;
+            /**
+             * Box
+             * @description Left edge, top edge, width and height in pixels.
+             * @example [
+             *       420,
+             *       310,
+             *       120,
+             *       90
+             *     ]
+             */
+            box: [
+                number,
+                number,
+                number,
+                number
+            ];
+            /**
+             * Number
+             * @description Of a volume the slice, from one.
+             */
+            number?: number | null;
+            /**
+             * K
+             * @description How many hits.
+             * @default 10
+             */
+            k: number;
+            /**
+             * Candidates
+             * @description Images that are read again and looked at place by place; at least k are.
+             * @default 20
+             */
+            candidates: number;
+            /**
+             * Filter
+             * @default
+             * @example modality=CT and age>=60
+             */
+            filter: string;
+            /**
+             * Encoder
+             * @description Null takes the first that tells places apart.
+             */
+            encoder?: string | null;
+        };
+        /**
+         * RegionsFound
+         * @description What was found among the candidates, the most similar part first.
+         */
+        RegionsFound: {
+            /** Hits */
+            hits: components["schemas"]["RegionFound"][];
+            /**
+             * Looked At
+             * @description Candidates that were read again.
+             */
+            looked_at: number;
+            /**
+             * By
+             * @description What brought the candidates: region, or whole image.
+             */
+            by: string;
+            /** Encoder */
+            encoder: string;
+            /** Notice */
+            notice: string;
+            /** Notes */
+            notes: string[];
+            /** Seconds */
+            seconds: number;
         };
         /**
          * ReleaseAsked
@@ -3381,6 +4655,18 @@ export interface components {
              * @description ISO time in UTC.
              */
             claimed_until: string;
+            /**
+             * Finding
+             * @description What a job said of it: task, scores, reasons, what is suggested; else empty.
+             */
+            finding: {
+                [key: string]: unknown;
+            };
+            /**
+             * Labels
+             * @description That the verdict gave to the label of the finding.
+             */
+            labels: string[];
         };
         /**
          * ReviewEvent
@@ -3402,6 +4688,8 @@ export interface components {
             by: string;
             /** At */
             at: string;
+            /** Labels */
+            labels: string[];
         };
         /**
          * Reviewed
@@ -3551,6 +4839,35 @@ export interface components {
              * @default 100
              */
             limit: number;
+        };
+        /**
+         * ScoreCounts
+         * @description How many studies a reference was asked about, and what came of them.
+         */
+        ScoreCounts: {
+            /** Studies */
+            studies: number;
+            /** Flagged */
+            flagged: number;
+            /** Cannot Be Judged */
+            cannot_be_judged: number;
+            /**
+             * Open
+             * @description Flagged, and without a verdict.
+             */
+            open: number;
+            /**
+             * Accepted
+             * @description With that verdict, flagged or not.
+             */
+            accepted: number;
+            /** Rejected */
+            rejected: number;
+            /**
+             * Alarm
+             * @description False-alarm rate that was taken.
+             */
+            alarm: number;
         };
         /**
          * Scores
@@ -3966,6 +5283,22 @@ export interface components {
             query_slice: number | null;
         };
         /**
+         * Sources
+         * @description Where files may come from over HTTP.
+         */
+        Sources: {
+            /**
+             * Roots
+             * @description Folders of the server below which jobs may index.
+             */
+            roots: string[];
+            /**
+             * Receives
+             * @description Whether this process takes studies by STOW-RS.
+             */
+            receives: boolean;
+        };
+        /**
          * Space
          * @description A space: what made its vectors.
          */
@@ -4140,6 +5473,12 @@ export interface components {
         StudyScore: {
             /** Study Instance Uid */
             study_instance_uid: string;
+            /** Study Date */
+            study_date: string;
+            /** Sex */
+            sex: string;
+            /** Age Years */
+            age_years: number | null;
             /**
              * P Value
              * @description Of its items together.
@@ -6890,6 +8229,342 @@ export interface operations {
             };
         };
     };
+    get_matching: {
+        parameters: {
+            query: {
+                /** @description Id of the other item. */
+                with: string;
+                /** @description Whose space; empty takes the library's first that has vectors. */
+                encoder?: string;
+            };
+            header?: never;
+            path: {
+                /** @description A DICOM UID, or the id of an item. */
+                uid: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Matched"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It does not say believably who asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in the library. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What is asked cannot be read. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests at once. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong inside. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The library, or a part of it, cannot be used just now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_frame: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description A DICOM UID, or the id of an item. */
+                uid: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FrameTold"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It does not say believably who asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in the library. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What is asked cannot be read. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests at once. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong inside. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The library, or a part of it, cannot be used just now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    search_by_region: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RegionSearchAsked"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RegionsFound"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It does not say believably who asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in the library. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body came too slowly. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is of another type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What is asked cannot be read. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests at once. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong inside. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part of Syntopy that this needs is not installed. */
+            501: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The library, or a part of it, cannot be used just now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The disk is full. */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     list_clusterings: {
         parameters: {
             query?: never;
@@ -7108,6 +8783,304 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PageOf_Member_"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It does not say believably who asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in the library. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What is asked cannot be read. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests at once. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong inside. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The library, or a part of it, cannot be used just now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_methods: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Method"][];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It does not say believably who asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in the library. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What is asked cannot be read. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests at once. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong inside. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The library, or a part of it, cannot be used just now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    compare_clusterings: {
+        parameters: {
+            query: {
+                /** @description Name of a clustering. */
+                first: string;
+                /** @description Name of a clustering. */
+                second: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ComparedRuns"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It does not say believably who asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in the library. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What is asked cannot be read. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests at once. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong inside. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The library, or a part of it, cannot be used just now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_items_in_both: {
+        parameters: {
+            query: {
+                /** @description Name of a clustering. */
+                first: string;
+                /** @description Name of a clustering. */
+                second: string;
+                /** @description Of the cluster; -1 for noise. */
+                number: number;
+                /** @description Of the cluster; -1 for noise. */
+                other: number;
+                /** @description Only what passes: docs/search.md has the language. */
+                filter?: string;
+                /** @description A field to sort by, with - before it for the reverse; empty for the order of indexing. */
+                sort?: string;
+                /** @description Of the page before; empty for the first. */
+                cursor?: string;
+                /** @description Rows of a page. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageOf_Item_"];
                 };
             };
             /** @description The request is malformed. */
@@ -7673,6 +9646,416 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It does not say believably who asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in the library. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What is asked cannot be read. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests at once. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong inside. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The library, or a part of it, cannot be used just now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_map_legend: {
+        parameters: {
+            query: {
+                /** @description field:NAME, field:label:NAME, cluster:NAME of a clustering, score:NAME of a reference. */
+                by: string;
+                /** @description Whose space; empty takes the library's first that has vectors. */
+                encoder?: string;
+                /** @description Of the map; else the newest. */
+                version?: number | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MapLegend"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It does not say believably who asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in the library. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What is asked cannot be read. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests at once. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong inside. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The library, or a part of it, cannot be used just now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_map_values: {
+        parameters: {
+            query: {
+                /** @description field:NAME, field:label:NAME, cluster:NAME of a clustering, score:NAME of a reference. */
+                by: string;
+                /** @description Whose space; empty takes the library's first that has vectors. */
+                encoder?: string;
+                /** @description Of the map; else the newest. */
+                version?: number | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Little-endian uint16 of a category, float32 of a number. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            /** @description What the client has, by its ETag, is what there is. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It does not say believably who asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in the library. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What is asked cannot be read. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests at once. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong inside. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The library, or a part of it, cannot be used just now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_map_mask: {
+        parameters: {
+            query?: {
+                /** @description Only what passes: docs/search.md has the language. */
+                filter?: string;
+                /** @description Only items that came then or later; UTC unless it says. */
+                since?: string | null;
+                /** @description Whose space; empty takes the library's first that has vectors. */
+                encoder?: string;
+                /** @description Of the map; else the newest. */
+                version?: number | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One bit of each point, the lowest of a byte first. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            /** @description What the client has, by its ETag, is what there is. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It does not say believably who asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in the library. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What is asked cannot be read. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests at once. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong inside. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The library, or a part of it, cannot be used just now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_map_missing: {
+        parameters: {
+            query?: {
+                /** @description Whose space; empty takes the library's first that has vectors. */
+                encoder?: string;
+                /** @description Of the map; else the newest. */
+                version?: number | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MapMissing"];
+                };
             };
             /** @description The request is malformed. */
             400: {
@@ -8855,6 +11238,147 @@ export interface operations {
             };
             /** @description The library, or a part of it, cannot be used just now. */
             503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    label_items: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ItemsLabelled"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Changed"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It does not say believably who asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in the library. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body came too slowly. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is of another type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What is asked cannot be read. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests at once. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong inside. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part of Syntopy that this needs is not installed. */
+            501: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The library, or a part of it, cannot be used just now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The disk is full. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -10978,6 +13502,10 @@ export interface operations {
                 reference: string;
                 /** @description Only those that are, or that are not; else all. */
                 flagged?: boolean | null;
+                /** @description Only those that can be, or that cannot; else all. */
+                judged?: boolean | null;
+                /** @description Only those with a verdict, or without; else all. */
+                decided?: boolean | null;
                 /** @description False-alarm rate; else the reference's. */
                 alarm?: number | null;
                 /** @description Only what passes: docs/search.md has the language. */
@@ -11002,6 +13530,105 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PageOf_StudyScore_"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It does not say believably who asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in the library. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What is asked cannot be read. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests at once. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong inside. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The library, or a part of it, cannot be used just now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    count_scores: {
+        parameters: {
+            query: {
+                /** @description Of the set. */
+                reference: string;
+                /** @description Only what passes: docs/search.md has the language. */
+                filter?: string;
+                /** @description False-alarm rate; else the reference's. */
+                alarm?: number | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScoreCounts"];
                 };
             };
             /** @description The request is malformed. */
@@ -11451,6 +14078,209 @@ export interface operations {
             };
             /** @description The disk is full. */
             507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_heat: {
+        parameters: {
+            query: {
+                /** @description Of the set. */
+                reference: string;
+            };
+            header?: never;
+            path: {
+                /** @description A DICOM UID, or the id of an item. */
+                uid: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A picture. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/png": string;
+                };
+            };
+            /** @description What the client has, by its ETag, is what there is. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It does not say believably who asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in the library. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What is asked cannot be read. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests at once. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong inside. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The library, or a part of it, cannot be used just now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_heat_figures: {
+        parameters: {
+            query: {
+                /** @description Of the set. */
+                reference: string;
+            };
+            header?: never;
+            path: {
+                /** @description A DICOM UID, or the id of an item. */
+                uid: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ItemHeat"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It does not say believably who asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in the library. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What is asked cannot be read. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests at once. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong inside. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The library, or a part of it, cannot be used just now. */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -15987,6 +18817,8 @@ export interface operations {
             query: {
                 /** @description A clustering. */
                 run: string;
+                /** @description Only this cluster; -1 for noise. */
+                number?: number | null;
                 /** @description Of the file. */
                 format?: "csv" | "jsonl" | "parquet";
                 /** @description Only what passes: docs/search.md has the language. */
@@ -16195,6 +19027,105 @@ export interface operations {
                 encoder?: string;
                 /** @description Of the map; else the newest. */
                 version?: number | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A table. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
+                    "application/x-ndjson": string;
+                    "application/vnd.apache.parquet": string;
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It does not say believably who asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in the library. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What is asked cannot be read. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests at once. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong inside. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The library, or a part of it, cannot be used just now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    export_reviews: {
+        parameters: {
+            query: {
+                /** @description Its name. */
+                queue: string;
+                /** @description Of the file. */
+                format?: "csv" | "jsonl" | "parquet";
             };
             header?: never;
             path?: never;
@@ -16710,6 +19641,920 @@ export interface operations {
             };
             /** @description Something went wrong inside. */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_library_state: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LibraryState"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It does not say believably who asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in the library. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What is asked cannot be read. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests at once. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong inside. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The library, or a part of it, cannot be used just now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_runs: {
+        parameters: {
+            query?: {
+                /** @description Of the page before; empty for the first. */
+                cursor?: string;
+                /** @description Rows of a page. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageOf_IndexRun_"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It does not say believably who asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in the library. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What is asked cannot be read. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests at once. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong inside. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The library, or a part of it, cannot be used just now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_sources: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Sources"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It does not say believably who asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in the library. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What is asked cannot be read. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests at once. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong inside. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The library, or a part of it, cannot be used just now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_rejected: {
+        parameters: {
+            query?: {
+                /** @description Only of this reason. */
+                reason?: string;
+                /** @description Of the page before; empty for the first. */
+                cursor?: string;
+                /** @description Rows of a page. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageOf_Refused_"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It does not say believably who asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in the library. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What is asked cannot be read. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests at once. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong inside. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The library, or a part of it, cannot be used just now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_keys: {
+        parameters: {
+            query?: {
+                /** @description Also those that are expired or revoked. */
+                all?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Key"][];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It does not say believably who asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in the library. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What is asked cannot be read. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests at once. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong inside. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The library, or a part of it, cannot be used just now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_key: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["KeyAsked"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NewKey"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It does not say believably who asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in the library. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body came too slowly. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is of another type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What is asked cannot be read. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests at once. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong inside. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part of Syntopy that this needs is not installed. */
+            501: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The library, or a part of it, cannot be used just now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The disk is full. */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    revoke_key: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The part of a key that may be seen. */
+                prefix: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Key"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It does not say believably who asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in the library. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What is asked cannot be read. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests at once. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong inside. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The library, or a part of it, cannot be used just now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_audit: {
+        parameters: {
+            query?: {
+                /** @description From this date or time on, in UTC. */
+                since?: string;
+                /** @description Exactly this name. */
+                actor?: string;
+                /** @description What was done. */
+                action?: string;
+                /** @description How it ended. */
+                outcome?: string;
+                /** @description Of the page before; empty for the first. */
+                cursor?: string;
+                /** @description Rows of a page. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageOf_AuditRow_"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It does not say believably who asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in the library. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What is asked cannot be read. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests at once. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong inside. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The library, or a part of it, cannot be used just now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    export_audit: {
+        parameters: {
+            query?: {
+                /** @description JSON, or XML of DICOM PS3.15 A.5. */
+                format?: "jsonl" | "dicom";
+                /** @description From this date or time on, in UTC. */
+                since?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A row a line. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/jsonl": string;
+                    "application/xml-seq": string;
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It does not say believably who asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in the library. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What is asked cannot be read. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests at once. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong inside. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The library, or a part of it, cannot be used just now. */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };

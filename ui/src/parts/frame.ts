@@ -56,10 +56,7 @@ const NOTHING: Picture = { shown: "", ratio: 0, loading: true, failed: false, wh
  * The picture at an address; none is fetched where that is empty. The one before stays until it is
  * there, at first a stand-in; one is fetched at a time.
  */
-export function usePicture(
-  url: string,
-  standIn: string,
-): [picture: Picture, retry: () => void] {
+export function usePicture(url: string, standIn: string): [picture: Picture, retry: () => void] {
   const [picture, setPicture] = useState<Picture>({ ...NOTHING, shown: standIn });
   const [round, again] = useReducer((n: number) => n + 1, 0);
   useOnSignIn(again);
