@@ -62,6 +62,7 @@ export function LibraryView({ params }: { params: URLSearchParams }) {
   const asked = useAsked(`session ${round}`, api.session);
   const session = asked.data;
   const role = session?.role || "monitor";
+  const known = session !== undefined && session.role !== "";
   const tabs = tabsFor(role);
   const Shown = SHOWN[state.tab];
 
@@ -97,6 +98,11 @@ export function LibraryView({ params }: { params: URLSearchParams }) {
   });
   useKeySheet(t.sheet);
 
+  // biome-ignore lint/correctness/useExhaustiveDependencies: who has signed in looks at once
+  useEffect(() => {
+    if (known && pulse.error) pulse.look();
+  }, [session?.how]);
+
   // biome-ignore lint/correctness/useExhaustiveDependencies: where it is narrow, tabs are scrolled
   useEffect(() => {
     const tab = document.querySelector(".tabs [aria-current]");
@@ -108,7 +114,7 @@ export function LibraryView({ params }: { params: URLSearchParams }) {
       <header className="library-head">
         <h1>{all.library}</h1>
         <Pulsing pulse={pulse} onLook={refresh} />
-        {session && <Who session={session} onOut={refresh} />}
+        {known && <Who session={session} onOut={refresh} />}
       </header>
       <nav className="tabs" aria-label={all.library}>
         {tabs.map((tab) => (
@@ -125,7 +131,12 @@ export function LibraryView({ params }: { params: URLSearchParams }) {
       {pulse.error && <ProblemNotice problem={pulse.error} retry={refresh} />}
       {asked.error && <ProblemNotice problem={asked.error} retry={asked.retry} />}
       {!session && asked.loading && <div className="library-coming bone" aria-busy="true" />}
-      {session &&
+      {session && !known && (
+        <Notice kind="info" title={all.signedOutTitle}>
+          {all.signInText}
+        </Notice>
+      )}
+      {known &&
         (includes(role, NEEDS[state.tab]) ? (
           <Shown
             key={state.tab}

@@ -83,8 +83,8 @@ export const de: Words = {
   store: "Vektorspeicher",
   reports: "Befunde",
 
-  arriving: "Was per C-STORE und STOW-RS kommt",
-  waiting: "warten",
+  arriving: "Was hereinkommt, auf welchem Weg auch immer",
+  waiting: "warten im Eingang",
   oldest: (since) => `das erste seit ${since}`,
   indexed: "aufgenommen",
   lastMinute: "in der letzten Minute",

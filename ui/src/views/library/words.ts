@@ -86,8 +86,8 @@ const en = {
   store: "Store",
   reports: "Reports",
 
-  arriving: "Arriving by C-STORE and STOW-RS",
-  waiting: "waiting",
+  arriving: "Coming in, by whatever way",
+  waiting: "waiting in the inbox",
   oldest: (since: string) => `the first for ${since}`,
   indexed: "indexed",
   lastMinute: "in the last minute",
