@@ -128,7 +128,9 @@ export function LibraryView({ params }: { params: URLSearchParams }) {
           </a>
         ))}
       </nav>
-      {pulse.error && <ProblemNotice problem={pulse.error} retry={refresh} />}
+      {pulse.error && pulse.error.status !== 401 && (
+        <ProblemNotice problem={pulse.error} retry={refresh} />
+      )}
       {asked.error && <ProblemNotice problem={asked.error} retry={asked.retry} />}
       {!session && asked.loading && <div className="library-coming bone" aria-busy="true" />}
       {session && !known && (
