@@ -3618,7 +3618,10 @@ export interface components {
             reason: string;
             /** Detail */
             detail: string;
-            /** Seen At */
+            /**
+             * Seen At
+             * @description ISO, in UTC.
+             */
             seen_at: string;
         };
         /**

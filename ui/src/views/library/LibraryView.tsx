@@ -52,12 +52,20 @@ const SHOWN: Record<Tab, (props: TabProps) => React.ReactNode> = {
   audit: Audit,
 };
 
+let rounds = 0;
+
+/** A number that no answer that is kept was asked under, not in an earlier visit either. */
+function nextRound(): number {
+  rounds += 1;
+  return rounds;
+}
+
 /** Looking after the library: what is in it, what comes, what is refused, who may do what. */
 export function LibraryView({ params }: { params: URLSearchParams }) {
   const t = useWordsOf(WORDS);
   const all = useWords();
   const state = useMemo(() => parseLibrary(params), [params]);
-  const [round, setRound] = useState(0);
+  const [round, setRound] = useState(nextRound);
   const pulse = usePulse();
   const asked = useAsked(`session ${round}`, api.session);
   const session = asked.data;
@@ -67,7 +75,7 @@ export function LibraryView({ params }: { params: URLSearchParams }) {
   const Shown = SHOWN[state.tab];
 
   const refresh = useCallback(() => {
-    setRound((n) => n + 1);
+    setRound(nextRound());
     pulse.look();
   }, [pulse.look]);
   function update(change: Partial<LibraryState>, how: "push" | "replace" = "push"): void {
