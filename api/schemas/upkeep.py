@@ -66,7 +66,7 @@ class Refused(Told):
     outcome: Literal["rejected", "conflict"]
     reason: str = Field(description="A code; docs/reasons.md explains it.", examples=["truncated"])
     detail: str
-    seen_at: str
+    seen_at: str = Field(description="ISO, in UTC.")
 
 
 class KeyAsked(Asked):

@@ -130,7 +130,7 @@ describe("keys and the audit", () => {
   it("tell what was done, by whom, narrowed by what is in the address", async () => {
     const { page } = await open(browser, at("audit"));
     await settled(page);
-    await page.getByLabel("What", { exact: true }).selectOption("keys");
+    await page.locator(".line-form select").first().selectOption("keys");
     await page.waitForURL(/action=keys/);
     await page.locator("tbody tr", { hasText: "revoke" }).first().waitFor();
     await page.locator("[data-row]").first().click();

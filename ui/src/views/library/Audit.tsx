@@ -1,11 +1,11 @@
 import { type FormEvent, useEffect, useRef, useState } from "react";
 import * as api from "../../api/library";
 import { useAsked } from "../../lib/ask";
-import { count } from "../../lib/format";
+import { count, plain } from "../../lib/format";
 import { useSettings, useWordsOf } from "../../lib/settings";
 import { Icon } from "../../parts/Icon";
 import { Notice, ProblemNotice } from "../../parts/Notice";
-import { inWords, isOver, jobsToken, when } from "./figures";
+import { inWords, isOver, jobsToken, saysSomething, when } from "./figures";
 import type { TabProps } from "./LibraryView";
 import { freshKey, useDoing, useFollowed } from "./live";
 import { Bones, Facts, More, Panel, Progress, Table, Tag } from "./Parts";
@@ -153,6 +153,7 @@ function Row({ row }: { row: api.AuditRow }) {
       </tr>
     );
   const patients = row.patients.length;
+  const subject = Object.entries(row.subject).filter(([, value]) => saysSomething(value));
   return (
     <>
       <tr className={open ? "open" : undefined}>
@@ -188,7 +189,7 @@ function Row({ row }: { row: api.AuditRow }) {
           <td colSpan={6}>
             <Facts
               of={[
-                [t.subject, row.subject],
+                ...subject.map(([name, value]) => [plain(name), value] as const),
                 ...(patients ? [[t.pseudonyms, row.patients] as const] : []),
                 [t.request, row.request_id],
                 [t.hash, row.hash],

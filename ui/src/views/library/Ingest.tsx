@@ -100,7 +100,7 @@ function StartForm({ roots, onStarted }: { roots: readonly string[]; onStarted: 
     );
   return (
     <form className="line-form" onSubmit={submit}>
-      <label>
+      <label className="root">
         {t.root}
         <select value={root} onChange={(event) => setRoot(event.target.value)}>
           {roots.map((each) => (

@@ -3,7 +3,7 @@ import { useAsked } from "../../lib/ask";
 import { plain } from "../../lib/format";
 import { useSettings, useWordsOf } from "../../lib/settings";
 import { Notice, ProblemNotice } from "../../parts/Notice";
-import { between, inWords, isOver, jobsToken, lasting, when } from "./figures";
+import { between, inWords, isOver, jobsToken, lasting, saysSomething, when } from "./figures";
 import type { TabProps } from "./LibraryView";
 import { useDoing, useFollowed } from "./live";
 import { Bones, Facts, More, Panel, Progress, Table, Tag } from "./Parts";
@@ -201,9 +201,6 @@ function Details({ job, onDone }: { job: api.Job; onDone: () => void }) {
     </div>
   );
 }
-
-const saysSomething = (value: unknown): boolean =>
-  value !== null && value !== "" && !(typeof value === "object" && Object.keys(value).length === 0);
 
 function ResultRows({ job }: { job: api.Job }) {
   const t = useWordsOf(WORDS);

@@ -73,8 +73,8 @@ export function Keys(props: TabProps) {
         <Revoke
           of={leaving}
           own={props.session.how.endsWith(`key:${leaving.prefix}`)}
-          onClose={() => setLeaving(undefined)}
-          onDone={() => {
+          onClose={() => {
+            // Also when it was refused: somebody else may have been quicker.
             setLeaving(undefined);
             refresh();
           }}
@@ -250,16 +250,15 @@ interface RevokeProps {
   of: api.Key;
   own: boolean;
   onClose: () => void;
-  onDone: () => void;
 }
 
-function Revoke({ of, own, onClose, onDone }: RevokeProps) {
+function Revoke({ of, own, onClose }: RevokeProps) {
   const t = useWordsOf(WORDS);
   const { act, busy, problem } = useDoing();
   const revoke = () =>
     act(async () => {
       await api.revokeKey(of.prefix);
-      onDone();
+      onClose();
     });
   return (
     <Dialog title={t.revokeTitle(of.name)} onClose={onClose}>

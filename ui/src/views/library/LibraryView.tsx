@@ -52,21 +52,30 @@ const SHOWN: Record<Tab, (props: TabProps) => React.ReactNode> = {
   audit: Audit,
 };
 
+let rounds = 0;
+
+/** A number that no answer that is kept was asked under, not in an earlier visit either. */
+function nextRound(): number {
+  rounds += 1;
+  return rounds;
+}
+
 /** Looking after the library: what is in it, what comes, what is refused, who may do what. */
 export function LibraryView({ params }: { params: URLSearchParams }) {
   const t = useWordsOf(WORDS);
   const all = useWords();
   const state = useMemo(() => parseLibrary(params), [params]);
-  const [round, setRound] = useState(0);
+  const [round, setRound] = useState(nextRound);
   const pulse = usePulse();
   const asked = useAsked(`session ${round}`, api.session);
   const session = asked.data;
   const role = session?.role || "monitor";
+  const known = session !== undefined && session.role !== "";
   const tabs = tabsFor(role);
   const Shown = SHOWN[state.tab];
 
   const refresh = useCallback(() => {
-    setRound((n) => n + 1);
+    setRound(nextRound());
     pulse.look();
   }, [pulse.look]);
   function update(change: Partial<LibraryState>, how: "push" | "replace" = "push"): void {
@@ -97,6 +106,11 @@ export function LibraryView({ params }: { params: URLSearchParams }) {
   });
   useKeySheet(t.sheet);
 
+  // biome-ignore lint/correctness/useExhaustiveDependencies: who has signed in looks at once
+  useEffect(() => {
+    if (known && pulse.error) pulse.look();
+  }, [session?.how]);
+
   // biome-ignore lint/correctness/useExhaustiveDependencies: where it is narrow, tabs are scrolled
   useEffect(() => {
     const tab = document.querySelector(".tabs [aria-current]");
@@ -108,7 +122,7 @@ export function LibraryView({ params }: { params: URLSearchParams }) {
       <header className="library-head">
         <h1>{all.library}</h1>
         <Pulsing pulse={pulse} onLook={refresh} />
-        {session && <Who session={session} onOut={refresh} />}
+        {known && <Who session={session} onOut={refresh} />}
       </header>
       <nav className="tabs" aria-label={all.library}>
         {tabs.map((tab) => (
@@ -122,10 +136,17 @@ export function LibraryView({ params }: { params: URLSearchParams }) {
           </a>
         ))}
       </nav>
-      {pulse.error && <ProblemNotice problem={pulse.error} retry={refresh} />}
+      {pulse.error && pulse.error.status !== 401 && (
+        <ProblemNotice problem={pulse.error} retry={refresh} />
+      )}
       {asked.error && <ProblemNotice problem={asked.error} retry={asked.retry} />}
       {!session && asked.loading && <div className="library-coming bone" aria-busy="true" />}
-      {session &&
+      {session && !known && (
+        <Notice kind="info" title={all.signedOutTitle}>
+          {all.signInText}
+        </Notice>
+      )}
+      {known &&
         (includes(role, NEEDS[state.tab]) ? (
           <Shown
             key={state.tab}

@@ -124,7 +124,7 @@ function Retry({ round, refresh }: TabProps) {
       )}
       {roots.length > 0 && (
         <div className="line-form">
-          <label>
+          <label className="root">
             {t.root}
             <select
               value={chosen}

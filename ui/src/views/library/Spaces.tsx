@@ -88,21 +88,21 @@ function SpaceTable({ spaces, info }: { spaces: readonly Space[]; info: api.Info
   );
 }
 
-function Indexes({ info, role, round, refresh }: TabProps & { info: api.Info | undefined }) {
+function Indexes({ info, role, refresh }: TabProps & { info: api.Info | undefined }) {
   const t = useWordsOf(WORDS);
   const { act, busy, problem } = useDoing();
-  const [asked, setAsked] = useState(-1);
+  const [asked, setAsked] = useState(false);
   const key = useRef(freshKey());
   const again = () =>
     act(async () => {
       await api.askFor("reindex", {}, key.current);
       key.current = freshKey();
-      setAsked(round + 1);
+      setAsked(true);
       refresh();
     });
   const aside = includes(role, "operator") && (
     <>
-      <span role="status">{asked === round ? t.reindexAsked : t.reindexText}</span>
+      <span role="status">{asked ? t.reindexAsked : t.reindexText}</span>
       <button type="button" className="button small" disabled={busy} onClick={again}>
         {t.reindex}
       </button>

@@ -71,9 +71,9 @@ export const jobsToken = (now: Now | undefined): string => JSON.stringify(now?.j
 export const rowsToken = (now: Now | undefined): string =>
   now ? JSON.stringify([now.last_run, now.rows, now.files]) : "";
 
-/** What came of all files but those that changed nothing. */
-export const handled = (files: Readonly<Record<string, number>>): number =>
-  Object.values(files).reduce((sum, each) => sum + each, 0);
+/** Whether a value of JSON is worth a line. */
+export const saysSomething = (value: unknown): boolean =>
+  value !== null && value !== "" && !(typeof value === "object" && Object.keys(value).length === 0);
 
 /** A value of JSON in one line, as a person reads it. */
 export function inWords(value: unknown): string {

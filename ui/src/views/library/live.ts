@@ -35,15 +35,17 @@ export function usePulse(): Pulse {
     const controller = new AbortController();
     let timer: ReturnType<typeof setTimeout> | undefined;
     let wait = EVERY_MS;
+    let asking = false;
     let used = Date.now();
 
     async function take(): Promise<void> {
       timer = undefined;
-      if (document.hidden) return;
+      if (document.hidden || asking) return;
       if (Date.now() - used > IDLE_MS) {
         setPaused(true);
         return;
       }
+      asking = true;
       try {
         const told = await api.now(controller.signal);
         const files = Object.values(told.files).reduce((sum, each) => sum + each, 0);
@@ -55,6 +57,8 @@ export function usePulse(): Pulse {
         if (controller.signal.aborted) return;
         setError(caught instanceof Problem ? caught : new Problem(0, "page", String(caught)));
         wait = Math.min(SLOWEST_MS, wait * 2);
+      } finally {
+        asking = false;
       }
       if (!controller.signal.aborted) timer = setTimeout(take, wait);
     }

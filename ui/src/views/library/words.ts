@@ -86,10 +86,9 @@ const en = {
   store: "Store",
   reports: "Reports",
 
-  arriving: "Arriving by C-STORE and STOW-RS",
-  waiting: "waiting",
+  arriving: "Coming in, by whatever way",
+  waiting: "waiting in the inbox",
   oldest: (since: string) => `the first for ${since}`,
-  indexed: "indexed",
   lastMinute: "in the last minute",
   notYet: "counting",
   receives: "This service takes studies by STOW-RS.",
@@ -136,7 +135,6 @@ const en = {
   byCommand: "On the command line:",
 
   spaceCols: ["Encoder", "Images", "Covered", "Dim", "Weights", "State"],
-  covered: (n: string, of: string) => `${n} of ${of}`,
   gaps: (n: string) =>
     `${n} have no vector here: the encoder does not take them, or they came before it`,
   active: "in use",
@@ -188,11 +186,9 @@ const en = {
   parameters: "Asked with",
   result: "Result",
   found: "Found",
-  noRows: "no rows",
   attempt: (n: number) => `attempt ${n}`,
   took: (time: string) => `took ${time}`,
   jobGone: "This job is forgotten, or is for another role.",
-  close: "Close",
 
   newKey: "New key",
   keyName: "Name",
@@ -206,7 +202,6 @@ const en = {
     admin: "makes keys, reads the audit",
   } as Record<string, string>,
   days: "Days",
-  libraries: "For",
   thisLibrary: "this library",
   everyLibrary: "every library of the service",
   make: "Make the key",
@@ -254,7 +249,6 @@ const en = {
   auditLine: "Reading the audit is a row of it, so it is looked at only when you ask.",
   tampered: "This row cannot be read: somebody changed it",
   ofPatients: (n: number, said: string) => `${said} ${n === 1 ? "patient" : "patients"}`,
-  subject: "About",
   pseudonyms: "Patients",
   request: "Request",
   hash: "Hash",
