@@ -44,7 +44,7 @@ export function DriftReport({ report, summary, state, reference, update }: Drift
         <Segments
           label={w.detectorOf}
           value={detector}
-          options={detectors.map((each) => [each, each, w.detectorSays[each] ?? each])}
+          options={detectors.map((each) => [each, each])}
           onChange={(said) => update({ detector: said }, "replace")}
         />
         <label className="pick chart-slider">
