@@ -14,13 +14,14 @@ from typing import Any
 
 import httpx
 import pytest
-from cohort_library import Indexed
+from asking_jobs import done
 from fastapi.testclient import TestClient
 from served_library import serving
 
 from api.app import create_app
 from api.page import PAGE
 from indexer.config import Settings
+from indexer.library import Library
 
 UI = Path(__file__).parents[1] / "ui"
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -127,13 +128,21 @@ def _module(path: Path) -> Any:
 @pytest.mark.skipif(BROWSER is None, reason="no chromium is installed")
 @pytest.mark.skipif(not (PAGE / "index.html").is_file(), reason="the page was not built: make ui")
 @pytest.mark.skipif(not (UI / "node_modules").is_dir(), reason="no packages of npm: make ui")
-def test_a_browser_finds_its_way(indexed: Indexed) -> None:
+def test_a_browser_finds_its_way(copy: Library, tmp_path: Path) -> None:
     command = _module(UI / "build_page.py").npm("run", "--silent", "e2e")
-    with serving(Settings(library=indexed.library, upload_mb=2)) as client:
+    _judge(tmp_path / "library")
+    with serving(Settings(library=tmp_path / "library", upload_mb=2)) as client:
         walked = subprocess.run(
             command, cwd=UI, env=_environment(client), capture_output=True, check=False
         )
     assert walked.returncode == 0, (walked.stdout + walked.stderr).decode()[-8000:]
+
+
+def _judge(library: Path) -> None:
+    """A reference with patches, and what it says of all studies."""
+    done(library, "ood-fit", name="first", filter="role=primary", alarm=0.6)
+    done(library, "ood-patches", reference="first", most_images=20, most_patches=500)
+    done(library, "ood-score", reference="first", store=True)
 
 
 def _environment(client: httpx.Client) -> dict[str, str]:
