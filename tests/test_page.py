@@ -1,31 +1,22 @@
-"""The page: how it is served, that its types are those of the API, and a browser that uses it."""
+"""The page: how it is served, and that its types are those of the API."""
 
 from __future__ import annotations
 
 import gzip
 import importlib.util
-import os
 import re
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from fastapi.testclient import TestClient
-from served_library import serving
 
 from api.app import create_app
 from api.page import PAGE
-from api.service import cluster
-from api.service.cluster import ClusterRequest
 from indexer.config import Settings
-from indexer.library import Library
 
 UI = Path(__file__).parents[1] / "ui"
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 @pytest.fixture
@@ -121,25 +112,3 @@ def _module(path: Path) -> Any:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-# -- a browser ------------------------------------------------------------------------------------
-
-
-@pytest.mark.skipif(BROWSER is None, reason="no chromium is installed")
-@pytest.mark.skipif(not (PAGE / "index.html").is_file(), reason="the page was not built: make ui")
-@pytest.mark.skipif(not (UI / "node_modules").is_dir(), reason="no packages of npm: make ui")
-def test_a_browser_finds_its_way(copy: Library, tmp_path: Path) -> None:
-    command = _module(UI / "build_page.py").npm("run", "--silent", "e2e")
-    for name, count in (("four", 4), ("three / other", 3)):
-        cluster.run_clustering(copy, ClusterRequest(name, "kmeans", n_clusters=count), Settings())
-    with serving(Settings(library=tmp_path / "library", upload_mb=2)) as client:
-        walked = subprocess.run(
-            command, cwd=UI, env=_environment(client), capture_output=True, check=False
-        )
-    assert walked.returncode == 0, (walked.stdout + walked.stderr).decode()[-8000:]
-
-
-def _environment(client: httpx.Client) -> dict[str, str]:
-    url = str(client.base_url).rstrip("/")
-    return {**os.environ, "SYNTOPY_URL": url, "CHROMIUM": str(BROWSER), "NO_COLOR": "1"}

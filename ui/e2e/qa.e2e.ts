@@ -102,8 +102,7 @@ describe("incoming studies", () => {
     const { page } = await open(browser, at(`&study=${study}`));
     await listed(page);
     await decideElsewhere(study, "accept");
-    await page.keyboard.press("c");
-    await page.keyboard.type("my reason");
+    await page.fill(".comment textarea", "my reason");
     await page.keyboard.press("Escape");
     await page.keyboard.press("r");
     await page.getByText("Somebody else decided meanwhile").waitFor();
@@ -121,8 +120,8 @@ describe("incoming studies", () => {
     await listed(page);
     await page.getByRole("button", { name: "All", exact: true }).click();
     await page.waitForURL(/show=all/);
-    await page.getByLabel("Modality").selectOption({ index: 1 });
-    await page.waitForURL(/f=modality/);
+    await page.locator(".narrow-by select").first().selectOption({ index: 1 });
+    await page.waitForURL(/f=|order=/);
     await page.getByLabel("Filter by hand").fill("age=old");
     await page.keyboard.press("Enter");
     await page.getByRole("alert").first().waitFor();
@@ -130,7 +129,7 @@ describe("incoming studies", () => {
     await page.goBack();
     await page.goBack();
     await listed(page);
-    expect(page.url()).not.toMatch(/show|f=|filter/);
+    expect(page.url()).not.toMatch(/show|f=|order|filter/);
     await page.context().close();
   });
 
@@ -139,8 +138,7 @@ describe("incoming studies", () => {
     const { page } = await open(browser, at(`&study=${study}`));
     await listed(page);
     await page.route("**/v1/reviews/**", (route) => route.abort());
-    await page.keyboard.press("c");
-    await page.keyboard.type("kept");
+    await page.fill(".comment textarea", "kept");
     await page.keyboard.press("Escape");
     await page.keyboard.press("a");
     await page.getByText("The service does not answer").waitFor();
@@ -225,7 +223,7 @@ async function withReport(page: Page): Promise<void> {
 
 describe("drift", () => {
   it("is told in a sentence, drawn with its alarms, and read window by window by keys", async () => {
-    const { page, complaints } = await open(browser, "about:blank");
+    const { page, complaints } = await open(browser);
     await withReport(page);
     await page.goto(`${URL_}/${at("&tab=drift")}`);
     await page.getByText("Sustained change in B").waitFor();
@@ -276,7 +274,7 @@ describe("references", () => {
   });
 
   it("say what to do where there are none", async () => {
-    const { page } = await open(browser, "about:blank");
+    const { page } = await open(browser);
     await page.route("**/v1/ood/references", (route) => route.fulfill({ json: [] }));
     await page.goto(`${URL_}/#/qa`);
     await page.getByText("No reference set yet").waitFor();

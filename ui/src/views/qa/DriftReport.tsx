@@ -2,7 +2,7 @@ import { useState } from "react";
 import * as api from "../../api/qa";
 import { useAsked } from "../../lib/ask";
 import { formatHash } from "../../lib/route";
-import { useWordsOf } from "../../lib/settings";
+import { useWords, useWordsOf } from "../../lib/settings";
 import { Notice } from "../../parts/Notice";
 import { Segments } from "../../parts/Segments";
 import { Thumb } from "../../parts/Thumb";
@@ -44,7 +44,7 @@ export function DriftReport({ report, summary, state, reference, update }: Drift
         <Segments
           label={w.detectorOf}
           value={detector}
-          options={detectors.map((each) => [each, each, w.detectorSays[each] ?? each])}
+          options={detectors.map((each) => [each, each])}
           onChange={(said) => update({ detector: said }, "replace")}
         />
         <label className="pick chart-slider">
@@ -95,6 +95,7 @@ interface GroupProps {
 
 /** The share flagged and the moving average of a group, and where a change began. */
 function Group({ group, report, summary, detector, names, at, onAt, reference }: GroupProps) {
+  const t = useWords();
   const w = useWordsOf(WORDS);
   const parts = report.windows.map((window) => partOf(window, group));
   const watch = watchOf(report, group, detector);
@@ -103,7 +104,7 @@ function Group({ group, report, summary, detector, names, at, onAt, reference }:
   const step = watch?.steps[at];
   const flagged =
     part && part.flagged !== null
-      ? `${share(part.flagged)}, ${share(part.low ?? 0)} – ${share(part.high ?? 1)}, ${part.patients} ${w.patients}`
+      ? `${share(part.flagged)}, ${share(part.low ?? 0)} – ${share(part.high ?? 1)}, ${t.patients(part.patients, String(part.patients))}`
       : w.nothingCame;
   const level = step
     ? `${step.level.toFixed(2)} (±${step.limit.toFixed(2)})${step.alarm ? `, ${w.alarmYes}` : ""}`

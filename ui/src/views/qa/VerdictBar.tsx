@@ -49,7 +49,9 @@ export function VerdictBar(props: VerdictBarProps) {
   });
   useEffect(() => {
     const leave = (event: KeyboardEvent) => {
-      if (event.key === "Escape") field.current?.blur();
+      if (event.key !== "Escape") return;
+      event.preventDefault(); // it leaves the field, not the study
+      field.current?.blur();
     };
     const element = field.current;
     element?.addEventListener("keydown", leave);

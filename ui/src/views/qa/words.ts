@@ -149,8 +149,6 @@ const en = {
   byFields: {
     manufacturer: "By manufacturer",
     model: "By scanner model",
-    modality: "By modality",
-    body_part: "By body part",
     "label:site": "By site",
   } as Record<string, string>,
   windows: "Windows of",
@@ -404,8 +402,6 @@ const de: Words = {
   byFields: {
     manufacturer: "Nach Hersteller",
     model: "Nach Gerätemodell",
-    modality: "Nach Modalität",
-    body_part: "Nach Körperteil",
     "label:site": "Nach Standort",
   },
   windows: "Fenster von",

@@ -1,0 +1,72 @@
+"""A browser walks through each view of the page, as it was built."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import httpx
+import pytest
+from asking_jobs import done
+from cohort_library import Indexed
+from served_library import own_copy, serving, working
+
+from api.page import PAGE
+from api.service import cluster
+from api.service.cluster import ClusterRequest
+from indexer.config import Settings
+from indexer.library import Library
+
+UI = Path(__file__).parents[1] / "ui"
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
+WALKS = sorted(path.name.removesuffix(".e2e.ts") for path in (UI / "e2e").glob("*.e2e.ts"))
+
+
+@pytest.fixture(scope="module")
+def prepared(indexed: Indexed, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a library with clusterings, and a reference with patches that judged all studies."""
+    folder = tmp_path_factory.mktemp("prepared")
+    path = own_copy(indexed.library, folder)
+    with Library.open(path) as library:
+        for name, count in (("four", 4), ("three / other", 3)):
+            asked = ClusterRequest(name, "kmeans", n_clusters=count)
+            cluster.run_clustering(library, asked, Settings())
+    done(path, "ood-fit", name="first", filter="role=primary", alarm=0.6)
+    done(path, "ood-patches", reference="first", most_images=20, most_patches=500)
+    done(path, "ood-score", reference="first", store=True)
+    return path
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no chromium is installed")
+@pytest.mark.skipif(not (PAGE / "index.html").is_file(), reason="the page was not built: make ui")
+@pytest.mark.skipif(not (UI / "node_modules").is_dir(), reason="no packages of npm: make ui")
+@pytest.mark.parametrize("walk", WALKS)
+def test_a_browser_finds_its_way(walk: str, prepared: Path, tmp_path: Path) -> None:
+    library = own_copy(prepared, tmp_path)
+    with serving(Settings(library=library, upload_mb=2)) as client, working(library):
+        walked = subprocess.run(
+            [*_npm(), "run", "--silent", "e2e", "--", f"e2e/{walk}.e2e.ts"],
+            cwd=UI,
+            env=_environment(client),
+            capture_output=True,
+            check=False,
+        )
+    assert walked.returncode == 0, (walked.stdout + walked.stderr).decode()[-8000:]
+
+
+def _npm() -> list[str]:
+    """The npm that builds the page."""
+    spec = importlib.util.spec_from_file_location("ui_build_page", UI / "build_page.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    command: list[str] = module.npm()
+    return command
+
+
+def _environment(client: httpx.Client) -> dict[str, str]:
+    url = str(client.base_url).rstrip("/")
+    return {**os.environ, "SYNTOPY_URL": url, "CHROMIUM": str(BROWSER), "NO_COLOR": "1"}
