@@ -16,7 +16,7 @@ import httpx
 import pytest
 from cohort_library import Indexed
 from fastapi.testclient import TestClient
-from served_library import serving
+from served_library import serving, working
 
 from api.app import create_app
 from api.page import PAGE
@@ -129,7 +129,8 @@ def _module(path: Path) -> Any:
 @pytest.mark.skipif(not (UI / "node_modules").is_dir(), reason="no packages of npm: make ui")
 def test_a_browser_finds_its_way(indexed: Indexed) -> None:
     command = _module(UI / "build_page.py").npm("run", "--silent", "e2e")
-    with serving(Settings(library=indexed.library, upload_mb=2)) as client:
+    settings = Settings(library=indexed.library, upload_mb=2)
+    with serving(settings) as client, working(indexed.library):
         walked = subprocess.run(
             command, cwd=UI, env=_environment(client), capture_output=True, check=False
         )
