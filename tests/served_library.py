@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -80,6 +82,18 @@ def serving(settings: Settings, app: FastAPI | None = None) -> Iterator[httpx.Cl
             server.should_exit = True
             thread.join(_PATIENCE)
     assert not thread.is_alive()
+
+
+@contextmanager
+def working(library: Path) -> Iterator[None]:
+    """A worker that does the jobs of a library as long as this is entered."""
+    command = (sys.executable, "-m", "api.cli.main", "jobs", "work", "--library", str(library))
+    worker = subprocess.Popen(command)
+    try:
+        yield
+    finally:
+        worker.terminate()
+        worker.wait(_PATIENCE)
 
 
 def _wait(client: httpx.Client) -> None:

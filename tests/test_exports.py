@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from placed_library import Placed, place
-from served_library import REFERENCE, RUN, STUDIES, serving
+from served_library import REFERENCE, RUN, STUDIES, own_copy, serving
 
 from api.app import create_app
 from api.rights import Role
@@ -32,12 +32,17 @@ from indexer.config import Settings
 from indexer.library import Library
 
 FORMS = ("csv", "jsonl", "parquet")
-MORE = {"clusters": {"run": RUN}, "scores": {"reference": REFERENCE}}
+QUEUE = "of two"
+MORE = {"clusters": {"run": RUN}, "scores": {"reference": REFERENCE}, "reviews": {"queue": QUEUE}}
 
 
 @pytest.fixture(scope="module")
-def client(served: Path) -> Iterator[httpx.Client]:
-    with serving(Settings(library=served)) as client:
+def client(served: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    own = own_copy(served, tmp_path_factory.mktemp("queued"))
+    with serving(Settings(library=own)) as client:
+        rows = client.get("/v1/items", params={"limit": 2}).json()["rows"]
+        pair = {"subjects": [[row["id"] for row in rows]]}
+        assert client.post(f"/v1/reviews/{QUEUE}/subjects", json=pair).status_code == 200
         yield client
 
 
@@ -93,6 +98,8 @@ def test_each_table_has_its_rows(client: httpx.Client) -> None:
     assert {row["name"] for row in table(client, "clusters", run=RUN)} == {"lying", "standing"}
     assert [row["x"] for row in table(client, "map")] == list(range(STUDIES))
     assert table(client, "scores", reference=REFERENCE) == []
+    (review,) = table(client, "reviews", queue=QUEUE)
+    assert (review["verdict"], review["finding"]) == (None, "{}") and "," in review["subject"]
     left = table(client, "labels", filter="label:finding=lying_lines")
     assert {row["value"] for row in left} == {"lying_lines"} and len(left) < STUDIES
 
@@ -105,6 +112,7 @@ def test_each_table_has_its_rows(client: httpx.Client) -> None:
         ("clusters", 422),
         ("clusters?run=none", 404),
         ("scores?reference=none", 404),
+        ("reviews?queue=none", 404),
         ("map?version=9", 404),
         ("items?limit=5", 422),
         ("nothing", 404),

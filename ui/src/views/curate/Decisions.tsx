@@ -203,9 +203,9 @@ function Row({ review, update }: { review: api.Review; update: Update }) {
         <span className={`standing is-${review.verdict}`}>{t.verdicts[review.verdict]}</span>
         {about && <span className="row-about">{about.replaceAll("_", " ")}</span>}
       </td>
-      <td>{review.comment || "–"}</td>
-      <td>{review.verdict ? review.by : review.claimed_by ? t.at(review.claimed_by) : "–"}</td>
-      <td>{review.at ? when.format(new Date(`${review.at}Z`)) : "–"}</td>
+      <td>{review.comment}</td>
+      <td>{review.verdict ? review.by : review.claimed_by ? t.at(review.claimed_by) : ""}</td>
+      <td>{review.at ? when.format(new Date(`${review.at}Z`)) : ""}</td>
     </tr>
   );
 }

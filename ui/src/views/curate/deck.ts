@@ -78,14 +78,15 @@ export function useDeck(
   }, []);
 
   const fill = useCallback(async (): Promise<void> => {
-    const { ahead } = held.current;
-    if (ahead.length >= AHEAD) return;
-    const taken = await api.takeNext(queue, AHEAD - ahead.length, MINUTES);
+    const lacking = AHEAD - held.current.ahead.length;
+    if (lacking <= 0) return;
+    const taken = await api.takeNext(queue, lacking, MINUTES);
     setCounts(taken.counts);
-    for (const review of taken.reviews) {
-      put(review);
-      if (!ahead.includes(review.subject)) ahead.push(review.subject);
-    }
+    for (const review of taken.reviews) put(review);
+    // What is held may have changed meanwhile.
+    const { trail, ahead } = held.current;
+    const more = taken.reviews.map((review) => review.subject);
+    held.current = { trail, ahead: [...new Set([...ahead, ...more])] };
     kept(queue, held.current);
   }, [queue, put]);
 
@@ -121,7 +122,7 @@ export function useDeck(
   useEffect(() => {
     let live = true;
     async function begin(): Promise<void> {
-      await stillMine(queue, me, held.current, put);
+      await stillMine(queue, me, held, put);
       if (!live) return;
       if (!wanted.current) await advance("replace");
       else await filled();
@@ -186,16 +187,17 @@ export function useDeck(
 async function stillMine(
   queue: string,
   me: string,
-  held: Held,
+  held: { current: Held },
   put: (review: api.Review) => void,
 ): Promise<void> {
-  const { rows } = held.ahead.length
+  const { rows } = held.current.ahead.length
     ? await api.reviews({ queue, state: "claimed", cursor: "", limit: 500 })
     : { rows: [] };
-  const mine = rows.filter((each) => each.claimed_by === me && held.ahead.includes(each.subject));
+  const { trail, ahead } = held.current;
+  const mine = rows.filter((each) => each.claimed_by === me && ahead.includes(each.subject));
   for (const each of mine) put(each);
-  held.ahead = mine.map((each) => each.subject);
-  kept(queue, held);
+  held.current = { trail, ahead: mine.map((each) => each.subject) };
+  kept(queue, held.current);
 }
 
 /** How the queue stands, each time that a decision has arrived. */
