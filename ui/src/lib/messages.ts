@@ -134,7 +134,7 @@ const en = {
   dismiss: "Understood",
   firstTitle: "How to read this",
   firstText:
-    "Nearest first. “Closer than 98 %” compares with random pairs of this library; ≠ names what differs from the query; + and − steer the search. All keys: ?",
+    "Nearest first; ≠ names what differs from the query; + and − steer the search; ? shows all keys.",
 
   details: "Details",
   query: "Query",
@@ -344,7 +344,7 @@ const de: Messages = {
   dismiss: "Verstanden",
   firstTitle: "So liest man das",
   firstText:
-    "Die nächsten zuerst. „Näher als 98 %“ vergleicht mit zufälligen Paaren dieser Bibliothek; ≠ nennt, was anders ist als in der Anfrage; + und − lenken die Suche. Alle Tasten: ?",
+    "Die nächsten zuerst; ≠ nennt, was anders ist als in der Anfrage; + und − lenken die Suche; ? zeigt alle Tasten.",
 
   details: "Einzelheiten",
   query: "Anfrage",

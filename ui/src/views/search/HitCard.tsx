@@ -42,7 +42,7 @@ export const HitCard = memo(function HitCard(props: HitCardProps) {
         aria-expanded={selected}
         onClick={() => acts.open(hit.id)}
       >
-        <Thumb id={hit.id} first={place !== null && place <= FIRST} />
+        <Thumb id={hit.id} first={place === null || place <= FIRST} />
         <span className="hit-body">
           <Nearness hit={hit} place={place} />
           <span className="hit-name" title={name}>
