@@ -1,6 +1,7 @@
 import { useState } from "react";
 import type { SearchAnswer } from "../../api/client";
-import { remember, remembered, useWords } from "../../lib/settings";
+import { decimal } from "../../lib/format";
+import { remember, remembered, useSettings, useWords } from "../../lib/settings";
 import { Notice } from "../../parts/Notice";
 import type { Said } from "./said";
 
@@ -12,12 +13,13 @@ interface BannersProps {
 /** What must be known to read the results: the query is unusual, the encoder is no clinical one. */
 export function Banners({ answer, unlike }: BannersProps) {
   const t = useWords();
+  const { language } = useSettings();
   return (
     <>
       {unlike && (
         <Notice kind="warn" title={t.oodTitle(unlike.reference)}>
           {unlike.reason && <>{sentence(unlike.reason)} </>}
-          {t.oodText(unlike.p_value.toFixed(unlike.p_value < 0.01 ? 3 : 2))}
+          {t.oodText(decimal(unlike.p_value, unlike.p_value < 0.01 ? 3 : 2, language))}
         </Notice>
       )}
       {answer && answer.hits.length > 0 && <Once builtIn={answer.notice !== ""} />}

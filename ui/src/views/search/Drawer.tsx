@@ -2,9 +2,9 @@ import { type ReactNode, useEffect, useRef, useState } from "react";
 import type { Hit, Schemas, SearchAnswer } from "../../api/client";
 import * as api from "../../api/client";
 import { useAsked } from "../../lib/ask";
-import { parts, plain, shortUid, who } from "../../lib/format";
+import { decimal, parts, plain, shortUid, who } from "../../lib/format";
 import { fieldName, imageName, valueName } from "../../lib/names";
-import { useWords } from "../../lib/settings";
+import { useSettings, useWords } from "../../lib/settings";
 import { Icon } from "../../parts/Icon";
 import { ProblemNotice } from "../../parts/Notice";
 import { Viewer } from "../../parts/Viewer";
@@ -24,6 +24,7 @@ interface DrawerProps {
 /** All that is known of one hit, beside the list that it is from. */
 export function Drawer({ hit, place, answer, kept, acts, onStep, onAlone, onClose }: DrawerProps) {
   const t = useWords();
+  const { language } = useSettings();
   const details = useAsked(`study ${hit.study_instance_uid}`, (signal) =>
     api.study(hit.study_instance_uid, signal),
   );
@@ -108,7 +109,7 @@ export function Drawer({ hit, place, answer, kept, acts, onStep, onAlone, onClos
         </div>
         <section className="nearness">
           <Nearness hit={hit} place={place} />
-          <span className="raw">{t.score(hit.score.toFixed(4))}</span>
+          <span className="raw">{t.score(decimal(hit.score, 4, language))}</span>
           {hit.match && (
             <span className="raw">{t.matchedSlice(hit.match.number, hit.match.of)}</span>
           )}
@@ -222,6 +223,7 @@ function Words({ study }: { study: Schemas["StudyDetails"] | undefined }) {
 
 function Origins({ hit }: { hit: Hit }) {
   const t = useWords();
+  const { language } = useSettings();
   if (!hit.voices.length) return null;
   return (
     <Part title={t.foundBy}>
@@ -230,7 +232,7 @@ function Origins({ hit }: { hit: Hit }) {
           <div key={`${voice.voice} ${voice.how}`}>
             <dt>{voice.voice === voice.how ? voice.voice : `${voice.voice}, ${voice.how}`}</dt>
             <dd>
-              {t.place(voice.rank)} · {voice.score.toFixed(3)}
+              {t.place(voice.rank)} · {decimal(voice.score, 3, language)}
             </dd>
           </div>
         ))}

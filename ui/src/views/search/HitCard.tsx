@@ -1,6 +1,6 @@
 import { memo } from "react";
 import type { Hit, SearchAnswer } from "../../api/client";
-import { count, parts, percentile, plain, shortUid, who } from "../../lib/format";
+import { count, decimal, parts, percentile, plain, shortUid, who } from "../../lib/format";
 import type { Messages } from "../../lib/messages";
 import { fieldName, imageName, valueName } from "../../lib/names";
 import { useSettings, useWords } from "../../lib/settings";
@@ -88,13 +88,13 @@ export function Nearness({ hit, place }: { hit: Hit; place: number | null }) {
       className="near"
       title={
         known
-          ? t.closerTitle(percentile(share), count(hit.evidence?.pairs ?? 0, language))
+          ? t.closerTitle(percentile(share, language), count(hit.evidence?.pairs ?? 0, language))
           : undefined
       }
     >
       {place !== null && <span className="place">{place}</span>}
       <span className="near-words">
-        {known ? t.closer(percentile(share)) : t.score(hit.score.toFixed(3))}
+        {known ? t.closer(percentile(share, language)) : t.score(decimal(hit.score, 3, language))}
       </span>
       {known && (
         <span className="near-bar" aria-hidden="true">
