@@ -401,7 +401,7 @@ const de: Messages = {
   sheet: [
     ["/", "Suchfeld"],
     ["o", "Datei öffnen"],
-    ["Strg V", "Mit dem kopierten Bild oder der kopierten UID suchen"],
+    ["Ctrl V", "Mit dem kopierten Bild oder der kopierten UID suchen"],
     ["j  k", "Nächste, vorige Studie"],
     ["← ↑ ↓ →", "Durch die Treffer gehen"],
     ["Enter", "Einzelheiten"],

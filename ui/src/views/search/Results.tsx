@@ -1,7 +1,7 @@
 import type { ReactNode } from "react";
 import type { Hit, SearchAnswer } from "../../api/client";
 import type { Asked } from "../../lib/ask";
-import { count, decimal, parts, percent, plain } from "../../lib/format";
+import { count, decimal, percent, plain } from "../../lib/format";
 import { fieldName } from "../../lib/names";
 import { useSettings, useWords } from "../../lib/settings";
 import { Icon } from "../../parts/Icon";
