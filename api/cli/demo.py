@@ -65,8 +65,10 @@ def demo(
             making = bar.add_task("making", total=None, visible=False)
 
             def on_step(step: str, what: str, done: int, total: int) -> None:
-                told = {"description": f"{step}: {what}", "completed": done, "total": total or None}
-                bar.update(making, visible=True, **told)
+                said = f"{step}: {what}"
+                bar.update(
+                    making, visible=True, description=said, completed=done, total=total or None
+                )
 
             result = run_demo(
                 folder,

@@ -266,12 +266,12 @@ describe("what somebody's machine asks for", () => {
 describe("on the first visit", () => {
   it("says how to read the results, once", async () => {
     const { page } = await start();
-    await page.getByText("How to read this").waitFor();
-    await page.locator(".notice", { hasText: "How to read this" }).getByRole("button").click();
-    await page.getByText("How to read this").waitFor({ state: "detached" });
+    await page.getByText("+ and − steer the search").waitFor();
+    await page.getByRole("button", { name: "Understood" }).click();
+    await page.getByText("+ and − steer the search").waitFor({ state: "detached" });
     await page.reload();
     await searched(page);
-    expect(await page.getByText("How to read this").count()).toBe(0);
+    expect(await page.getByText("+ and − steer the search").count()).toBe(0);
     await page.context().close();
   });
 });

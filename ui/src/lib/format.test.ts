@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { isUid, parts, percent, percentile, shortUid, who } from "./format";
+import { decimal, isUid, parts, percent, percentile, shortUid, who } from "./format";
 import { LANGUAGES } from "./messages";
 import { formatHash, parseHash } from "./route";
 
@@ -12,6 +12,11 @@ describe("figures", () => {
     [0, "0"],
   ])("a percentile of %d is never rounded up to all", (value, said) => {
     expect(percentile(value)).toBe(said);
+  });
+
+  it("decimals have the mark of the language", () => {
+    expect(percentile(99.52, "de")).toBe("99,5");
+    expect(decimal(0.9402, 3, "en")).toBe("0.940");
   });
 
   it("shares are whole percents", () => {

@@ -11,9 +11,13 @@ export function who(sex: string, age: number | null | undefined): string {
     .join(" ");
 }
 
+/** So many decimals, with the mark of the language before them. */
+export const decimal = (value: number, digits: number, language: string): string =>
+  value.toFixed(digits).replace(".", language === "de" ? "," : ".");
+
 /** A share of random pairs, never rounded up to all of them: 99.96 is 99.9. */
-export function percentile(value: number): string {
-  return value >= 99.9 ? "99.9" : value >= 99 ? value.toFixed(1) : String(Math.floor(value));
+export function percentile(value: number, language = "en"): string {
+  return value >= 99 ? decimal(Math.min(value, 99.9), 1, language) : String(Math.floor(value));
 }
 
 export const percent = (share: number): string => `${Math.round(share * 100)} %`;

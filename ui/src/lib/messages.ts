@@ -33,6 +33,7 @@ const en = {
     "Start with any picture or phrase. You get the studies nearest to it, the reason why each is there, and this patient’s priors apart.",
   startDrop: "Drop a file, or open one",
   startPaste: "Paste a picture or a UID",
+  pasteKey: "Ctrl V",
   startType: "Type a finding",
   startPick: "Or pick a study below",
   recent: "Studies of this library",
@@ -135,7 +136,7 @@ const en = {
   dismiss: "Understood",
   firstTitle: "How to read this",
   firstText:
-    "Nearest first. “Closer than 98 %” compares with random pairs of this library; ≠ names what differs from the query; + and − steer the search. All keys: ?",
+    "Nearest first; ≠ names what differs from the query; + and − steer the search; ? shows all keys.",
 
   details: "Details",
   query: "Query",
@@ -246,6 +247,7 @@ const de: Messages = {
     "Mit einem Bild oder einem Satz beginnen. Gezeigt werden die nächsten Studien, warum jede dabei ist, und getrennt davon die Voraufnahmen.",
   startDrop: "Datei ablegen oder öffnen",
   startPaste: "Bild oder UID einfügen",
+  pasteKey: "Strg V",
   startType: "Befund eintippen",
   startPick: "Oder unten eine Studie wählen",
   recent: "Studien dieser Bibliothek",
@@ -349,7 +351,7 @@ const de: Messages = {
   dismiss: "Verstanden",
   firstTitle: "So liest man das",
   firstText:
-    "Die nächsten zuerst. „Näher als 98 %“ vergleicht mit zufälligen Paaren dieser Bibliothek; ≠ nennt, was anders ist als in der Anfrage; + und − lenken die Suche. Alle Tasten: ?",
+    "Die nächsten zuerst; ≠ nennt, was anders ist als in der Anfrage; + und − lenken die Suche; ? zeigt alle Tasten.",
 
   details: "Einzelheiten",
   query: "Anfrage",

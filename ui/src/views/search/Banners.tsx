@@ -1,6 +1,7 @@
-import { type ReactNode, useState } from "react";
+import { useState } from "react";
 import type { SearchAnswer } from "../../api/client";
-import { remember, remembered, useWords } from "../../lib/settings";
+import { decimal } from "../../lib/format";
+import { remember, remembered, useSettings, useWords } from "../../lib/settings";
 import { Notice } from "../../parts/Notice";
 import type { Said } from "./said";
 
@@ -12,24 +13,16 @@ interface BannersProps {
 /** What must be known to read the results: the query is unusual, the encoder is no clinical one. */
 export function Banners({ answer, unlike }: BannersProps) {
   const t = useWords();
+  const { language } = useSettings();
   return (
     <>
       {unlike && (
         <Notice kind="warn" title={t.oodTitle(unlike.reference)}>
           {unlike.reason && <>{sentence(unlike.reason)} </>}
-          {t.oodText(unlike.p_value.toFixed(unlike.p_value < 0.01 ? 3 : 2))}
+          {t.oodText(decimal(unlike.p_value, unlike.p_value < 0.01 ? 3 : 2, language))}
         </Notice>
       )}
-      {answer?.notice && (
-        <Once name="built-in-seen" title={t.builtIn}>
-          {t.builtInText}
-        </Once>
-      )}
-      {answer && answer.hits.length > 0 && (
-        <Once name="first-seen" title={t.firstTitle}>
-          {t.firstText}
-        </Once>
-      )}
+      {answer && answer.hits.length > 0 && <Once builtIn={answer.notice !== ""} />}
       {answer && answer.notes.length > 0 && (
         <details className="notes">
           <summary>{t.notes(answer.notes.length)}</summary>
@@ -44,26 +37,35 @@ export function Banners({ answer, unlike }: BannersProps) {
   );
 }
 
-/** Said until somebody has understood it, and never again in this browser. */
-function Once({ name, title, children }: { name: string; title: string; children: ReactNode }) {
+const BUILT_IN = "built-in-seen";
+const FIRST = "first-seen";
+
+/**
+ * That the encoder is the built-in one, and on the first visit how to read the results: both in one
+ * place, until somebody has understood it, and never again in this browser.
+ */
+function Once({ builtIn }: { builtIn: boolean }) {
   const t = useWords();
-  const [seen, setSeen] = useState(remembered(name));
-  if (seen) return null;
+  const [seen, setSeen] = useState({ builtIn: remembered(BUILT_IN), first: remembered(FIRST) });
+  const encoder = builtIn && !seen.builtIn;
+  if (!encoder && seen.first) return null;
   const dismiss = () => {
-    remember(name, "1");
-    setSeen(true);
+    if (encoder) remember(BUILT_IN, "1");
+    remember(FIRST, "1");
+    setSeen({ builtIn: seen.builtIn || encoder, first: true });
   };
   return (
     <Notice
       kind="info"
-      title={title}
+      title={encoder ? t.builtIn : t.firstTitle}
       actions={
         <button type="button" className="button quiet small" onClick={dismiss}>
           {t.dismiss}
         </button>
       }
     >
-      {children}
+      {encoder && t.builtInText}
+      {!seen.first && <span className="first-visit">{t.firstText}</span>}
     </Notice>
   );
 }

@@ -2,10 +2,10 @@ import { type ReactNode, useEffect, useRef, useState } from "react";
 import type { Hit, Schemas, SearchAnswer } from "../../api/client";
 import * as api from "../../api/client";
 import { useAsked } from "../../lib/ask";
-import { parts, plain, shortUid, who } from "../../lib/format";
+import { decimal, parts, plain, shortUid, who } from "../../lib/format";
 import { fieldName, imageName, valueName } from "../../lib/names";
 import { formatHash, type Route } from "../../lib/route";
-import { useWords } from "../../lib/settings";
+import { useSettings, useWords } from "../../lib/settings";
 import { Icon } from "../../parts/Icon";
 import { ProblemNotice } from "../../parts/Notice";
 import { Viewer } from "../../parts/Viewer";
@@ -36,6 +36,7 @@ export function Drawer({
   onClose,
 }: DrawerProps) {
   const t = useWords();
+  const { language } = useSettings();
   const details = useAsked(`study ${hit.study_instance_uid}`, (signal) =>
     api.study(hit.study_instance_uid, signal),
   );
@@ -126,7 +127,7 @@ export function Drawer({
         </div>
         <section className="nearness">
           <Nearness hit={hit} place={place} />
-          <span className="raw">{t.score(hit.score.toFixed(4))}</span>
+          <span className="raw">{t.score(decimal(hit.score, 4, language))}</span>
           {hit.match && (
             <span className="raw">{t.matchedSlice(hit.match.number, hit.match.of)}</span>
           )}
@@ -250,6 +251,7 @@ function Words({ study }: { study: Schemas["StudyDetails"] | undefined }) {
 
 function Origins({ hit }: { hit: Hit }) {
   const t = useWords();
+  const { language } = useSettings();
   if (!hit.voices.length) return null;
   return (
     <Part title={t.foundBy}>
@@ -258,7 +260,7 @@ function Origins({ hit }: { hit: Hit }) {
           <div key={`${voice.voice} ${voice.how}`}>
             <dt>{voice.voice === voice.how ? voice.voice : `${voice.voice}, ${voice.how}`}</dt>
             <dd>
-              {t.place(voice.rank)} · {voice.score.toFixed(3)}
+              {t.place(voice.rank)} · {decimal(voice.score, 3, language)}
             </dd>
           </div>
         ))}

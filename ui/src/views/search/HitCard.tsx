@@ -1,6 +1,6 @@
 import { memo } from "react";
 import type { Hit, SearchAnswer } from "../../api/client";
-import { count, parts, percentile, plain, shortUid, who } from "../../lib/format";
+import { count, decimal, parts, percentile, plain, shortUid, who } from "../../lib/format";
 import type { Messages } from "../../lib/messages";
 import { fieldName, imageName, valueName } from "../../lib/names";
 import { useSettings, useWords } from "../../lib/settings";
@@ -42,7 +42,7 @@ export const HitCard = memo(function HitCard(props: HitCardProps) {
         aria-expanded={selected}
         onClick={() => acts.open(hit.id)}
       >
-        <Thumb id={hit.id} first={place !== null && place <= FIRST} />
+        <Thumb id={hit.id} first={place === null || place <= FIRST} />
         <span className="hit-body">
           <Nearness hit={hit} place={place} />
           <span className="hit-name" title={name}>
@@ -88,13 +88,13 @@ export function Nearness({ hit, place }: { hit: Hit; place: number | null }) {
       className="near"
       title={
         known
-          ? t.closerTitle(percentile(share), count(hit.evidence?.pairs ?? 0, language))
+          ? t.closerTitle(percentile(share, language), count(hit.evidence?.pairs ?? 0, language))
           : undefined
       }
     >
       {place !== null && <span className="place">{place}</span>}
       <span className="near-words">
-        {known ? t.closer(percentile(share)) : t.score(hit.score.toFixed(3))}
+        {known ? t.closer(percentile(share, language)) : t.score(decimal(hit.score, 3, language))}
       </span>
       {known && (
         <span className="near-bar" aria-hidden="true">

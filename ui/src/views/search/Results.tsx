@@ -1,7 +1,7 @@
 import type { ReactNode } from "react";
 import type { Hit, SearchAnswer } from "../../api/client";
 import type { Asked } from "../../lib/ask";
-import { count, parts, percent, plain } from "../../lib/format";
+import { count, decimal, percent, plain } from "../../lib/format";
 import { fieldName } from "../../lib/names";
 import { useSettings, useWords } from "../../lib/settings";
 import { Icon } from "../../parts/Icon";
@@ -109,7 +109,7 @@ export function Toolbar({ state, asked, onChange, filters }: ToolbarProps) {
               {state.group === "patient" ? t.patients(hits, said) : t.studies(hits, said)}
             </strong>{" "}
             {t.outOf(count(answer.candidates, language))}
-            <span className="took"> · {t.took(answer.seconds.toFixed(2))}</span>
+            <span className="took"> · {t.took(decimal(answer.seconds, 2, language))}</span>
           </>
         ) : (
           asked.loading && t.searching
@@ -160,10 +160,11 @@ function Votes({ answer }: { answer: SearchAnswer }) {
                     {plain(vote.value)}
                   </span>
                   <span className="vote-share">
-                    {parts(
-                      t.voteShare(percent(vote.share)),
-                      typeof vote.probability === "number" &&
-                        t.voteCalibrated(percent(vote.probability)),
+                    {t.voteShare(percent(vote.share))}
+                    {typeof vote.probability === "number" && (
+                      <span className="calibrated">
+                        {` · ${t.voteCalibrated(percent(vote.probability))}`}
+                      </span>
                     )}
                   </span>
                   <span className="vote-bar" style={{ width: `${100 * vote.share}%` }} />

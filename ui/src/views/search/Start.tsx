@@ -27,7 +27,7 @@ export function Start({ asked, narrowed, onFile, onType, onStudy }: StartProps) 
         <p>{t.startText}</p>
         <div className="ways">
           {way("file", t.startDrop, t.dropHint, onFile)}
-          {way("picture", t.startPaste, <kbd>Ctrl V</kbd>, onType)}
+          {way("picture", t.startPaste, <kbd>{t.pasteKey}</kbd>, onType)}
           {way("text", t.startType, <kbd>/</kbd>, onType)}
         </div>
       </section>
