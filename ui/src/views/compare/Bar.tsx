@@ -90,8 +90,7 @@ export function Bar(props: BarProps) {
         disabled={!found.right}
         onClick={props.onKeep}
       >
-        <Icon name="pin" size={16} /> <span className="wide">{kept ? t.unkeep : t.keep}</span>
-        <span className="sr narrow">{kept ? t.unkeep : t.keep}</span>
+        <Icon name="pin" size={16} /> <span className="keep-words">{kept ? t.unkeep : t.keep}</span>
       </button>
       <div className="compare-tabs">
         <Segments

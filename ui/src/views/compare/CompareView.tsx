@@ -21,11 +21,13 @@ import { WORDS } from "./words";
 /** The query and a hit side by side; what is shown follows from the address. */
 export function CompareView({ params }: { params: URLSearchParams }) {
   const told = useMemo(() => parseCompare(params), [params]);
-  const [looks, setLooks] = useLooking(told, (now) => write({ ...told, ...now }, "replace"));
+  const [looks, setLooks] = useLooking(told, ({ ours, theirs }) =>
+    write({ ...told, ours, theirs }, "replace"),
+  );
   const [tool, setTool] = useState<Tool>("window");
   const [draft, setDraft] = useState<Part | undefined>();
   const [active, setActive] = useState<SideName>("theirs");
-  const state: CompareState = { ...told, ...looks };
+  const state: CompareState = { ...told, ours: looks.ours, theirs: looks.theirs };
   const found = useComparison(state, tool === "region");
   const t = useWords();
   const words = useWordsOf(WORDS);

@@ -191,7 +191,7 @@ function UnderPanes({ state, found, onMatched }: UnderProps) {
       </p>
     );
   const volumes = found.stacks.ours > 1 || found.stacks.theirs > 1;
-  return <p className="under-panes">{volumes ? words.hintVolumes : words.hint}</p>;
+  return <p className="under-panes hint-line">{volumes ? words.hintVolumes : words.hint}</p>;
 }
 
 /** What the colours mean. */

@@ -51,12 +51,12 @@ export function Strip({ candidates, shown, loading, onShow }: StripProps) {
                   type="button"
                   data-hit={item.id}
                   aria-current={item.id === shown ? "true" : undefined}
-                  aria-label={[place ?? t.prior, imageName(item), said].filter(Boolean).join(" · ")}
                   onClick={() => onShow(item.id)}
                 >
                   <Thumb id={item.id} />
                   <span>
                     <b>{place ?? (hit ? t.prior : "")}</b> {hit && place === null ? "" : said}
+                    <span className="sr"> {imageName(item)}</span>
                   </span>
                 </button>
               </li>
