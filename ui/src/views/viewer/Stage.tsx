@@ -172,7 +172,7 @@ export function Stage({ stack, state, onChange, onHindrance }: StageProps) {
             />
           </>
         )}
-        <p className="viewer-hint">{w.hints[held]}</p>
+        <p className="viewer-hint">{w.hints[held === "window" && count === 1 ? "alone" : held]}</p>
       </div>
     </>
   );
