@@ -10,16 +10,11 @@ interface Row {
 }
 
 let browser: Browser;
-let plain: Browser;
 let rows: Row[];
 let volume: Row;
 
 beforeAll(async () => {
   browser = await launch();
-  plain = await chromium.launch({
-    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-    args: ["--no-sandbox", "--disable-3d-apis"],
-  });
   rows = (await asked<{ rows: Row[] }>("items?limit=500")).rows;
   const found = rows.find(({ kind, modality }) => kind === "volume" && modality === "CT");
   if (!found) throw new Error("the library has no CT volume");
@@ -28,7 +23,6 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await browser.close();
-  await plain.close();
 });
 
 const place = (row: Row, more = "") =>
@@ -116,7 +110,7 @@ describe("a study that is opened", () => {
 
   it("is as bright as the service draws it, of each kind that there is", async () => {
     const kinds = new Map(rows.map((row) => [`${row.modality} ${row.kind}`, row]));
-    for (const row of [...kinds.values()].slice(0, 6)) {
+    for (const row of [...kinds.values()].slice(0, 4)) {
       const viewing = await view(browser, place(row));
       await expectAlike(viewing);
       expect(viewing.complaints).toEqual([]);
@@ -125,14 +119,18 @@ describe("a study that is opened", () => {
   });
 
   it("is drawn without WebGL as well", async () => {
+    const plain = await chromium.launch({
+      executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+      args: ["--no-sandbox", "--disable-3d-apis"],
+    });
     const colours = rows.find(({ modality }) => modality === "US");
     for (const row of [volume, ...(colours ? [colours] : [])]) {
       const viewing = await view(plain, place(row));
       await viewing.page.getByText("Drawn without WebGL").waitFor();
       await expectAlike(viewing);
       expect(viewing.complaints).toEqual([]);
-      await viewing.page.context().close();
     }
+    await plain.close();
   });
 
   it("goes on without WebGL where that is lost", async () => {

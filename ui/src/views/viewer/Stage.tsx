@@ -71,7 +71,6 @@ export function Stage({ stack, state, onChange, onHindrance }: StageProps) {
       onChange({ window: undefined, invert: false, across: false, down: false });
       act((to) => to.fit());
     },
-    dropLine: places.drop,
   };
 
   const pointing = usePointing(box, {
@@ -124,7 +123,6 @@ export function Stage({ stack, state, onChange, onHindrance }: StageProps) {
         tool={held}
         grey={grey}
         inHu={frame?.modality === "CT" && grey}
-        lines={places.lines.length}
         acts={acts}
       />
       <div className={`viewer-screen ${held}`} aria-busy={!frame && !drawing.problem}>
@@ -140,6 +138,17 @@ export function Stage({ stack, state, onChange, onHindrance }: StageProps) {
             of={count}
             lines={places.lines}
           />
+        )}
+        {places.lines.length > 0 && (
+          <button
+            type="button"
+            className="viewer-drop"
+            aria-label={w.dropLine}
+            title={`${w.dropLine} (Del)`}
+            onClick={places.drop}
+          >
+            <Icon name="close" size={16} /> <Icon name="measure" size={16} />
+          </button>
         )}
         {display && !display.gpu && frame && (
           <span className="viewer-said at-plain">{w.plain}</span>
@@ -172,7 +181,7 @@ export function Stage({ stack, state, onChange, onHindrance }: StageProps) {
             />
           </>
         )}
-        <p className="viewer-hint">{w.hints[held]}</p>
+        <p className="viewer-hint">{w.hints[held === "window" && count === 1 ? "alone" : held]}</p>
       </div>
     </>
   );

@@ -26,7 +26,6 @@ export interface Acts {
   zoom: (by: number) => void;
   fit: () => void;
   reset: () => void;
-  dropLine: () => void;
 }
 
 interface ToolbarProps {
@@ -35,12 +34,11 @@ interface ToolbarProps {
   /** A coloured frame has no window. */
   grey: boolean;
   inHu: boolean;
-  lines: number;
   acts: Acts;
 }
 
 /** All that can be done with the picture. */
-export function Toolbar({ state, tool, grey, inHu, lines, acts }: ToolbarProps) {
+export function Toolbar({ state, tool, grey, inHu, acts }: ToolbarProps) {
   const w = useWordsOf(WORDS);
   const button = (icon: IconName, label: string, key: string, act: () => void, on?: boolean) => (
     <button
@@ -91,7 +89,6 @@ export function Toolbar({ state, tool, grey, inHu, lines, acts }: ToolbarProps) 
           state.across,
         )}
         {button("down", w.down, "v", () => acts.change({ down: !state.down }), state.down)}
-        {lines > 0 && button("close", w.dropLine, "Del", acts.dropLine)}
       </div>
       {inHu && <Presets window={state.window} onChange={(window) => acts.change({ window })} />}
       <button

@@ -28,11 +28,11 @@ export function ViewerView({ params }: { params: URLSearchParams }) {
     client.study(state.study, signal),
   );
   const study = asked.data?.study_instance_uid === state.study ? asked.data : undefined;
-  const all = study?.series;
-  const chosen =
-    all?.find((each) => each.series_instance_uid === state.series) ??
-    all?.find((each) => imagesOf(each) > 0) ??
-    all?.[0];
+  // What is words alone comes last.
+  const all = study?.series.toSorted(
+    (one, other) => Number(!imagesOf(one)) - Number(!imagesOf(other)),
+  );
+  const chosen = all?.find((each) => each.series_instance_uid === state.series) ?? all?.[0];
   const search = { view: "search", params: new URLSearchParams({ study: state.study }) };
 
   useKeySheet(w.sheet);
@@ -78,6 +78,7 @@ export function ViewerView({ params }: { params: URLSearchParams }) {
             key={chosen?.series_instance_uid ?? ""}
             study={state.study}
             series={chosen}
+            reports={study?.reports ?? []}
             state={state}
             onChange={change}
           />
@@ -91,12 +92,13 @@ export function ViewerView({ params }: { params: URLSearchParams }) {
 interface SeriesViewProps {
   study: string;
   series: Series | undefined;
+  reports: readonly string[];
   state: ViewerState;
   onChange: (change: Partial<ViewerState>) => void;
 }
 
 /** One series: drawn here from its originals, or by the service, with the reason why. */
-function SeriesView({ study, series, state, onChange }: SeriesViewProps) {
+function SeriesView({ study, series, reports, state, onChange }: SeriesViewProps) {
   const w = useWordsOf(WORDS);
   const [hindrance, setHindrance] = useState<Hindrance | undefined>();
   const uid = series?.series_instance_uid;
@@ -115,12 +117,7 @@ function SeriesView({ study, series, state, onChange }: SeriesViewProps) {
   if (series && why)
     return <Served series={series} why={why} at={state.at} onAt={(at) => onChange({ at })} />;
   if (error) return <ProblemNotice problem={error} retry={asked.retry} />;
-  if (stack && !stack.frames.length)
-    return (
-      <Notice kind="info" title={w.nothing}>
-        {w.nothingText}
-      </Notice>
-    );
+  if (stack && !stack.frames.length) return <Words reports={reports} />;
   return (
     <>
       {asked.data && asked.data.leftOut > 0 && (
@@ -128,6 +125,25 @@ function SeriesView({ study, series, state, onChange }: SeriesViewProps) {
       )}
       <Stage stack={stack} state={state} onChange={onChange} onHindrance={setHindrance} />
     </>
+  );
+}
+
+/** A series without pixels: what the study's reports say is all that there is to read. */
+function Words({ reports }: { reports: readonly string[] }) {
+  const t = useWords();
+  const w = useWordsOf(WORDS);
+  return (
+    <div className="viewer-words">
+      <Notice kind="info" title={w.nothing}>
+        {w.nothingText}
+      </Notice>
+      {reports.length > 0 && <h2>{t.report}</h2>}
+      {reports.map((text) => (
+        <p key={text} className="report">
+          {text}
+        </p>
+      ))}
+    </div>
   );
 }
 

@@ -17,10 +17,11 @@ const ranges = new Map<string, [number, number]>();
 /** The drawing processor takes three values of a pixel, the other way of drawing four. */
 let alpha = false;
 
-/** Make frames known to the drawing library; `withAlpha` where it draws without WebGL. */
+/** Begin anew with the frames of a series; `withAlpha` where they are drawn without WebGL. */
 export function register(withAlpha: boolean): void {
   if (alpha !== withAlpha) cache.purgeCache();
   alpha = withAlpha;
+  frames.clear();
   cache.setMaxCacheSize(CACHE_BYTES);
   imageLoader.registerImageLoader(SCHEME, (imageId: string) => {
     const controller = new AbortController();

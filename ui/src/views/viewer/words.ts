@@ -48,6 +48,7 @@ const en = {
   plain: "Drawn without WebGL",
   hints: {
     window: "Drag for the window · wheel for images · right button zooms",
+    alone: "Drag for the window · wheel zooms",
     pan: "Drag to move the picture",
     zoom: "Drag up or down to zoom",
     measure: "Drag, or click both ends · m adds a line",
@@ -121,6 +122,7 @@ const de: typeof en = {
   plain: "Ohne WebGL gezeichnet",
   hints: {
     window: "Ziehen für das Fenster · Rad für Bilder · rechte Taste zoomt",
+    alone: "Ziehen für das Fenster · Rad zoomt",
     pan: "Ziehen verschiebt das Bild",
     zoom: "Auf oder ab ziehen zum Zoomen",
     measure: "Ziehen oder beide Enden anklicken · m setzt eine Linie",
