@@ -42,6 +42,7 @@ const en = {
   unknown: "not known",
   noise: "in no cluster",
   all: "all pictures",
+  pOf: (name: string) => `p-value, ${name}`,
   pHint: "Small is unlike the reference.",
   nothingKnown: "Nothing is known by this. Choose another colour.",
   noScores: (name: string) =>
@@ -187,6 +188,7 @@ const de: Words = {
   unknown: "nicht bekannt",
   noise: "in keiner Gruppe",
   all: "alle Bilder",
+  pOf: (name) => `p-Wert, ${name}`,
   pHint: "Klein heißt: anders als die Referenz.",
   nothingKnown: "Hiernach ist nichts bekannt. Eine andere Farbe wählen.",
   noScores: (name) =>
