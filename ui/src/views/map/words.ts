@@ -36,7 +36,7 @@ const en = {
 
   legend: "Legend",
   only: "only",
-  onlyTitle: (what: string) => `Show nothing but ${what}`,
+  onlyTitle: (what: string) => `only ${what}`,
   showAll: "Show all",
   others: (n: number) => (n === 1 ? "1 other" : `${n} others`),
   unknown: "not known",
@@ -182,7 +182,7 @@ const de: Words = {
 
   legend: "Legende",
   only: "nur",
-  onlyTitle: (what) => `Nichts als ${what} zeigen`,
+  onlyTitle: (what) => `nur ${what}`,
   showAll: "Alle zeigen",
   others: (n) => (n === 1 ? "1 anderer" : `${n} andere`),
   unknown: "nicht bekannt",
