@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
@@ -34,6 +35,7 @@ MOST_LISTED = 1000
 """Values that a legend lists; points with any other share one number."""
 _MOST_KEPT = 12
 _IN_ORDER = frozenset({"age", "year"})
+_FIRST_NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 @dataclass(frozen=True)
@@ -229,8 +231,8 @@ def _coded(said: Sequence[str], ordered: bool) -> _Coded:
 
 
 def _first_number(value: str) -> tuple[int, str]:
-    first = value.partition("-")[0]
-    return (int(first) if first.isdecimal() else 0, value)
+    found = _FIRST_NUMBER.match(value)
+    return (int(found[0]) if found else 0, value)
 
 
 def _clusters(db: Connection, name: str, points: Points) -> _Coded:

@@ -35,7 +35,7 @@ export function Bar(props: BarProps) {
   const day = (iso: string) => new Date(iso).toLocaleDateString(language);
   const fields = ground?.choices.fields ?? [];
   return (
-    <div className="map-bar">
+    <section className="map-bar" aria-label={words.filters}>
       {(ground?.spaces.length ?? 0) > 1 && (
         <label className="pick">
           {t.space}
@@ -109,7 +109,7 @@ export function Bar(props: BarProps) {
           <Icon name="fit" size={16} /> {t.inView}
         </button>
       </span>
-    </div>
+    </section>
   );
 }
 

@@ -117,10 +117,11 @@ export function MapView({ params }: { params: URLSearchParams }) {
   );
   const waits = ground.loading || points.loading || values.loading;
   const hereRow = opened === NONE ? undefined : colouring.rows[colouring.codes[opened] ?? 0];
-  const title = colour === "none" || !colour ? t.legend : colourName(colour, words);
+  const name = colour === "none" || !colour ? t.legend : colourName(colour, words);
+  const title = colour.startsWith("score:") ? t.pOf(name) : name;
   const nothing = colour.startsWith("score:") && colouring.rows.every(({ key }) => key === UNKNOWN);
   const hint = nothing
-    ? t.noScores(title)
+    ? t.noScores(name)
     : colour.startsWith("score:")
       ? t.pHint
       : colouring.rows.length === 1 && colouring.rows[0]?.key === UNKNOWN
@@ -144,7 +145,7 @@ export function MapView({ params }: { params: URLSearchParams }) {
       </main>
     );
   return (
-    <div className="map-view">
+    <div className={`map-view${state.item || narrowed(state) ? " with-side" : ""}`}>
       <Bar
         state={state}
         ground={ground.data}

@@ -18,8 +18,8 @@ const SLOW_MS = 24;
 const FAST_MS = 18;
 const LEAST = 10_000;
 const FIRST = 60_000;
-/** Of what is left, drawn in one frame at rest. */
-const CHUNK = 120_000;
+/** Of what is left, drawn in one frame at rest, or more where that is fast. */
+const CHUNK = 50_000;
 
 /**
  * Points lie in an order drawn by chance, the same each time. The first n of them are then as
@@ -55,7 +55,7 @@ export function plotOn(painter: Painter, drawn: (some: number, all: number) => v
       fresh = false;
       part(0, Math.min(order.length, budget));
     } else if (!moving && done < order.length) {
-      part(done, Math.min(CHUNK, order.length - done));
+      part(done, Math.min(Math.max(budget, CHUNK), order.length - done));
     }
     if (fresh || done < order.length) later();
   }
@@ -100,8 +100,10 @@ export function plotOn(painter: Painter, drawn: (some: number, all: number) => v
   };
 }
 
+/** Fewer in proportion to how much too slow it was, and step by step more again. */
 function adapted(budget: number, ms: number, most: number): number {
-  if (ms > SLOW_MS) return Math.max(LEAST, Math.round(budget * 0.75));
+  if (ms > SLOW_MS)
+    return Math.max(LEAST, Math.round(budget * Math.max(0.3, Math.min(0.8, SLOW_MS / ms))));
   return ms < FAST_MS ? Math.min(most, Math.round(budget * 1.15)) : budget;
 }
 
