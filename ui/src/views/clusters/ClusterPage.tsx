@@ -160,6 +160,7 @@ function Head({ run, cluster, firmness, onLook }: HeadProps) {
   const name = called(cluster, w);
   return (
     <>
+      {editing && <h1 className="sr">{name}</h1>}
       {isNoise ? (
         <h1>{name}</h1>
       ) : (
