@@ -98,7 +98,7 @@ describe("a cluster", () => {
     await second.page.getByRole("heading", { name: theirs }).waitFor();
     await second.page.getByRole("button", { name: /^Rename/ }).click();
     await second.page.getByRole("button", { name: "Take the name that was found" }).click();
-    await second.page.getByRole("button", { name: "Save" }).click();
+    await second.page.getByRole("button", { name: "Save", exact: true }).click();
     await second.page.locator(".naming").waitFor({ state: "detached" });
     for (const { page } of [first, second]) await page.context().close();
   });
