@@ -119,9 +119,9 @@ const en = {
   toLabel: "Label",
   toTag: "Tag",
   toSet: "Saved set",
-  labelTitle: (n: string) => `Label ${n}`,
-  tagTitle: (n: string) => `Tag ${n}`,
-  setTitle: (n: string) => `Save ${n} as a set`,
+  labelTitle: (n: string) => `Label · ${n}`,
+  tagTitle: (n: string) => `Tag · ${n}`,
+  setTitle: (n: string) => `Saved set · ${n}`,
   labelName: "Label",
   labelValue: "Value",
   labelNameHint: "such as finding",
@@ -174,20 +174,23 @@ const en = {
   methods: {
     hdbscan: {
       for: "Finds dense groups of any size and how many there are. Leaves out what fits nowhere. Take it first.",
-      cost: "minutes for 10,000s",
+      cost: "minutes for tens of thousands",
     },
     graph: {
       for: "Communities of the neighbour graph. Every image gets a cluster.",
-      cost: "seconds for 10,000s",
+      cost: "seconds for tens of thousands",
     },
-    micro: { for: "Joins many small groups. For millions of images.", cost: "seconds for 10,000s" },
+    micro: {
+      for: "Joins many small groups. For millions of images.",
+      cost: "seconds for tens of thousands",
+    },
     kmeans: {
       for: "Round groups of similar width, or of equal size. Quick, and blind to shape.",
-      cost: "seconds for 10,000s",
+      cost: "seconds for tens of thousands",
     },
     spectral: {
       for: "Cuts the neighbour graph into a number of parts that you know.",
-      cost: "seconds for 10,000s",
+      cost: "seconds for tens of thousands",
     },
     scan: {
       for: "Learns clusters in which neighbours agree. Slow without a GPU.",
@@ -369,9 +372,9 @@ const de: ClusterWords = {
   toLabel: "Label",
   toTag: "Schlagwort",
   toSet: "Auswahl",
-  labelTitle: (n) => `Label für ${n}`,
-  tagTitle: (n) => `Schlagwort für ${n}`,
-  setTitle: (n) => `${n} als Auswahl speichern`,
+  labelTitle: (n) => `Label · ${n}`,
+  tagTitle: (n) => `Schlagwort · ${n}`,
+  setTitle: (n) => `Auswahl · ${n}`,
   labelName: "Label",
   labelValue: "Wert",
   labelNameHint: "etwa finding",
@@ -424,23 +427,23 @@ const de: ClusterWords = {
   methods: {
     hdbscan: {
       for: "Findet dichte Gruppen jeder Größe und wie viele es sind. Lässt aus, was nirgends passt. Damit beginnen.",
-      cost: "Minuten für 10.000e",
+      cost: "Minuten bei Zehntausenden",
     },
     graph: {
       for: "Gemeinschaften im Nachbarschaftsgraphen. Jedes Bild bekommt eine Gruppe.",
-      cost: "Sekunden für 10.000e",
+      cost: "Sekunden bei Zehntausenden",
     },
     micro: {
       for: "Fügt viele kleine Gruppen zusammen. Für Millionen von Bildern.",
-      cost: "Sekunden für 10.000e",
+      cost: "Sekunden bei Zehntausenden",
     },
     kmeans: {
       for: "Runde Gruppen ähnlicher Weite oder gleicher Größe. Schnell und blind für Formen.",
-      cost: "Sekunden für 10.000e",
+      cost: "Sekunden bei Zehntausenden",
     },
     spectral: {
       for: "Schneidet den Nachbarschaftsgraphen in so viele Teile, wie man kennt.",
-      cost: "Sekunden für 10.000e",
+      cost: "Sekunden bei Zehntausenden",
     },
     scan: {
       for: "Lernt Gruppen, in denen Nachbarn übereinstimmen. Ohne GPU langsam.",
