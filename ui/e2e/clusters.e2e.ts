@@ -24,7 +24,7 @@ afterAll(async () => {
 
 const at = (more: Record<string, string> = {}) =>
   `#/clusters?${new URLSearchParams({ run, ...more })}`;
-const rows = (page: Page) => page.locator(".cluster-list .cluster-row:not(.noise)");
+const rows = (page: Page) => page.locator(".cluster-list [data-hit]");
 const members = (page: Page) => page.locator(".member-block [data-hit]");
 
 describe("clusterings", () => {
@@ -60,7 +60,7 @@ describe("clusterings", () => {
 
   it("are compared: how far they agree, where a cluster went, which images", async () => {
     const { page, complaints } = await open(browser, at());
-    await rows(page).first().waitFor();
+    await page.getByRole("button", { name: "Compare", disabled: false }).waitFor();
     await page.keyboard.press("c");
     await page.waitForURL(/against=/);
     await page.goto(`${URL_}/${at({ against: other })}`);
@@ -78,6 +78,7 @@ describe("clusterings", () => {
 
 describe("a cluster", () => {
   it("is renamed in place; of two who do so, the second is told and loses nothing", async () => {
+    const [mine, theirs] = [`first ${Date.now()}`, `second ${Date.now()}`];
     const first = await open(browser, at({ cluster: "0" }));
     const second = await open(browser, at({ cluster: "0" }));
     for (const { page } of [first, second]) {
@@ -86,18 +87,18 @@ describe("a cluster", () => {
       await page.getByRole("button", { name: /^Rename/ }).click();
       await seen;
     }
-    await first.page.getByLabel("Name", { exact: true }).fill("from the first");
+    await first.page.getByLabel("Name", { exact: true }).fill(mine);
     await first.page.keyboard.press("Enter");
-    await first.page.getByRole("heading", { name: "from the first" }).waitFor();
-    await second.page.getByLabel("Name", { exact: true }).fill("from the second");
+    await first.page.getByRole("heading", { name: mine }).waitFor();
+    await second.page.getByLabel("Name", { exact: true }).fill(theirs);
     await second.page.keyboard.press("Enter");
-    await second.page.getByText("It is called “from the first” now").waitFor();
+    await second.page.getByText(`It is called “${mine}” now`).waitFor();
     await expectAccessible(second.page);
     await second.page.getByRole("button", { name: "Use mine" }).click();
-    await second.page.getByRole("heading", { name: "from the second" }).waitFor();
+    await second.page.getByRole("heading", { name: theirs }).waitFor();
     await second.page.getByRole("button", { name: /^Rename/ }).click();
     await second.page.getByRole("button", { name: "Take the name that was found" }).click();
-    await second.page.getByRole("button", { name: "Save" }).click();
+    await second.page.getByRole("button", { name: "Save", exact: true }).click();
     await second.page.locator(".naming").waitFor({ state: "detached" });
     for (const { page } of [first, second]) await page.context().close();
   });

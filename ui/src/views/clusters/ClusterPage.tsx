@@ -5,7 +5,8 @@ import { useKeys } from "../../lib/keys";
 import { useSettings, useWords, useWordsOf } from "../../lib/settings";
 import { Icon } from "../../parts/Icon";
 import { Notice, ProblemNotice } from "../../parts/Notice";
-import { type About, aboutOf, type Firmness, useFirmness, useRun } from "./asking";
+import { type About, aboutOf } from "./about";
+import { type Firmness, useFirmness, useRun } from "./asking";
 import { Firm } from "./ClusterRow";
 import { NOISE } from "./flows";
 import { Members } from "./Members";
@@ -160,6 +161,7 @@ function Head({ run, cluster, firmness, onLook }: HeadProps) {
   const name = called(cluster, w);
   return (
     <>
+      {editing && <h1 className="sr">{name}</h1>}
       {isNoise ? (
         <h1>{name}</h1>
       ) : (

@@ -3,7 +3,7 @@ import { count } from "../../lib/format";
 import { useSettings, useWordsOf } from "../../lib/settings";
 import { Icon } from "../../parts/Icon";
 import { Thumb } from "../../parts/Thumb";
-import { aboutOf } from "./asking";
+import { aboutOf } from "./about";
 import { NameField } from "./NameField";
 import { called, part } from "./names";
 import { hrefOf } from "./state";

@@ -59,7 +59,10 @@ export function FlowRow(props: FlowRowProps) {
         </span>
         <span className="flow-name">
           {flow.match === null ? (
-            <span>{w.noCounterpart}</span>
+            <>
+              <strong>{w.noCounterpart}</strong>
+              {flow.parts[0] && <span>{w.mostTo(toName(flow.parts[0].to))}</span>}
+            </>
           ) : (
             <>
               <strong title={toName(flow.match)}>{toName(flow.match)}</strong>

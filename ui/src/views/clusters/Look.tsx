@@ -100,7 +100,7 @@ export function Look({ id, order, chosen, onChoose, onGo, onClose }: LookProps) 
         )}
         <div className="drawer-acts">
           <button type="button" className="button" aria-pressed={chosen} onClick={onChoose}>
-            <Icon name="check" size={16} /> {w.select("").trim()}
+            <Icon name="check" size={16} /> {w.select}
           </button>
           {href && (
             <a className="button" href={href} title="s">

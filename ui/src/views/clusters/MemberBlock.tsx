@@ -1,6 +1,6 @@
 import { useEffect, useRef, useState } from "react";
 import type { Member } from "../../api/clusters";
-import { parts, who } from "../../lib/format";
+import { parts, plain, who } from "../../lib/format";
 import { imageName } from "../../lib/names";
 import { useWordsOf } from "../../lib/settings";
 import { Icon } from "../../parts/Icon";
@@ -55,7 +55,7 @@ interface TileProps extends Omit<BlockProps, "rows"> {
 function MemberTile({ member, selection, onChoose, onLook, onSearch }: TileProps) {
   const w = useWordsOf(WORDS);
   const chosen = isChosen(selection, member.id);
-  const name = imageName(member);
+  const name = tileName(member);
   const told = parts(who(member.sex, member.age_years), member.study_date);
   return (
     <li className={chosen ? "hit member selected" : "hit member"}>
@@ -64,7 +64,6 @@ function MemberTile({ member, selection, onChoose, onLook, onSearch }: TileProps
         className="open"
         data-hit={member.id}
         aria-pressed={chosen}
-        aria-label={w.select(parts(name, told, w.confidenceOf(part(member.confidence))))}
         onClick={(event) => onChoose(member.id, event.shiftKey)}
         onDoubleClick={() => onLook(member.id)}
         onKeyDown={(event) => {
@@ -87,6 +86,7 @@ function MemberTile({ member, selection, onChoose, onLook, onSearch }: TileProps
           <span className="near-bar" title={w.confidenceOf(part(member.confidence))}>
             <span style={{ width: `${100 * member.confidence}%` }} />
           </span>
+          <span className="sr">{w.confidenceOf(part(member.confidence))}</span>
         </span>
       </button>
       <div className="hit-acts">
@@ -105,6 +105,10 @@ function MemberTile({ member, selection, onChoose, onLook, onSearch }: TileProps
     </li>
   );
 }
+
+/** What tells one member from the next: its labels, where it has any. */
+const tileName = (member: Member): string =>
+  plain(Object.values(member.labels).flat().join(", ")) || imageName(member);
 
 export function MemberBones({ count }: { count: number }) {
   return (

@@ -131,7 +131,7 @@ function More({ loading, next }: { loading: boolean; next: () => void }) {
   }, [loading, next]);
   return (
     <div ref={mark} aria-busy={loading}>
-      <MemberBones count={12} />
+      {loading && <MemberBones count={12} />}
     </div>
   );
 }

@@ -63,7 +63,7 @@ export function RunPage({ state, update }: RunPageProps) {
       ) : (
         <>
           <Facts details={details} />
-          {firmness.data && details && <Stability run={details.run} firmness={firmness.data} />}
+          {!firmness.error && <Stability run={details?.run} firmness={firmness.data} />}
           <Clusters details={details} firmness={firmness.data} state={state} update={update} />
         </>
       )}

@@ -88,7 +88,7 @@ export function Send({ run, cluster, selection, onAll, onClear, children }: Send
   return (
     <div className="send">
       <div className="send-bar">
-        <h2 role="status">{what}</h2>
+        <h2 aria-live="polite">{what}</h2>
         {isNone(selection) ? (
           <button type="button" className="button quiet" title="a" onClick={onAll}>
             {w.selectAll}

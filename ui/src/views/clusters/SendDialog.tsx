@@ -1,4 +1,4 @@
-import { type FormEvent, useState } from "react";
+import { type FormEvent, useEffect, useRef, useState } from "react";
 import { GONE, Problem } from "../../api/client";
 import * as api from "../../api/clusters";
 import { useAsked } from "../../lib/ask";
@@ -29,6 +29,8 @@ export function SendDialog({ kind, what, onSend, onClose }: SendDialogProps) {
   const [problem, setProblem] = useState<Problem>();
   const [busy, setBusy] = useState(false);
   const known = useKnown(kind);
+  const field = useRef<HTMLInputElement>(null);
+  useEffect(() => field.current?.focus(), []);
   const values = known.find((each) => each.name === name.trim())?.values ?? [];
   async function submit(event?: FormEvent): Promise<void> {
     event?.preventDefault();
@@ -53,6 +55,7 @@ export function SendDialog({ kind, what, onSend, onClose }: SendDialogProps) {
         <label>
           {first}
           <input
+            ref={field}
             type="text"
             required
             maxLength={kind === "set" ? 128 : 64}

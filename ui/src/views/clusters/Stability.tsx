@@ -9,14 +9,20 @@ import { day } from "./names";
 import { nextRound } from "./rounds";
 import { WORDS } from "./words";
 
+interface StabilityProps {
+  run: Run | undefined;
+  firmness: Firmness | undefined;
+}
+
 /** How far a clustering comes out alike when it is done again. */
-export function Stability({ run, firmness }: { run: Run; firmness: Firmness }) {
+export function Stability({ run, firmness }: StabilityProps) {
   const w = useWordsOf(WORDS);
   const [begun, setBegun] = useState<Job>();
   const [problem, setProblem] = useState<Problem>();
-  const { measured, measuring } = firmness;
-  const now = measuring ?? begun;
+  const measured = firmness?.measured;
+  const now = firmness?.measuring ?? begun;
   async function measure(): Promise<void> {
+    if (!run) return;
     setProblem(undefined);
     try {
       setBegun(await startJob("cluster-stability", { run: run.name }));
@@ -42,6 +48,7 @@ export function Stability({ run, firmness }: { run: Run; firmness: Firmness }) {
           type="button"
           className="button"
           title={w.measureCost}
+          disabled={!firmness}
           onClick={() => void measure()}
         >
           {measured ? w.measureAgain : w.measureStability}

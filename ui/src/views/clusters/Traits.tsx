@@ -1,7 +1,7 @@
 import { useState } from "react";
 import { fieldName, valueName } from "../../lib/names";
 import { useWords, useWordsOf } from "../../lib/settings";
-import type { About } from "./asking";
+import type { About } from "./about";
 import { part } from "./names";
 import { WORDS } from "./words";
 

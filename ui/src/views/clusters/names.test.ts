@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Cluster } from "../../api/clusters";
-import { aboutOf } from "./asking";
+import { aboutOf } from "./about";
 import { arranged, called, day, part } from "./names";
 import { WORDS } from "./words";
 
