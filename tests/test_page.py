@@ -13,7 +13,6 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.app import create_app
-from api.page import PAGE
 from indexer.config import Settings
 
 UI = Path(__file__).parents[1] / "ui"

@@ -27,7 +27,7 @@ WALKS = sorted(path.name.removesuffix(".e2e.ts") for path in (UI / "e2e").glob("
 
 @pytest.fixture(scope="module")
 def prepared(indexed: Indexed, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of a library with clusterings, and a reference with patches that judged all studies."""
+    """Folder of a library with clusterings, and a reference that judged all studies."""
     folder = tmp_path_factory.mktemp("prepared")
     path = own_copy(indexed.library, folder)
     with Library.open(path) as library:

@@ -376,7 +376,7 @@ def _reviews(_library: Library, db: Connection, request: ExportRequest) -> _Tabl
         ]
 
     query = select(*Review.__table__.columns).where(mine).order_by(Review.id)
-    return _Table(columns | {"finding": str}, query, told, owners.where(mine))
+    return _Table({**columns, "finding": str}, query, told, owners.where(mine))
 
 
 def _plain(

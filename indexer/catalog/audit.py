@@ -315,7 +315,7 @@ def _plain(since: datetime) -> datetime:
     return since.astimezone(UTC).replace(tzinfo=None)
 
 
-def _columns_as_stored() -> Select[Any]:
+def _columns_as_stored() -> Select[*tuple[Any, ...]]:
     # Read as text: a column that was tampered with must not end the whole check.
     raw = (type_coerce(column, Text) for column in (Audit.at, Audit.subject, Audit.patients))
     words = (Audit.actor, Audit.action, Audit.outcome, Audit.origin, Audit.request_id)
