@@ -359,7 +359,8 @@ def _reviews(_library: Library, db: Connection, request: ExportRequest) -> _Tabl
     """As ``syntopy reviews export``, with what the finding said, as JSON."""
     if not count_queues(db, request.queue):
         raise ItemNotFoundError(f"there is no queue '{request.queue}'")
-    columns = dict.fromkeys(("queue", "subject", "verdict", "labels", "comment", "by", "at"), str)
+    names = ("queue", "subject", "verdict", "labels", "comment", "by", "at")
+    columns: dict[str, type] = dict.fromkeys(names, str)
     mine = Review.queue == request.queue
     both = or_(Study.id == Review.study_id, Study.id == Review.other_study_id)
     owners = select(Patient.pseudonym).select_from(Review).join(Study, both).join(Patient)
