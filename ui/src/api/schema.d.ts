@@ -4309,7 +4309,10 @@ export interface components {
             reason: string;
             /** Detail */
             detail: string;
-            /** Seen At */
+            /**
+             * Seen At
+             * @description ISO, in UTC.
+             */
             seen_at: string;
         };
         /**

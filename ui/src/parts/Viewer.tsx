@@ -8,11 +8,11 @@ import {
   draggedWindow,
   PLAIN,
   useDrag,
-  usePicture,
   useWheel,
   type Values,
   within,
 } from "./frame";
+import { usePicture } from "./picture";
 
 export interface FrameOf {
   id: string;

@@ -1,7 +1,8 @@
 import { type PointerEvent, type ReactNode, useEffect, useRef } from "react";
 import { renderedUrl, thumbnailUrl } from "../../api/client";
 import { useWords } from "../../lib/settings";
-import { draggedLight, draggedWindow, useDrag, usePicture, useWheel } from "../../parts/frame";
+import { draggedLight, draggedWindow, useDrag, useWheel } from "../../parts/frame";
+import { usePicture } from "../../parts/picture";
 import { type Part, partBetween, placeIn } from "./geometry";
 import { pictureOf } from "./heat";
 import { type Look, moved, zoomed } from "./look";
