@@ -1,7 +1,8 @@
-"""A browser walks through each view of the page, as it was built."""
+"""A browser walks through each view of the page, as it was built, on the demonstration."""
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
 import os
 import shutil
@@ -10,42 +11,41 @@ from pathlib import Path
 
 import httpx
 import pytest
-from asking_jobs import done
-from cohort_library import Indexed
 from served_library import own_copy, serving, working
 
 from api.page import PAGE
-from api.service import cluster
-from api.service.cluster import ClusterRequest
+from api.service.demo import run_demo
+from api.service.showcase import Outcome
 from indexer.config import Settings
-from indexer.library import Library
 
 UI = Path(__file__).parents[1] / "ui"
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 WALKS = sorted(path.name.removesuffix(".e2e.ts") for path in (UI / "e2e").glob("*.e2e.ts"))
 
 
-@pytest.fixture(scope="module")
-def prepared(indexed: Indexed, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of a library with clusterings, and a reference that judged all studies."""
-    folder = tmp_path_factory.mktemp("prepared")
-    path = own_copy(indexed.library, folder)
-    with Library.open(path) as library:
-        for name, count in (("four", 4), ("three / other", 3)):
-            asked = ClusterRequest(name, "kmeans", n_clusters=count)
-            cluster.run_clustering(library, asked, Settings())
-    done(path, "ood-fit", name="first", filter="role=primary", alarm=0.6)
-    done(path, "ood-patches", reference="first", most_images=20, most_patches=500)
-    done(path, "ood-score", reference="first", store=True)
-    return path
+@pytest.fixture(scope="session")
+def demonstration(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of its library; made by the first process of the run that asks, the others wait."""
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "demonstration"
+    shared.mkdir(exist_ok=True)
+    with (shared / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (shared / "made").exists():
+            result = run_demo(shared, shared / "sheet.png", Settings())
+            told = [(each.step, each.outcome, each.said) for each in result.steps]
+            assert {each.outcome for each in result.steps} == {Outcome.MADE}, told
+            (shared / "made").touch()
+    return shared / "library"
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no chromium is installed")
 @pytest.mark.skipif(not (PAGE / "index.html").is_file(), reason="the page was not built: make ui")
 @pytest.mark.skipif(not (UI / "node_modules").is_dir(), reason="no packages of npm: make ui")
 @pytest.mark.parametrize("walk", WALKS)
-def test_a_browser_finds_its_way(walk: str, prepared: Path, tmp_path: Path) -> None:
-    library = own_copy(prepared, tmp_path)
+@pytest.mark.timeout(900)
+def test_a_browser_finds_its_way(walk: str, demonstration: Path, tmp_path: Path) -> None:
+    library = own_copy(demonstration, tmp_path)
     with serving(Settings(library=library, upload_mb=2)) as client, working(library):
         walked = subprocess.run(
             [*_npm(), "run", "--silent", "e2e", "--", f"e2e/{walk}.e2e.ts"],

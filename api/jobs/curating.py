@@ -9,9 +9,9 @@ from pydantic import Field
 
 from api.jobs.work import Encoder, Filter, Kind, Parameters, Seed, Work
 from api.rights import Role
-from api.service import cluster, curate, reviews
+from api.service import cluster, curate
 from api.service.editing import Author, plain
-from api.service.labelling import MOST
+from api.service.queueing import queue_findings
 from api.service.reviews import LONGEST_QUEUE
 from clustering.selection import STRATEGIES
 from indexer.config import Settings
@@ -23,8 +23,6 @@ Label = Annotated[str, Field(max_length=64)]
 RunName = Annotated[str, Field(max_length=128, description="A clustering; empty for none.")]
 _LONG = "groups"
 """Of what a report has about its rows; they carry it, too."""
-_KNOWN = ("item", "modality", "body_part")
-"""Of a row: the catalog tells it of the subject, and maybe otherwise by then."""
 
 
 class Scoped(Parameters):
@@ -114,41 +112,14 @@ def _reporting(
             work.row(row)
         about = {name: each for name, each in report.about.items() if name != _LONG}
         told = {"summary": report.summary, "notes": report.notes, "about": about}
-        return {**told, **(_put(work, queue, report, getattr(asked, "label", "")) if queue else {})}
+        if not queue:
+            return told
+        task, label = work.job.kind.removeprefix("curate-"), getattr(asked, "label", "")
+        author = Author(work.job.asked_by)
+        put = queue_findings(work.library, queue, report, author, task=task, label=label)
+        return {**told, "queue": queue, "added": put.changed, "known": put.unchanged}
 
     return run
-
-
-def _put(work: Work, queue: str, report: curate.Report, label: str) -> Mapping[str, Any]:
-    """Let a queue have what was found; what it has already stays as it is."""
-    rows = report.rows if report.pairs is None else report.pairs
-    task = work.job.kind.removeprefix("curate-")
-    findings: dict[tuple[str, ...], dict[str, Any]] = {}
-    for row in rows:
-        uids, said = finding_of(task, row, label)
-        findings.setdefault(uids, said)
-    subjects, added = list(findings), 0
-    author = Author(work.job.asked_by)
-    for start in range(0, len(subjects), MOST):
-        some = subjects[start : start + MOST]
-        of_each = [findings[each] for each in some]
-        added += reviews.fill_queue(work.library, queue, some, author, of_each).changed
-    return {"queue": queue, "added": added, "known": len(subjects) - added}
-
-
-def finding_of(
-    task: str, row: Mapping[str, Any], label: str
-) -> tuple[tuple[str, ...], dict[str, Any]]:
-    """The subject of a row of a report, and what the row says of it.
-
-    Args:
-        task: name of the report.
-        row: of an item, or of a pair: ``first`` and ``second``.
-        label: that the report is about; "" for none.
-    """
-    uids = (row["item"],) if "item" in row else (row["first"], row["second"])
-    said = {name: each for name, each in row.items() if name not in _KNOWN}
-    return uids, {"task": task, **({"label": label} if label else {}), **said}
 
 
 def _check(library: Library, _settings: Settings, asked: Scoped) -> None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from api.service import cluster, curate, maps, ood, reviews
+from api.service import cluster, curate, heat, maps, ood, reviews
 from api.service.editing import Author
 from api.service.flags import queue_of
 from api.service.judge import Judge
 from api.service.kept_scores import keep_answers
+from api.service.queueing import queue_findings
 from clustering.contract import Progress
 from indexer.config import Settings
 from indexer.errors import SyntopyError
@@ -27,6 +28,8 @@ _ALARM = 0.25
 """Coarse: so few radiographs to calibrate on allow no finer rate."""
 _LONGEST = 40
 """Subjects of a queue: more than a person looks at in a demonstration is no help."""
+_HEATED = 40
+"""Pictures that patches are taken from, to be done soon."""
 _AUTHOR = Author("demonstration")
 
 OnStep = Callable[[str, str, int, int], None]
@@ -139,6 +142,12 @@ def _reference(library: Library, settings: Settings, progress: Progress) -> str:
     return f"{ood.fit_reference(library, asked, progress, settings).items:,} radiographs"
 
 
+def _heat(library: Library, settings: Settings, progress: Progress) -> str:
+    asked = heat.HeatRequest(most_images=_HEATED)
+    strata = heat.fit_heat(library, REFERENCE, asked, settings, progress)
+    return f"{len(strata):,} kinds of image"
+
+
 def _scores(library: Library, settings: Settings, progress: Progress) -> str:
     """Judge what the reference was not made of, and queue what it flags."""
     judge = Judge(library, REFERENCE, settings=settings)
@@ -147,23 +156,22 @@ def _scores(library: Library, settings: Settings, progress: Progress) -> str:
     flagged = sorted(
         (each for each in answers if each.flagged), key=lambda each: each.p_value or 0.0
     )
-    _fill(library, queue_of(REFERENCE), [(each.study_instance_uid,) for each in flagged])
+    subjects = [(each.study_instance_uid,) for each in flagged[:_LONGEST]]
+    reviews.fill_queue(library, queue_of(REFERENCE), subjects, _AUTHOR)
     return f"{len(answers):,} studies, {len(flagged):,} flagged"
 
 
-def _queue(name: str, find: Callable[[Library, Progress], curate.Report], *columns: str) -> _Step:
-    """A queue of what a report found: its subjects are these columns of the rows."""
+def _queue(
+    name: str, task: str, find: Callable[[Library, Progress], curate.Report], label: str = ""
+) -> _Step:
+    """A queue of what a report found."""
 
     def make(library: Library, _settings: Settings, progress: Progress) -> str:
-        rows = [row for row in find(library, progress).rows if row.get("confirmed", True)]
-        subjects = [tuple(str(row[column]) for column in columns) for row in rows]
-        return f"{_fill(library, name, subjects):,} subjects of {len(rows):,} found"
+        found = find(library, progress)
+        put = queue_findings(library, name, found, _AUTHOR, task=task, label=label, most=_LONGEST)
+        return f"{put.changed:,} subjects"
 
     return _Step(f"queue “{name}”", lambda library: _is_queue(library, name), make)
-
-
-def _fill(library: Library, name: str, subjects: Sequence[Sequence[str]]) -> int:
-    return reviews.fill_queue(library, name, subjects[:_LONGEST], _AUTHOR).changed
 
 
 def _is_queue(library: Library, name: str) -> bool:
@@ -177,31 +185,36 @@ _STEPS = (
     _clustering("dense groups", "hdbscan"),
     _queue(
         "duplicates",
+        "duplicates",
         lambda library, progress: curate.duplicates(library, _ALL, progress=progress),
-        "first",
-        "second",
     ),
     _queue(
         "outliers",
+        "outliers",
         lambda library, progress: curate.odd_ones(library, _ALL, count=24, progress=progress),
-        "item",
     ),
     _queue(
         "label-next",
+        "selection",
         lambda library, progress: curate.label_next(library, _ALL, progress=progress),
-        "item",
     ),
 )
 _STEPS_OF_DRAWN = (
     _queue(
         f"label-errors:{_LABEL}",
+        "labels",
         lambda library, progress: curate.suspects(library, _ALL, label=_LABEL, progress=progress),
-        "item",
+        _LABEL,
     ),
     _Step(
         f"reference “{REFERENCE}”",
         lambda library: any(each.name == REFERENCE for each in ood.references(library)),
         _reference,
+    ),
+    _Step(
+        "patches of it",
+        lambda library: any(e.name == REFERENCE and e.patches for e in ood.references(library)),
+        _heat,
     ),
     _Step(
         "scores and their queue",
