@@ -181,7 +181,9 @@ def test_examples_of_parameters_and_fields_fit_their_schemas() -> None:
 
 def test_every_example_of_a_parameter_can_be_asked(client: httpx.Client) -> None:
     uid = client.get("/v1/items?limit=1").json()["rows"][0]["id"]
-    names = {"run": RUN, "reference": REFERENCE, "name": REFERENCE}  # those that are there
+    # Those that are there.
+    names = {"run": RUN, "reference": REFERENCE, "name": REFERENCE, "with": uid}
+    names |= {"first": RUN, "second": RUN}
     for method, path, operation in OPERATIONS:
         if method != "GET" or not path.startswith("/v1") or path in SIGNING_IN:
             continue
@@ -191,8 +193,9 @@ def test_every_example_of_a_parameter_can_be_asked(client: httpx.Client) -> None
             if each["in"] == "query" and each["schema"].get("examples")
         }
         answer = client.get(re.sub(r"\{\w+\}", uid, path), params=asked)
-        # What the item is not, a job or a set, is not there.
-        assert answer.is_success or (answer.status_code == 404 and "{" in path), (path, answer.text)
+        # What the item is not, a job or a set, is not there; heat takes patches.
+        known = answer.status_code == (422 if "/heat" in path else 404) and "{" in path
+        assert answer.is_success or known, (path, answer.text)
 
 
 def test_requests_have_examples_that_are_answered(client: httpx.Client) -> None:

@@ -10,7 +10,7 @@ from api.rights import Role
 from api.routing import router
 from api.schemas.common import Uid
 from api.schemas.edited import Changed, LabelName, LabelSheet, Tag
-from api.schemas.edits import ItemsLabelled, LabelsAsked, LabelsChange, TagChange
+from api.schemas.edits import LabelItemsAsked, LabelsAsked, LabelsChange, TagChange
 from api.served import Service
 from api.service import labelling as service
 from api.writing import TAGGED, MadeFrom, Writer, give_tag
@@ -38,7 +38,7 @@ def change_labels(served: Service, author: Writer, asked: LabelsChange) -> Chang
 
 
 @writing.post("/labels/items")
-def label_items(served: Service, author: Writer, asked: ItemsLabelled) -> Changed:
+def label_items(served: Service, author: Writer, asked: LabelItemsAsked) -> Changed:
     """Give items a label, or take it away: those named, those that pass a filter, a cluster.
 
     No If-Match: what others give or take meanwhile stays as they want it.

@@ -22,7 +22,14 @@ def get_matching(
     served: Service,
     uid: Uid,
     hit: Annotated[
-        str, Query(alias="with", min_length=1, max_length=64, description="Id of the other item.")
+        str,
+        Query(
+            alias="with",
+            min_length=1,
+            max_length=64,
+            description="Id of the other item.",
+            examples=["jbolwr6vfuc3cadxsi4shtq3da"],
+        ),
     ],
     encoder: EncoderParam = "",
 ) -> Matched:

@@ -75,7 +75,7 @@ class TagChange(Which):
     remove: bool = Field(default=False, description="Take it away.")
 
 
-class ItemsLabelled(Which):
+class LabelItemsAsked(Which):
     """Items that a label is given to, or taken from."""
 
     model_config = _example(name="finding", value="effusion", cluster="first:3")

@@ -3184,7 +3184,7 @@ export interface components {
             judged_at: string;
         };
         /**
-         * ItemsLabelled
+         * LabelItemsAsked
          * @description Items that a label is given to, or taken from.
          * @example {
          *       "cluster": "first:3",
@@ -3192,7 +3192,7 @@ export interface components {
          *       "value": "effusion"
          *     }
          */
-        ItemsLabelled: {
+        LabelItemsAsked: {
             /** Ids */
             ids?: string[] | null;
             /**
@@ -11259,7 +11259,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["ItemsLabelled"];
+                "application/json": components["schemas"]["LabelItemsAsked"];
             };
         };
         responses: {

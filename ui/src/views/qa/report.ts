@@ -28,13 +28,17 @@ export interface Refused {
 const listOf = (value: unknown): unknown[] => (Array.isArray(value) ? value : []);
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
-const isStratum = (value: unknown): value is Stratum =>
+type Told = Omit<Stratum, "against_other_items" | "against_corruptions"> & Partial<Stratum>;
+const isStratum = (value: unknown): value is Told =>
   isObject(value) && typeof value.stratum === "string" && typeof value.held_out === "number";
 const isRefused = (value: unknown): value is Refused =>
   isObject(value) && typeof value.stratum === "string" && typeof value.why === "string";
 
+/** What was not measured has no place in a report; here it is empty. */
 export const strataOf = (reference: Reference): Stratum[] =>
-  listOf(reference.report.strata).filter(isStratum);
+  listOf(reference.report.strata)
+    .filter(isStratum)
+    .map((each) => ({ against_other_items: {}, against_corruptions: {}, ...each }));
 
 /** The least rate that any stratum can judge at; 0 where that is not told. */
 export const leastAlarm = (reference: Reference): number => {
@@ -59,8 +63,8 @@ export function patchesOf(reference: Reference): number {
 /** The detectors of a reference, in the order of its report. */
 export function detectorsOf(strata: readonly Stratum[]): string[] {
   const names = strata.flatMap((each) => [
-    ...Object.keys(each.against_other_items ?? {}),
-    ...Object.values(each.against_corruptions ?? {}).flatMap((kind) => Object.keys(kind)),
+    ...Object.keys(each.against_other_items),
+    ...Object.values(each.against_corruptions).flatMap((kind) => Object.keys(kind)),
   ]);
   return [...new Set(names)];
 }
