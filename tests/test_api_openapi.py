@@ -181,6 +181,8 @@ def test_examples_of_parameters_and_fields_fit_their_schemas() -> None:
 
 def test_every_example_of_a_parameter_can_be_asked(client: httpx.Client) -> None:
     uid = client.get("/v1/items?limit=1").json()["rows"][0]["id"]
+    queue = client.post("/v1/reviews/duplicates/subjects", json={"subjects": [[uid]]})
+    assert queue.is_success
     # Those that are there.
     names = {"run": RUN, "reference": REFERENCE, "name": REFERENCE, "with": uid}
     names |= {"first": RUN, "second": RUN}
