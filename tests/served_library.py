@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -67,15 +68,24 @@ def _group(library: Library) -> None:
 
 
 @contextmanager
-def serving(settings: Settings, app: FastAPI | None = None) -> Iterator[httpx.Client]:
-    """A client of a server that runs as long as this is entered, and is ready."""
+def serving(
+    settings: Settings, app: FastAPI | None = None, *, buffer: int = 0
+) -> Iterator[httpx.Client]:
+    """A client of a server that runs as long as this is entered, and is ready.
+
+    ``buffer``: bytes that the kernel keeps of what was sent and not read; 0 is its own choice.
+    """
     server = server_of(app or create_app(settings))
+    small = [(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)] if buffer else []
     with listening("127.0.0.1", 0) as listener:
+        if buffer:  # connections take it over
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer)
         address = f"http://127.0.0.1:{listener.getsockname()[1]}"
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:
-            with httpx.Client(base_url=address, timeout=_PATIENCE) as client:
+            transport = httpx.HTTPTransport(socket_options=small)
+            with httpx.Client(base_url=address, timeout=_PATIENCE, transport=transport) as client:
                 _wait(client)
                 yield client
         finally:

@@ -3184,41 +3184,6 @@ export interface components {
             judged_at: string;
         };
         /**
-         * LabelItemsAsked
-         * @description Items that a label is given to, or taken from.
-         * @example {
-         *       "cluster": "first:3",
-         *       "name": "finding",
-         *       "value": "effusion"
-         *     }
-         */
-        LabelItemsAsked: {
-            /** Ids */
-            ids?: string[] | null;
-            /**
-             * Filter
-             * @description Primary items that pass.
-             * @default
-             */
-            filter: string;
-            /**
-             * Cluster
-             * @default
-             * @example first:3
-             */
-            cluster: string;
-            /** Name */
-            name: string;
-            /** Value */
-            value: string;
-            /**
-             * Remove
-             * @description Take it away.
-             * @default false
-             */
-            remove: boolean;
-        };
-        /**
          * JobAsked
          * @description A job to be done; ``GET /jobs/kinds`` has the parameters of each kind.
          * @example {
@@ -3421,6 +3386,41 @@ export interface components {
             name: string;
             /** Value */
             value: string;
+        };
+        /**
+         * LabelItemsAsked
+         * @description Items that a label is given to, or taken from.
+         * @example {
+         *       "cluster": "first:3",
+         *       "name": "finding",
+         *       "value": "effusion"
+         *     }
+         */
+        LabelItemsAsked: {
+            /** Ids */
+            ids?: string[] | null;
+            /**
+             * Filter
+             * @description Primary items that pass.
+             * @default
+             */
+            filter: string;
+            /**
+             * Cluster
+             * @default
+             * @example first:3
+             */
+            cluster: string;
+            /** Name */
+            name: string;
+            /** Value */
+            value: string;
+            /**
+             * Remove
+             * @description Take it away.
+             * @default false
+             */
+            remove: boolean;
         };
         /**
          * LabelName
