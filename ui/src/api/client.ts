@@ -125,12 +125,6 @@ export const scoreItems = (
 ): Promise<Schemas["Scores"]> =>
   told(client.POST("/v1/ood/score", { body: { alarm: null, ...body }, signal }));
 
-export const scoreFiles = (
-  body: Omit<Schemas["ScoreFilesAsked"], "alarm">,
-  files: readonly File[],
-  signal: AbortSignal,
-): Promise<Schemas["Scores"]> => told(sent("/v1/ood/score/files", body, files, signal));
-
 /** Sign in with an API key: the service answers with a cookie. */
 export async function signIn(key: string): Promise<void> {
   const response = await fetch("/v1/session", {
