@@ -142,8 +142,6 @@ export const cancelJob = (uid: string): Promise<Job> =>
 export const jobs = async (kind: string, signal: AbortSignal): Promise<Job[]> =>
   (await told(client.GET("/v1/jobs", { params: { query: { kind, limit: 100 } }, signal }))).rows;
 
-export const jobEventsUrl = (uid: string): string => `/v1/jobs/${encodeURIComponent(uid)}/events`;
-
 /** How surely a cluster comes back when its clustering is done again. */
 export interface Recurrence {
   cluster: number;

@@ -110,8 +110,6 @@ export const askFor = (kind: string, parameters: Record<string, unknown>): Promi
 export const cancelJob = (id: string): Promise<Job> =>
   told(client.POST("/v1/jobs/{uid}/cancel", { params: { path: { uid: id } } }));
 
-export const jobEvents = (id: string): string => `/v1/jobs/${encodeURIComponent(id)}/events`;
-
 // -- what becomes of them
 
 export const tagItems = (name: string, ids: string[]): Promise<Schemas["Changed"]> =>

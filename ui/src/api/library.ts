@@ -71,8 +71,6 @@ export const askFor = (
 export const cancel = (uid: string): Promise<Job> =>
   told(client.POST("/v1/jobs/{uid}/cancel", { params: { path: { uid } } }));
 
-export const eventsUrl = (uid: string): string => `/v1/jobs/${encodeURIComponent(uid)}/events`;
-
 export const keys = (all: boolean, signal: AbortSignal): Promise<Key[]> =>
   told(client.GET("/v1/keys", { params: { query: { all } }, signal }));
 

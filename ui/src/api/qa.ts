@@ -152,5 +152,3 @@ export async function rowsOf(
   } while (cursor);
   return rows;
 }
-
-export const eventsUrl = (uid: string): string => `/v1/jobs/${encodeURIComponent(uid)}/events`;

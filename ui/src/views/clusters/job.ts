@@ -1,6 +1,7 @@
 import { useEffect, useState } from "react";
 import { Problem } from "../../api/client";
-import { type Job, jobEventsUrl, job as told } from "../../api/clusters";
+import { type Job, job as told } from "../../api/clusters";
+import { isOver, listenToJob } from "../../lib/jobs";
 
 export interface Followed {
   job: Job | undefined;
@@ -16,25 +17,16 @@ export function useJob(uid: string): Followed {
   useEffect(() => {
     if (!uid) return;
     const controller = new AbortController();
-    let source: EventSource | undefined;
+    let stop = () => {};
     let timer: ReturnType<typeof setTimeout> | undefined;
-    const heard = (job: Job) => {
-      change({ job, problem: undefined });
-      if (job.ended_at) source?.close();
-    };
+    const heard = (job: Job) => change({ job, problem: undefined });
     const listen = () => {
-      source = new EventSource(jobEventsUrl(uid));
-      for (const name of ["progress", "end"])
-        source.addEventListener(name, (event) => {
-          const job: Job = JSON.parse(event.data);
-          heard(job);
-        });
-      source.onerror = () => {
-        source?.close();
+      stop = listenToJob(uid, heard, () => {
+        stop();
         told(uid, controller.signal).then(
           (job) => {
             heard(job);
-            if (!job.ended_at) timer = setTimeout(listen, AGAIN_MS);
+            if (!isOver(job)) timer = setTimeout(listen, AGAIN_MS);
           },
           (error: unknown) => {
             if (controller.signal.aborted) return;
@@ -44,14 +36,14 @@ export function useJob(uid: string): Followed {
             if (problem.status !== 404) timer = setTimeout(listen, AGAIN_MS);
           },
         );
-      };
+      });
     };
     change({ job: undefined, problem: undefined });
     listen();
     return () => {
       controller.abort();
       clearTimeout(timer);
-      source?.close();
+      stop();
     };
   }, [uid]);
   return followed;

@@ -2,12 +2,13 @@ import { useState } from "react";
 import * as api from "../../api/curate";
 import { useAsked } from "../../lib/ask";
 import { count } from "../../lib/format";
+import { isOver } from "../../lib/jobs";
 import { useSettings, useWordsOf } from "../../lib/settings";
 import { Icon } from "../../parts/Icon";
 import { Notice, ProblemNotice } from "../../parts/Notice";
 import type { Update } from "./CurateView";
 import { FindForm } from "./FindForm";
-import { over, useFollowed } from "./following";
+import { useFollowed } from "./following";
 import { formatCurate, START } from "./state";
 import { jobKind, labelOf, ofQa, TASKS, type Task, taskOf } from "./tasks";
 import { WORDS } from "./words";
@@ -66,7 +67,7 @@ function Card({ task, queues, reader, update, onFound }: CardProps) {
     api.newestJob(jobKind(task), signal),
   );
   const job = useFollowed(begun ?? newest.data, onFound);
-  const running = job !== null && !over(job);
+  const running = job !== null && !isOver(job);
   return (
     <section className="task" aria-labelledby={`task-${task}`}>
       <h2 id={`task-${task}`}>{t.tasks[task]}</h2>
@@ -114,7 +115,7 @@ function Card({ task, queues, reader, update, onFound }: CardProps) {
 function JobState({ job, onChange }: { job: api.Job; onChange: (job: api.Job) => void }) {
   const t = useWordsOf(WORDS);
   const { language } = useSettings();
-  if (!over(job))
+  if (!isOver(job))
     return (
       <div className="job" role="status">
         <div className="job-words">

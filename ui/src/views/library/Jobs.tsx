@@ -1,9 +1,10 @@
 import * as api from "../../api/library";
 import { useAsked } from "../../lib/ask";
 import { plain } from "../../lib/format";
+import { isOver } from "../../lib/jobs";
 import { useSettings, useWordsOf } from "../../lib/settings";
 import { Notice, ProblemNotice } from "../../parts/Notice";
-import { between, inWords, isOver, jobsToken, lasting, saysSomething, when } from "./figures";
+import { between, inWords, jobsToken, lasting, saysSomething, when } from "./figures";
 import type { TabProps } from "./LibraryView";
 import { useDoing, useFollowed } from "./live";
 import { Bones, Facts, More, Panel, Progress, Table, Tag } from "./Parts";

@@ -61,9 +61,6 @@ export function paceOf(job: Job): Pace {
   return { share, perSecond, left };
 }
 
-/** Whether nothing of a job changes any more. */
-export const isOver = (job: Job): boolean => job.ended_at !== "";
-
 /** Changes when a job was asked for, begins or ends, and not with its progress. */
 export const jobsToken = (now: Now | undefined): string => JSON.stringify(now?.jobs ?? {});
 

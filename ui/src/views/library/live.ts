@@ -1,7 +1,7 @@
 import { useCallback, useEffect, useRef, useState } from "react";
 import { Problem } from "../../api/client";
 import * as api from "../../api/library";
-import { isOver } from "./figures";
+import { isOver, listenToJob } from "../../lib/jobs";
 
 const EVERY_MS = 5_000;
 const SLOWEST_MS = 60_000;
@@ -109,24 +109,17 @@ export function useFollowed(
     .join(" ");
 
   useEffect(() => {
-    const streams = wanted
+    const stops = wanted
       .split(" ")
       .filter(Boolean)
-      .map((uid) => {
-        const stream = new EventSource(api.eventsUrl(uid));
-        const heard = (event: MessageEvent<string>) => {
-          const job = JSON.parse(event.data) as api.Job;
+      .map((uid) =>
+        listenToJob(uid, (job) => {
           setTold((old) => ({ ...old, [uid]: job }));
-          if (!isOver(job)) return;
-          stream.close();
-          ended.current();
-        };
-        stream.addEventListener("progress", heard);
-        stream.addEventListener("end", heard);
-        return stream;
-      });
+          if (isOver(job)) ended.current();
+        }),
+      );
     return () => {
-      for (const stream of streams) stream.close();
+      for (const stop of stops) stop();
     };
   }, [wanted]);
 

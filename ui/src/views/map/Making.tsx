@@ -1,6 +1,7 @@
 import { useCallback, useEffect, useRef, useState } from "react";
 import { Problem } from "../../api/client";
 import * as api from "../../api/map";
+import { listenToJob } from "../../lib/jobs";
 import { useWords, useWordsOf } from "../../lib/settings";
 import { Notice, ProblemNotice } from "../../parts/Notice";
 import { WORDS } from "./words";
@@ -90,20 +91,15 @@ function useJob(kind: Kind, which: api.Which, onMade: () => void): Followed {
   const id = job?.id;
   useEffect(() => {
     if (!id) return;
-    const events = new EventSource(`/v1/jobs/${id}/events`);
-    const told = (event: MessageEvent<string>) => {
-      const next = jobOf(event.data);
-      if (!next) return;
-      setBroken(false);
-      setJob(next);
-      if (["queued", "running"].includes(next.state)) return;
-      events.close();
-      if (next.state === "done") made.current();
-    };
-    events.addEventListener("progress", told);
-    events.addEventListener("end", told);
-    events.addEventListener("error", () => setBroken(true));
-    return () => events.close();
+    return listenToJob(
+      id,
+      (next) => {
+        setBroken(false);
+        setJob(next);
+        if (next.state === "done") made.current();
+      },
+      () => setBroken(true),
+    );
   }, [id]);
 
   const ask = () => {
@@ -114,11 +110,4 @@ function useJob(kind: Kind, which: api.Which, onMade: () => void): Followed {
     if (id) api.stopJob(id).then(setJob).catch(failed);
   };
   return { job, problem, broken, ask, stop };
-}
-
-function jobOf(data: string): api.Job | undefined {
-  const found: unknown = JSON.parse(data);
-  return typeof found === "object" && found !== null && "state" in found
-    ? (found as api.Job)
-    : undefined;
 }

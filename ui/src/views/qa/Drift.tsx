@@ -2,6 +2,7 @@ import { useState } from "react";
 import type { Job } from "../../api/qa";
 import * as api from "../../api/qa";
 import { useAsked } from "../../lib/ask";
+import { isOver } from "../../lib/jobs";
 import { useKeys } from "../../lib/keys";
 import { useSettings, useWordsOf } from "../../lib/settings";
 import { Icon } from "../../parts/Icon";
@@ -10,7 +11,7 @@ import { DriftReport } from "./DriftReport";
 import { isSummary, reportOf } from "./drift";
 import { DriftForm } from "./Forms";
 import { sentence, when } from "./figures";
-import { ended, useJobs } from "./following";
+import { useJobs } from "./following";
 import { JobLine } from "./JobLine";
 import type { PlaceProps } from "./QaView";
 import { WORDS } from "./words";
@@ -54,7 +55,7 @@ export function Drift(place: PlaceProps) {
         </button>
       </div>
       {jobs.error && <ProblemNotice problem={jobs.error} retry={jobs.retry} />}
-      {newest && newest.id !== shown?.id && (!ended(newest) || newest.state === "failed") && (
+      {newest && newest.id !== shown?.id && (!isOver(newest) || newest.state === "failed") && (
         <JobLine
           key={newest.id}
           job={newest}

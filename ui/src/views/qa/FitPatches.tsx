@@ -2,9 +2,10 @@ import { useState } from "react";
 import { Problem } from "../../api/client";
 import type { Job, Reference } from "../../api/qa";
 import * as api from "../../api/qa";
+import { isOver } from "../../lib/jobs";
 import { useWordsOf } from "../../lib/settings";
 import { ProblemNotice } from "../../parts/Notice";
-import { ended, useJobs } from "./following";
+import { useJobs } from "./following";
 import { JobLine } from "./JobLine";
 import { WORDS } from "./words";
 
@@ -14,7 +15,7 @@ export function FitPatches({ reference }: { reference: Reference }) {
   const before = useJobs("ood-patches", reference.name);
   const [asked, setAsked] = useState<Job | undefined>();
   const [trouble, setTrouble] = useState<Problem | undefined>();
-  const job = asked ?? before.data?.find((each) => !ended(each));
+  const job = asked ?? before.data?.find((each) => !isOver(each));
   if (job) return <JobLine key={job.id} job={job} title={w.heatFit} />;
   async function fit(): Promise<void> {
     setTrouble(undefined);

@@ -3,10 +3,11 @@ import type { Problem } from "../../api/client";
 import type { Job } from "../../api/qa";
 import * as api from "../../api/qa";
 import { count } from "../../lib/format";
+import { isOver } from "../../lib/jobs";
 import { useSettings, useWordsOf } from "../../lib/settings";
 import { Notice, ProblemNotice } from "../../parts/Notice";
 import { sentence } from "./figures";
-import { ended, useFollowed } from "./following";
+import { useFollowed } from "./following";
 import { WORDS } from "./words";
 
 interface JobLineProps {
@@ -44,7 +45,7 @@ export function JobLine({ job: first, title, onEnd, children }: JobLineProps) {
       <button
         type="button"
         className="button small"
-        disabled={job.cancelled || ended(job)}
+        disabled={job.cancelled || isOver(job)}
         onClick={() => api.cancelJob(job.id).catch(setTrouble)}
       >
         {w.stop}

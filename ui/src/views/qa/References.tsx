@@ -3,6 +3,7 @@ import type { Reference } from "../../api/qa";
 import * as api from "../../api/qa";
 import { useAsked } from "../../lib/ask";
 import { count } from "../../lib/format";
+import { isOver } from "../../lib/jobs";
 import { useKeys } from "../../lib/keys";
 import { useSettings, useWordsOf } from "../../lib/settings";
 import { Icon } from "../../parts/Icon";
@@ -10,7 +11,7 @@ import { Notice } from "../../parts/Notice";
 import { useFinished } from "./asking";
 import { FitForm, JudgeForm } from "./Forms";
 import { share, when } from "./figures";
-import { ended, useJobs } from "./following";
+import { useJobs } from "./following";
 import { JobLine } from "./JobLine";
 import type { Update } from "./QaView";
 import { ReferenceReport } from "./ReferenceReport";
@@ -31,7 +32,7 @@ export function References({ state, references, reference, update }: ReferencesP
   const [asking, setAsking] = useState<"fit" | "judge" | undefined>();
   const fits = useAsked(`fits ${useFinished()}`, (signal) => api.jobs("ood-fit", signal));
   const newest = fits.data?.rows[0];
-  const fitting = newest && (!ended(newest) || newest.state === "failed") ? newest : undefined;
+  const fitting = newest && (!isOver(newest) || newest.state === "failed") ? newest : undefined;
   useKeys({ n: () => setAsking("fit") });
   return (
     <div className="references">
