@@ -26,6 +26,7 @@ from pynetdicom.association import Association
 from pynetdicom.dimse_messages import C_STORE_RQ
 from pynetdicom.dimse_primitives import C_ECHO, C_STORE, N_EVENT_REPORT
 from pynetdicom.dsutils import encode
+from pynetdicom.pdu import P_DATA_TF
 from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.sop_class import StorageCommitmentPushModel
 from sent_objects import REAL, as_file, data_set_of, real_file, small_slice
@@ -327,9 +328,19 @@ def note(event: evt.Event, reports: Reports) -> tuple[int, None]:
     return 0x0000, None
 
 
+def pass_on(event: evt.Event, noted: Reports, answered: Reports) -> None:
+    """A report, once our answer to it is on its way: only then may we ask for the release."""
+    if isinstance(event.pdu, P_DATA_TF) and not noted.empty():
+        answered.put(noted.get())
+
+
 def test_commitment_is_reported_on_the_same_association(inbox: Inbox) -> None:
+    noted: Reports = queue.Queue()
     reports: Reports = queue.Queue()
-    handlers = [(evt.EVT_N_EVENT_REPORT, note, [reports])]
+    handlers = [
+        (evt.EVT_N_EVENT_REPORT, note, [noted]),
+        (evt.EVT_PDU_SENT, pass_on, [noted, reports]),
+    ]
     with node(inbox) as port, association(port, COMMITMENT, evt_handlers=handlers) as sender:
         sender.send_c_store(small_slice(1))
         assert ask_for_commitment(sender, (CTImageStorage, "2.25.1.1.1")) == 0x0000
