@@ -1,4 +1,7 @@
 import { client, type Schemas, told } from "./client";
+import type { Job } from "./jobs";
+
+export { askFor, cancelJob, type Job, job } from "./jobs";
 
 export type Run = Schemas["Run"];
 export type RunDetails = Schemas["RunDetails"];
@@ -6,7 +9,6 @@ export type Cluster = Schemas["Cluster"];
 export type Member = Schemas["Member"];
 export type Item = Schemas["Item"];
 export type Method = Schemas["Method"];
-export type Job = Schemas["JobTold"];
 export type ComparedRuns = Schemas["ComparedRuns"];
 export type ClusterName = Schemas["ClusterName"];
 
@@ -129,15 +131,6 @@ export function exportUrl(run: string, number: number | null, format: "csv" | "p
   if (number !== null) query.set("number", String(number));
   return `/v1/exports/clusters?${query}`;
 }
-
-export const startJob = (kind: string, parameters: Record<string, unknown>): Promise<Job> =>
-  told(client.POST("/v1/jobs", { body: { kind, parameters } }));
-
-export const job = (uid: string, signal: AbortSignal): Promise<Job> =>
-  told(client.GET("/v1/jobs/{uid}", { params: { path: { uid } }, signal }));
-
-export const cancelJob = (uid: string): Promise<Job> =>
-  told(client.POST("/v1/jobs/{uid}/cancel", { params: { path: { uid } } }));
 
 export const jobs = async (kind: string, signal: AbortSignal): Promise<Job[]> =>
   (await told(client.GET("/v1/jobs", { params: { query: { kind, limit: 100 } }, signal }))).rows;

@@ -1,8 +1,10 @@
 import { client, type Hit, Problem, type Schemas, told } from "./client";
+import type { Job } from "./jobs";
+
+export { askFor, cancelJob, type Job } from "./jobs";
 
 export type Review = Schemas["Review"];
 export type QueueCounts = Schemas["QueueCounts"];
-export type Job = Schemas["JobTold"];
 export type Verdict = "accept" | "reject" | "skip";
 export type Study = Schemas["StudyDetails"];
 
@@ -103,12 +105,6 @@ export async function newestJob(kind: string, signal: AbortSignal): Promise<Job 
   const page = await told(client.GET("/v1/jobs", { params: { query }, signal }));
   return page.rows[0] ?? null;
 }
-
-export const askFor = (kind: string, parameters: Record<string, unknown>): Promise<Job> =>
-  told(client.POST("/v1/jobs", { body: { kind, parameters } }));
-
-export const cancelJob = (id: string): Promise<Job> =>
-  told(client.POST("/v1/jobs/{uid}/cancel", { params: { path: { uid: id } } }));
 
 // -- what becomes of them
 

@@ -1,9 +1,10 @@
 import { client, GONE, Problem, type Schemas, told } from "./client";
 
+export { askFor, cancelJob, type Job, job } from "./jobs";
+
 export type Info = Schemas["LibraryInfo"];
 export type Now = Schemas["LibraryState"];
 export type Run = Schemas["IndexRun"];
-export type Job = Schemas["JobTold"];
 export type Key = Schemas["Key"];
 export type NewKey = Schemas["NewKey"];
 export type Refused = Schemas["Refused"];
@@ -41,9 +42,6 @@ export const jobs = (
 ): Promise<Schemas["PageOf_JobTold_"]> =>
   told(client.GET("/v1/jobs", { params: { query }, signal }));
 
-export const job = (uid: string, signal: AbortSignal): Promise<Job> =>
-  told(client.GET("/v1/jobs/{uid}", { params: { path: { uid } }, signal }));
-
 export const jobRows = (uid: string, signal: AbortSignal): Promise<Schemas["ResultRows"]> =>
   told(
     client.GET("/v1/jobs/{uid}/result", {
@@ -54,22 +52,6 @@ export const jobRows = (uid: string, signal: AbortSignal): Promise<Schemas["Resu
 
 export const kinds = (signal: AbortSignal): Promise<Schemas["JobKind"][]> =>
   told(client.GET("/v1/jobs/kinds", { signal }));
-
-/** Ask for a job; with the same `key` once more it is the same job, also after a lost answer. */
-export const askFor = (
-  kind: string,
-  parameters: Record<string, unknown>,
-  key: string,
-): Promise<Job> =>
-  told(
-    client.POST("/v1/jobs", {
-      params: { header: { "idempotency-key": key } },
-      body: { kind, parameters },
-    }),
-  );
-
-export const cancel = (uid: string): Promise<Job> =>
-  told(client.POST("/v1/jobs/{uid}/cancel", { params: { path: { uid } } }));
 
 export const keys = (all: boolean, signal: AbortSignal): Promise<Key[]> =>
   told(client.GET("/v1/keys", { params: { query: { all } }, signal }));

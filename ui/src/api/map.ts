@@ -1,9 +1,11 @@
 import { client, type Item, type Schemas, told } from "./client";
+import { askFor as ask, type Job } from "./jobs";
+
+export { cancelJob, type Job } from "./jobs";
 
 export type MapTold = Schemas["Map"];
 export type Run = Schemas["Run"];
 export type SavedSet = Schemas["SavedSet"];
-export type Job = Schemas["JobTold"];
 
 /** Which map: that of a space, in a version; null for the newest. */
 export interface Which {
@@ -157,7 +159,7 @@ export async function changeLabel(
 export const askFor = (kind: "map" | "map-place", which: Which): Promise<Job> => {
   const { encoder, version } = which;
   const parameters = kind === "map" ? { encoder } : { encoder, version };
-  return told(client.POST("/v1/jobs", { body: { kind, parameters } }));
+  return ask(kind, parameters);
 };
 
 /** The newest job of a kind that has not ended, if there is one. */
@@ -166,8 +168,5 @@ export async function running(kind: "map" | "map-place", signal: AbortSignal): P
   const { rows } = await told(asked);
   return rows.find((job) => ["queued", "running"].includes(job.state)) ?? null;
 }
-
-export const stopJob = (uid: string): Promise<Job> =>
-  told(client.POST("/v1/jobs/{uid}/cancel", { params: { path: { uid } } }));
 
 export type { Item };

@@ -1,5 +1,7 @@
 import { client, type Problem, type Schemas, told } from "./client";
 
+export { askFor, cancelJob, type Job, job } from "./jobs";
+
 export type StudyScore = Schemas["StudyScore"];
 export type ItemScore = Schemas["ItemScore"];
 export type StudyJudged = Schemas["StudyJudged"];
@@ -7,7 +9,6 @@ export type ItemJudged = Schemas["ItemJudged"];
 export type Reference = Schemas["Reference"];
 export type Review = Schemas["Review"];
 export type Verdict = Review["verdict"];
-export type Job = Schemas["JobTold"];
 export type ItemHeat = Schemas["ItemHeat"];
 
 /** Of a list of judged studies, which and in which order. */
@@ -127,15 +128,6 @@ export const sendReport = (
 
 export const jobs = (kind: string, signal: AbortSignal): Promise<Schemas["PageOf_JobTold_"]> =>
   told(client.GET("/v1/jobs", { params: { query: { kind, limit: 100 } }, signal }));
-
-export const job = (uid: string, signal: AbortSignal): Promise<Job> =>
-  told(client.GET("/v1/jobs/{uid}", { params: { path: { uid } }, signal }));
-
-export const askFor = (kind: string, parameters: Record<string, unknown>): Promise<Job> =>
-  told(client.POST("/v1/jobs", { body: { kind, parameters } }));
-
-export const cancelJob = (uid: string): Promise<Job> =>
-  told(client.POST("/v1/jobs/{uid}/cancel", { params: { path: { uid } } }));
 
 /** All rows that a job found. */
 export async function rowsOf(

@@ -1,6 +1,4 @@
-import type { Schemas } from "../api/client";
-
-export type Job = Schemas["JobTold"];
+import type { Job } from "../api/jobs";
 
 /** Whether nothing will change any more. */
 export const isOver = (job: Job): boolean => ["done", "failed", "stopped"].includes(job.state);

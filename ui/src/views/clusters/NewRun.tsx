@@ -59,7 +59,7 @@ export function NewRun({ wanted, onChange, onStarted }: NewRunProps) {
       return field && value !== "" ? [[key, typedValue(field, value)] as const] : [];
     });
     try {
-      const job = await api.startJob("cluster", {
+      const job = await api.askFor("cluster", {
         name: name.trim(),
         method: method.name,
         n_clusters: wanted.count ? Number(wanted.count) : null,

@@ -1,6 +1,6 @@
 import { useState } from "react";
 import { GONE, Problem } from "../../api/client";
-import { cancelJob, type Job, type Run, startJob } from "../../api/clusters";
+import { askFor, cancelJob, type Job, type Run } from "../../api/clusters";
 import { useSettings, useWordsOf } from "../../lib/settings";
 import { ProblemNotice } from "../../parts/Notice";
 import type { Firmness } from "./asking";
@@ -25,7 +25,7 @@ export function Stability({ run, firmness }: StabilityProps) {
     if (!run) return;
     setProblem(undefined);
     try {
-      setBegun(await startJob("cluster-stability", { run: run.name }));
+      setBegun(await askFor("cluster-stability", { run: run.name }));
     } catch (error) {
       setProblem(error instanceof Problem ? error : new Problem(0, GONE, ""));
     }

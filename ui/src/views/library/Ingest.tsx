@@ -173,7 +173,7 @@ function RunningJob({ job, onDone }: { job: api.Job; onDone: () => void }) {
   const over = isOver(job);
   const stop = () =>
     act(async () => {
-      await api.cancel(job.id);
+      await api.cancelJob(job.id);
       onDone();
     });
   const resume = () =>

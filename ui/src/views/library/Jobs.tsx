@@ -162,7 +162,7 @@ function Details({ job, onDone }: { job: api.Job; onDone: () => void }) {
   const { act, busy, problem } = useDoing();
   const stop = () =>
     act(async () => {
-      await api.cancel(job.id);
+      await api.cancelJob(job.id);
       onDone();
     });
   const asked = Object.entries(job.parameters).filter(([, value]) => saysSomething(value));

@@ -107,7 +107,7 @@ function useJob(kind: Kind, which: api.Which, onMade: () => void): Followed {
     api.askFor(kind, which).then(setJob).catch(failed);
   };
   const stop = () => {
-    if (id) api.stopJob(id).then(setJob).catch(failed);
+    if (id) api.cancelJob(id).then(setJob).catch(failed);
   };
   return { job, problem, broken, ask, stop };
 }
