@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from cohort_library import Indexed
+from made_once import made_once
 from served_library import make_served
 
 from api.service import ingest
@@ -22,37 +21,24 @@ _STUDIES, _SEED = 40, 1
 
 @pytest.fixture(scope="session")
 def indexed(tmp_path_factory: pytest.TempPathFactory) -> Indexed:
-    """Made by the first process of the run that asks; the others wait for it."""
-    base = tmp_path_factory.getbasetemp()
-    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "indexed"
-    shared.mkdir(exist_ok=True)
-    cohort, library = shared / "cohort", shared / "library"
-    with (shared / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not library.exists():
-            write_cohort(cohort, _STUDIES, _SEED)
-            with Library.create(shared / "made") as made:
-                ingest.index(
-                    made,
-                    ingest.IndexRequest([cohort], metadata=cohort / "labels.csv"),
-                    Settings(workers=2),
-                )
-            (shared / "made").rename(library)
-    return Indexed(library, cohort, plan_cohort(_STUDIES, _SEED))
+    """A library of phantoms; made by the first process of the run that asks."""
+    folder = made_once(tmp_path_factory, "indexed", _index)
+    return Indexed(folder / "library", folder / "cohort", plan_cohort(_STUDIES, _SEED))
+
+
+def _index(folder: Path) -> None:
+    cohort = folder / "cohort"
+    write_cohort(cohort, _STUDIES, _SEED)
+    asked = ingest.IndexRequest([cohort], metadata=cohort / "labels.csv")
+    with Library.create(folder / "library") as made:
+        ingest.index(made, asked, Settings(workers=2))
 
 
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A library to be served; made by the first process of the run that asks."""
-    base = tmp_path_factory.getbasetemp()
-    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "served"
-    shared.mkdir(exist_ok=True)
-    with (shared / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (shared / "made").exists():
-            make_served(shared / "told")
-            (shared / "made").touch()
-    return shared / "told" / "library"
+    folder = made_once(tmp_path_factory, "served", lambda folder: make_served(folder / "told"))
+    return folder / "told" / "library"
 
 
 @pytest.fixture

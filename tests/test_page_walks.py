@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import importlib.util
 import os
 import shutil
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from made_once import made_once
 from served_library import own_copy, serving, working
 
 from api.page import PAGE
@@ -25,18 +25,14 @@ WALKS = sorted(path.name.removesuffix(".e2e.ts") for path in (UI / "e2e").glob("
 
 @pytest.fixture(scope="session")
 def demonstration(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of its library; made by the first process of the run that asks, the others wait."""
-    base = tmp_path_factory.getbasetemp()
-    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "demonstration"
-    shared.mkdir(exist_ok=True)
-    with (shared / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (shared / "made").exists():
-            result = run_demo(shared, shared / "sheet.png", Settings())
-            told = [(each.step, each.outcome, each.said) for each in result.steps]
-            assert {each.outcome for each in result.steps} == {Outcome.MADE}, told
-            (shared / "made").touch()
-    return shared / "library"
+    """Folder of its library; made by the first process of the run that asks."""
+    return made_once(tmp_path_factory, "demonstration", _demonstrate) / "library"
+
+
+def _demonstrate(folder: Path) -> None:
+    result = run_demo(folder, folder / "sheet.png", Settings())
+    told = [(each.step, each.outcome, each.said) for each in result.steps]
+    assert {each.outcome for each in result.steps} == {Outcome.MADE}, told
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no chromium is installed")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import plain_davit
 import pytest
 import torch
+from made_once import made_once
 from monai.networks.nets.segresnet_ds import SegResEncoder
 from safetensors.torch import save_file
 from tiny_backbones import BACKBONES
@@ -234,19 +233,8 @@ def write_models(folder: Path) -> Path:
 
 
 def shared_models(factory: pytest.TempPathFactory) -> Path:
-    """A models folder for all tests of a run, to be read and not written.
-
-    Made by the first process of the run that asks; the others wait for it.
-    """
-    base = factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "tiny"
-    folder.mkdir(exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "done").exists():
-            write_models(folder)
-            (folder / "done").touch()
-    return folder / "models"
+    """A models folder for all tests of a run, to be read and not written."""
+    return made_once(factory, "tiny", write_models) / "models"
 
 
 def write_json(path: Path, value: object) -> None:
