@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from api.client_asking import ApiError, part
 from api.client_edits import Edits, Versioned
+from api.client_files import Files
 from api.client_reads import Reads
 from api.client_results import Results
 from api.client_upkeep import Upkeep
@@ -32,7 +33,7 @@ _PAGE = 500
 _AGAIN_SECONDS, _TRIES = 1.0, 30
 
 
-class Client(Edits, Reads, Results, Upkeep):
+class Client(Edits, Files, Reads, Results, Upkeep):
     """A service that is asked over HTTP. Close it, or use it in a ``with``.
 
     Args:

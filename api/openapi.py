@@ -12,10 +12,19 @@ from pydantic.json_schema import models_json_schema
 from api.problems import MEDIA_TYPE
 from api.schemas.common import Problem
 from api.schemas.groups import ScoreFilesAsked
+from api.schemas.pictures import FileLookAsked
+from api.schemas.regions import MatchingFilesAsked, RegionFilesAsked
 from api.schemas.search import SearchFilesAsked
 
 _REF = "#/components/schemas/{model}"
-_BESIDE: tuple[type[BaseModel], ...] = (Problem, SearchFilesAsked, ScoreFilesAsked)
+_BESIDE: tuple[type[BaseModel], ...] = (
+    Problem,
+    SearchFilesAsked,
+    ScoreFilesAsked,
+    FileLookAsked,
+    MatchingFilesAsked,
+    RegionFilesAsked,
+)
 """Schemas that no function of a route names."""
 _ALWAYS = {"422": "What is asked cannot be read.", "500": "Something went wrong inside."}
 _READER = {

@@ -46,6 +46,20 @@ class Received:
     files: tuple[Path, ...]
     request: bytes
 
+    def picture(self, *, one_study: bool) -> Path:
+        """The one file that came, or the folder of those that are one study.
+
+        Raises:
+            ProblemError: none came, or several that are not one study.
+        """
+        if not self.files:
+            raise ProblemError(422, "no file came; send one as the part 'file'")
+        if one_study:
+            return self.folder
+        if len(self.files) > 1:
+            raise ProblemError(422, "several files came; send one, or say one_study")
+        return self.files[0]
+
 
 @contextmanager
 def uploads_folder() -> Iterator[Path]:

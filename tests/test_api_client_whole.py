@@ -25,6 +25,8 @@ from told_library import Told
 from api.app import create_app
 from api.client import ApiError, Client
 from api.jobs.worker import work
+from api.schemas.pictures import FileLookAsked
+from api.schemas.regions import MatchingFilesAsked, RegionFilesAsked
 from api.schemas.structured import OodReportAsked, SimilarReportAsked
 from indexer.config import Settings
 from indexer.errors import QueryError
@@ -163,6 +165,18 @@ def test_places_of_two_items_and_of_one(client: Client) -> None:
     assert (frame, frame.rows) == (matched.query.frame, 128)
     found = client.search_region(first.id, (10, 10, 60, 60), 2, filter="view=PA", candidates=3)
     assert len(found.hits) == 2 and found.looked_at == 3
+
+
+@reaches("look_at_files", "match_files", "search_by_region_of_files")
+def test_a_file_that_no_library_has(client: Client, tmp_path: Path) -> None:
+    picture = drawn(tmp_path / "a.png", Told(908, "lying", "left").picture())
+    look = client.look_at_files([picture], FileLookAsked(size=64))
+    assert Image.open(io.BytesIO(look.picture)).size == (64, 64)
+    item = next(client.items("view=PA"))
+    matched = client.match_files([picture], MatchingFilesAsked(hit=item.id))
+    assert (matched.query.id, matched.hit.id, matched.query.frame) == ("", item.id, look.frame)
+    asked = RegionFilesAsked(box=(10, 10, 60, 60), k=2, candidates=3)
+    assert len(client.search_region_of_files([picture], asked).hits) == 2
 
 
 @reaches("reports")

@@ -7,16 +7,20 @@ import math
 from typing import Annotated
 
 from fastapi import Query, Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 
 from api.answers import PNG, WEBP, known_already, with_tag
+from api.forms import body_of, read_request
 from api.problems import ProblemError
 from api.rights import Role
 from api.routing import router
 from api.schemas.common import Uid
+from api.schemas.pictures import FileLook, FileLookAsked
 from api.served import Service
 from api.service import pictures
 from api.service.pictures import LARGEST, SMALLEST, Look
+from api.uploads import received
 from indexer.types import Window
 
 routes = router("pictures", Role.READER)
@@ -58,6 +62,18 @@ def get_rendered(
         return known
     picture = pictures.rendered(served.library, uid, look, served.settings)
     return with_tag(picture, "image/png", tag)
+
+
+@routes.post("/files/look", openapi_extra=body_of(FileLookAsked, "A file, or those of one study."))
+async def look_at_files(request: Request, served: Service) -> FileLook:
+    """A frame of a file that comes with the request, drawn as those of items are; none is kept."""
+    async with received(request, served.uploads, served.settings) as body:
+        asked = read_request(FileLookAsked, body.request)
+        path = body.picture(one_study=asked.one_study)
+        found = await run_in_threadpool(
+            pictures.look_at_files, served.library, path, asked.as_look(), served.settings
+        )
+    return FileLook.model_validate(found)
 
 
 def _window(said: str) -> Window | None:

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
-from fastapi import Query
+from fastapi import Query, Request
+from fastapi.concurrency import run_in_threadpool
 
+from api.forms import body_of, read_request
 from api.rights import Role
 from api.routing import router
 from api.schemas.common import EncoderParam, Uid
-from api.schemas.regions import FrameTold, Matched, RegionSearchAsked, RegionsFound
+from api.schemas.regions import (
+    FrameTold,
+    Matched,
+    MatchingFilesAsked,
+    RegionFilesAsked,
+    RegionSearchAsked,
+    RegionsFound,
+)
 from api.served import Service
 from api.service import matched as service
 from api.service.regions import RegionRequest, search_region
+from api.uploads import received
 
 routes = router("search", Role.READER)
+_FILES = "A file, or those of one study (one_study); several images are refused. None is kept."
 
 
 @routes.get("/items/{uid}/matching")
@@ -41,6 +53,22 @@ def get_matching(
     return Matched.model_validate(found)
 
 
+@routes.post("/files/matching", openapi_extra=body_of(MatchingFilesAsked, _FILES))
+async def match_files(request: Request, served: Service) -> Matched:
+    """Where a file that comes with the request and an item are alike, place by place."""
+    async with received(request, served.uploads, served.settings) as body:
+        asked = read_request(MatchingFilesAsked, body.request)
+        found = await run_in_threadpool(
+            service.matched_file,
+            served.library,
+            body.picture(one_study=asked.one_study),
+            asked.hit,
+            asked.encoder,
+            served.settings,
+        )
+    return Matched.model_validate(found)
+
+
 @routes.get("/items/{uid}/frame")
 def get_frame(served: Service, uid: Uid) -> FrameTold:
     """The size of an item's image, or of its slices: boxes are told in its pixels."""
@@ -53,17 +81,30 @@ def search_by_region(served: Service, asked: RegionSearchAsked) -> RegionsFound:
 
     Candidates come by one vector; only they are looked at, place by place.
     """
-    found = search_region(
-        served.library,
-        RegionRequest(
-            box=asked.box,
-            uid=asked.uid,
-            slice_number=asked.number,
-            k=asked.k,
-            candidates=asked.candidates,
-            filter=asked.filter,
-            encoder=asked.encoder,
-        ),
-        served.settings,
-    )
+    wanted = _region(asked, uid=asked.uid)
+    return RegionsFound.model_validate(search_region(served.library, wanted, served.settings))
+
+
+@routes.post("/search/region/files", openapi_extra=body_of(RegionFilesAsked, _FILES))
+async def search_by_region_of_files(request: Request, served: Service) -> RegionsFound:
+    """As search/region, with a part of a picture that comes with the request."""
+    async with received(request, served.uploads, served.settings) as body:
+        asked = read_request(RegionFilesAsked, body.request)
+        wanted = _region(asked, image=body.picture(one_study=asked.one_study))
+        found = await run_in_threadpool(search_region, served.library, wanted, served.settings)
     return RegionsFound.model_validate(found)
+
+
+def _region(
+    asked: RegionSearchAsked | RegionFilesAsked, uid: str | None = None, image: Path | None = None
+) -> RegionRequest:
+    return RegionRequest(
+        box=asked.box,
+        uid=uid,
+        image=image,
+        slice_number=asked.number,
+        k=asked.k,
+        candidates=asked.candidates,
+        filter=asked.filter,
+        encoder=asked.encoder,
+    )

@@ -47,16 +47,21 @@ class Matched(Told):
     high: float = Field(description="Likeness at which it is full.")
 
 
-class RegionSearchAsked(Asked):
-    """A part of an item's picture."""
+class MatchingFilesAsked(Asked):
+    """With what files are compared."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"uid": "k5txw2r4n7", "box": [420, 310, 120, 90], "filter": "modality=CR"}]
-        }
+    model_config = ConfigDict(json_schema_extra={"examples": [{"hit": "k5txw2r4n7"}]})
+
+    hit: str = Field(min_length=1, max_length=64, description="Id of an item.")
+    encoder: str | None = Field(
+        default=None, max_length=200, description="Null takes the first that tells places apart."
     )
+    one_study: bool = Field(default=False, description="The files are one study.")
 
-    uid: str = Field(min_length=1, max_length=64, description="Of an item, or of what has one.")
+
+class _RegionAsked(Asked):
+    """A part of a picture, and among what something like it is looked for."""
+
     box: tuple[float, float, float, float] = Field(
         description="Left edge, top edge, width and height in pixels.",
         examples=[[420, 310, 120, 90]],
@@ -73,6 +78,26 @@ class RegionSearchAsked(Asked):
     encoder: str | None = Field(
         default=None, max_length=200, description="Null takes the first that tells places apart."
     )
+
+
+class RegionSearchAsked(_RegionAsked):
+    """A part of an item's picture."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"uid": "k5txw2r4n7", "box": [420, 310, 120, 90], "filter": "modality=CR"}]
+        }
+    )
+
+    uid: str = Field(min_length=1, max_length=64, description="Of an item, or of what has one.")
+
+
+class RegionFilesAsked(_RegionAsked):
+    """A part of the picture that comes with it."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"box": [20, 20, 40, 40], "k": 5}]})
+
+    one_study: bool = Field(default=False, description="The files are one study.")
 
 
 class RegionFound(Told):

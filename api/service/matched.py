@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 from api.service import browse
 from api.service.options import read_options
 from api.service.regions import MatchingRequest, matching_regions
 from indexer.config import Settings
-from indexer.evidence.matching import Likeness, Side
+from indexer.evidence.matching import Likeness, Matching, Side
 from indexer.evidence.originals import read_again
 from indexer.evidence.overlay import HIGH, LOW
 from indexer.library import Library
-from indexer.types import Frame
+from indexer.types import Frame, Hit
 
 _PLAIN = "texture"
 """Takes every item, and is quick to prepare for."""
@@ -24,8 +25,8 @@ class MatchedSide:
     """One of the two.
 
     Attributes:
-        id: of the item.
-        study_instance_uid: whose it is.
+        id: of the item; "" of a file that is in no library.
+        study_instance_uid: whose it is; "" of such a file.
         slice, slices: of a volume the slice that was compared, from one; of how many.
         frame: size of the image, or of the slices.
         likeness: rows of cells over the frame, -1 to 1; None where the encoder does not look.
@@ -68,12 +69,27 @@ def matched(
     """
     ours, theirs = browse.item(library, query), browse.item(library, hit)
     found = matching_regions(library, MatchingRequest(theirs.id, None, ours.id, encoder), settings)
-    return Matched(
-        query=_side(found.query, ours.id, ours.study_instance_uid),
-        hit=_side(found.hit, theirs.id, theirs.study_instance_uid),
-        encoder=found.encoder,
-        notice=found.notice,
-    )
+    return _told(found, (ours.id, ours.study_instance_uid), theirs)
+
+
+def matched_file(
+    library: Library, path: Path, hit: str, encoder: str | None, settings: Settings
+) -> Matched:
+    """Compare a file, or a folder or archive that is one study, with an item place by place.
+
+    Args:
+        library: that holds the item.
+        path: the file, folder or archive.
+        hit: id of the item.
+        encoder: which encoder's eyes; None takes the first that has both.
+        settings: how files are read.
+
+    Raises:
+        FileRejectedError, ItemNotFoundError, QueryError, SourceError: as `matching_regions`.
+    """
+    theirs = browse.item(library, hit)
+    found = matching_regions(library, MatchingRequest(theirs.id, path, None, encoder), settings)
+    return _told(found, ("", ""), theirs)
 
 
 def frame_of(library: Library, uid: str, settings: Settings) -> Frame:
@@ -84,6 +100,15 @@ def frame_of(library: Library, uid: str, settings: Settings) -> Frame:
         OriginalGoneError: its files are gone, or are not what they were.
     """
     return read_again(library, uid, _PLAIN, read_options(library, settings)).frame
+
+
+def _told(found: Matching, query: tuple[str, str], hit: Hit) -> Matched:
+    return Matched(
+        query=_side(found.query, *query),
+        hit=_side(found.hit, hit.id, hit.study_instance_uid),
+        encoder=found.encoder,
+        notice=found.notice,
+    )
 
 
 def _side(side: Side, uid: str, study: str) -> MatchedSide:

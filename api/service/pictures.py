@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from sqlalchemy import select
 
@@ -16,8 +17,9 @@ from indexer.dicom.render import fit_square, render_frame, volume_slice
 from indexer.errors import ItemNotFoundError, OriginalGoneError, QueryError
 from indexer.evidence.originals import read_again
 from indexer.library import Library
+from indexer.reading.study import read_study
 from indexer.searching.search import thumbnails
-from indexer.types import ImagePixels, VolumePixels, Window
+from indexer.types import Frame, ImagePixels, Pixels, VolumePixels, Window
 
 SMALLEST, LARGEST = 16, 4096
 _PLAIN = "texture"
@@ -37,6 +39,24 @@ class Look:
     window: Window | None = None
     slice: int | None = None
     size: int | None = None
+
+
+@dataclass(frozen=True)
+class FileLook:
+    """A frame of files that are in no library.
+
+    Attributes:
+        modality: as they say, "" where they do not.
+        slice, slices: of a volume which slice this is, from one; of how many.
+        frame: size of the image, or of the slices.
+        picture: PNG, grey values those of the window, bright is bright.
+    """
+
+    modality: str
+    slice: int | None
+    slices: int
+    frame: Frame
+    picture: bytes
 
 
 def thumbnail(library: Library, uid: str) -> bytes:
@@ -72,12 +92,56 @@ def rendered(library: Library, uid: str, look: Look, settings: Settings) -> byte
         OriginalGoneError: its files are gone, or are not what they were.
         QueryError: it has no such slice, or the size is out of range.
     """
-    if look.size is not None and not SMALLEST <= look.size <= LARGEST:
-        raise QueryError(f"size is {SMALLEST} to {LARGEST} pixels, not {look.size}")
+    _check_size(look)
     options = replace(read_options(library, settings), rules=(), keep_pixels=True)
     pixels = read_again(library, uid, _PLAIN, options).pixels
     if pixels is None:
         raise OriginalGoneError(f"the pixels of item {uid} cannot be read again")
+    return _drawn(pixels, look)
+
+
+def look_at_files(library: Library, path: Path, look: Look, settings: Settings) -> FileLook:
+    """A frame of a file, or of a folder or archive that is one study; nothing of it is kept.
+
+    Of several images or volumes it is the middle one, which `matching_regions` compares, too.
+
+    Args:
+        library: how it reads files.
+        path: the file, folder or archive.
+        look: which frame, and how it is drawn.
+        settings: how files are read.
+
+    Raises:
+        FileRejectedError: the file cannot be used.
+        QueryError: there is no picture or no such slice, or the size is out of range.
+    """
+    _check_size(look)
+    options = replace(
+        read_options(library, settings), encoders=(_PLAIN,), rules=(), keep_pixels=True
+    )
+    read = [
+        (each.draft.attributes.modality, each.item, each.item.pixels)
+        for each in read_study(path, options).items
+        if each.item.pixels is not None
+    ]
+    if not read:
+        raise QueryError(f"{path.name} holds no picture that can be shown")
+    modality, item, pixels = read[len(read) // 2]
+    return FileLook(
+        modality=modality,
+        slice=_slice_of(pixels, look.slice) if isinstance(pixels, VolumePixels) else None,
+        slices=item.slices,
+        frame=item.frame,
+        picture=_drawn(pixels, look),
+    )
+
+
+def _check_size(look: Look) -> None:
+    if look.size is not None and not SMALLEST <= look.size <= LARGEST:
+        raise QueryError(f"size is {SMALLEST} to {LARGEST} pixels, not {look.size}")
+
+
+def _drawn(pixels: Pixels, look: Look) -> bytes:
     frame = _frame(pixels, look.slice)
     picture = render_frame(frame, look.window)
     height, width = picture.shape[0] * frame.aspect, picture.shape[1]
@@ -87,13 +151,18 @@ def rendered(library: Library, uid: str, look: Look, settings: Settings) -> byte
     return out.getvalue()
 
 
-def _frame(pixels: ImagePixels | VolumePixels, number: int | None) -> ImagePixels:
+def _frame(pixels: Pixels, number: int | None) -> ImagePixels:
     if isinstance(pixels, ImagePixels):
         if number not in (None, 1):
             raise QueryError(f"the item is one image: it has no slice {number}")
         return pixels
+    return volume_slice(pixels, _slice_of(pixels, number) - 1)
+
+
+def _slice_of(pixels: VolumePixels, number: int | None) -> int:
+    """The slice that is meant, from one: the middle one, if none is named."""
     slices = len(pixels.values)
     number = slices // 2 + 1 if number is None else number
     if not 1 <= number <= slices:
         raise QueryError(f"the item has slices 1 to {slices}, not {number}")
-    return volume_slice(pixels, number - 1)
+    return number

@@ -20,7 +20,7 @@ from indexer.evidence.originals import held_by, items_under, read_again
 from indexer.evidence.overlay import draw_matching
 from indexer.library import Library, SpaceInfo
 from indexer.reading.drafts import ItemDraft, ReadOptions
-from indexer.reading.tasks import read_query
+from indexer.reading.study import read_study
 from indexer.registry import make_encoder, usable_encoder
 from indexer.searching.region_search import CANDIDATES, RegionAnswer, RegionQuery, region_search
 from indexer.types import Box
@@ -31,7 +31,7 @@ class MatchingRequest:
     """What is to be compared.
 
     Attributes:
-        image: a query file, or
+        image: a query file, or a folder or archive that is one study, or
         uid: a UID or item id of the library.
         hit: a UID or item id of the library.
         encoder: which encoder's eyes; None takes the library's first that tells places apart and
@@ -50,7 +50,7 @@ class RegionRequest:
 
     Attributes:
         box: left edge, top edge, width and height in pixels of the image or slice.
-        image: the file it is on, or
+        image: the file it is on, or a folder or archive that is one study, or
         uid: the UID or item id of the library.
         slice_number: of a volume the slice it is on, of several frames the frame, from one.
         k: hits wanted.
@@ -217,15 +217,16 @@ def _asked_by_file(
     names = tuple(space.encoder for space in spaces)
     if not names:
         raise QueryError("no encoder that tells places apart has the hit")
-    draft, items = read_query(image, replace(options, encoders=names))
-    space = next((s for s in spaces if any(s.encoder in item.tensors for item in items)), None)
+    read = read_study(image, replace(options, encoders=names)).items
+    space = next((s for s in spaces if any(s.encoder in each.item.tensors for each in read)), None)
     if space is None:
         raise QueryError(f"{image.name}: none of {', '.join(names)} can take it")
-    usable = [item for item in items if space.encoder in item.tensors]
+    usable = [each for each in read if space.encoder in each.item.tensors]
     if len(usable) > 1 and frame is not None:
-        usable = [item for item in usable if item.frame_index == frame - 1]
+        usable = [each for each in usable if each.item.frame_index == frame - 1]
     if one and len(usable) != 1:
-        raise QueryError(_SEVERAL.format(image.name, len(items), "number of one (--slice)"))
+        raise QueryError(_SEVERAL.format(image.name, len(read), "number of one (--slice)"))
+    draft, item = _middle(usable).draft, _middle(usable).item
     patient = draft.patient
     with reading(library.engine) as db:
         shared = db.execute(
@@ -233,7 +234,7 @@ def _asked_by_file(
         ).scalar()
     known = "" if patient.names_nobody or shared else patient.pseudonym
     encoder = usable_encoder(options.context(space.encoder))
-    return _Asked(_middle(usable), encoder, space, draft.study_instance_uid, known)
+    return _Asked(item, encoder, space, draft.study_instance_uid, known)
 
 
 def _middle(found: Sequence[Found]) -> Found:

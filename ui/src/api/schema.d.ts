@@ -462,6 +462,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/files/look": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Look At Files
+         * @description A frame of a file that comes with the request, drawn as those of items are; none is kept.
+         */
+        post: operations["look_at_files"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/items/{uid}/matching": {
         parameters: {
             query?: never;
@@ -478,6 +498,26 @@ export interface paths {
         get: operations["get_matching"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/files/matching": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Match Files
+         * @description Where a file that comes with the request and an item are alike, place by place.
+         */
+        post: operations["match_files"];
         delete?: never;
         options?: never;
         head?: never;
@@ -520,6 +560,26 @@ export interface paths {
          *     Candidates come by one vector; only they are looked at, place by place.
          */
         post: operations["search_by_region"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/search/region/files": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Search By Region Of Files
+         * @description As search/region, with a part of a picture that comes with the request.
+         */
+        post: operations["search_by_region_of_files"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2749,6 +2809,27 @@ export interface components {
             studies: number;
         };
         /**
+         * FileLook
+         * @description A frame of files that are in no library; of several pictures it is the middle one.
+         */
+        FileLook: {
+            /** Modality */
+            modality: string;
+            /**
+             * Slice
+             * @description Of a volume which slice this is, from one.
+             */
+            slice: number | null;
+            /** Slices */
+            slices: number;
+            frame: components["schemas"]["FrameTold"];
+            /**
+             * Picture
+             * @description PNG in Base64.
+             */
+            picture: string;
+        };
+        /**
          * Finding
          * @description One thing that is wrong with a picture.
          *
@@ -4405,11 +4486,6 @@ export interface components {
          */
         RegionSearchAsked: {
             /**
-             * Uid
-             * @description Of an item, or of what has one.
-             */
-            uid: string;
-            /**
              * Box
              * @description Left edge, top edge, width and height in pixels.
              * @example [
@@ -4453,6 +4529,11 @@ export interface components {
              * @description Null takes the first that tells places apart.
              */
             encoder?: string | null;
+            /**
+             * Uid
+             * @description Of an item, or of what has one.
+             */
+            uid: string;
         };
         /**
          * RegionsFound
@@ -5646,6 +5727,72 @@ export interface components {
             cluster: string;
         };
         /**
+         * FileLookAsked
+         * @description Which frame of the files is shown, and how.
+         * @example {
+         *       "size": 512
+         *     }
+         */
+        FileLookAsked: {
+            /**
+             * Slice
+             * @description Of a volume, from one; else its middle.
+             * @default null
+             */
+            slice: number | null;
+            /**
+             * Window
+             * @description Center and width in modality units; null for the file's own.
+             * @default null
+             * @example [
+             *       40,
+             *       400
+             *     ]
+             */
+            window: [
+                number,
+                number
+            ] | null;
+            /**
+             * Size
+             * @description Of the longer side, in pixels.
+             * @default null
+             */
+            size: number | null;
+            /**
+             * One Study
+             * @description The files are one study.
+             * @default false
+             */
+            one_study: boolean;
+        };
+        /**
+         * MatchingFilesAsked
+         * @description With what files are compared.
+         * @example {
+         *       "hit": "k5txw2r4n7"
+         *     }
+         */
+        MatchingFilesAsked: {
+            /**
+             * Hit
+             * @description Id of an item.
+             */
+            hit: string;
+            /**
+             * Encoder
+             * @description Null takes the first that tells places apart.
+             * @default null
+             */
+            encoder: string | null;
+            /**
+             * One Study
+             * @description The files are one study.
+             * @default false
+             */
+            one_study: boolean;
+        };
+        /**
          * Problem
          * @description An RFC 9457 problem document.
          */
@@ -5717,6 +5864,73 @@ export interface components {
              * @default
              */
             etag: string;
+        };
+        /**
+         * RegionFilesAsked
+         * @description A part of the picture that comes with it.
+         * @example {
+         *       "box": [
+         *         20,
+         *         20,
+         *         40,
+         *         40
+         *       ],
+         *       "k": 5
+         *     }
+         */
+        RegionFilesAsked: {
+            /**
+             * Box
+             * @description Left edge, top edge, width and height in pixels.
+             * @example [
+             *       420,
+             *       310,
+             *       120,
+             *       90
+             *     ]
+             */
+            box: [
+                number,
+                number,
+                number,
+                number
+            ];
+            /**
+             * Number
+             * @description Of a volume the slice, from one.
+             * @default null
+             */
+            number: number | null;
+            /**
+             * K
+             * @description How many hits.
+             * @default 10
+             */
+            k: number;
+            /**
+             * Candidates
+             * @description Images that are read again and looked at place by place; at least k are.
+             * @default 20
+             */
+            candidates: number;
+            /**
+             * Filter
+             * @default
+             * @example modality=CT and age>=60
+             */
+            filter: string;
+            /**
+             * Encoder
+             * @description Null takes the first that tells places apart.
+             * @default null
+             */
+            encoder: string | null;
+            /**
+             * One Study
+             * @description The files are one study.
+             * @default false
+             */
+            one_study: boolean;
         };
         /**
          * ScoreFilesAsked
@@ -8232,6 +8446,152 @@ export interface operations {
             };
         };
     };
+    look_at_files: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "multipart/form-data": {
+                    /** @description JSON. */
+                    request?: components["schemas"]["FileLookAsked"];
+                    /** @description A file, or those of one study. */
+                    file?: string[];
+                };
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileLook"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It does not say believably who asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in the library. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body came too slowly. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is of another type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What is asked cannot be read. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests at once. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong inside. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part of Syntopy that this needs is not installed. */
+            501: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The library, or a part of it, cannot be used just now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The disk is full. */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     get_matching: {
         parameters: {
             query: {
@@ -8323,6 +8683,152 @@ export interface operations {
             };
             /** @description The library, or a part of it, cannot be used just now. */
             503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    match_files: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "multipart/form-data": {
+                    /** @description JSON. */
+                    request?: components["schemas"]["MatchingFilesAsked"];
+                    /** @description A file, or those of one study (one_study); several images are refused. None is kept. */
+                    file?: string[];
+                };
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Matched"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It does not say believably who asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in the library. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body came too slowly. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is of another type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What is asked cannot be read. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests at once. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong inside. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part of Syntopy that this needs is not installed. */
+            501: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The library, or a part of it, cannot be used just now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The disk is full. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -8437,6 +8943,152 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": components["schemas"]["RegionSearchAsked"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RegionsFound"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It does not say believably who asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in the library. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body came too slowly. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is of another type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What is asked cannot be read. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests at once. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong inside. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part of Syntopy that this needs is not installed. */
+            501: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The library, or a part of it, cannot be used just now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The disk is full. */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    search_by_region_of_files: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "multipart/form-data": {
+                    /** @description JSON. */
+                    request?: components["schemas"]["RegionFilesAsked"];
+                    /** @description A file, or those of one study (one_study); several images are refused. None is kept. */
+                    file?: string[];
+                };
             };
         };
         responses: {
