@@ -69,7 +69,7 @@ export const search = async (body: SearchAsked, signal: AbortSignal): Promise<Se
   // (the client's own type of the answer makes lists of tuples)
   (await told(client.POST("/v1/search", { body, signal }))) as SearchAnswer;
 
-/** A search with files. Their names stay here: only their endings are sent. */
+/** A search with files. */
 export async function searchFiles(
   body: Schemas["SearchFilesAsked"],
   files: readonly File[],
@@ -78,7 +78,8 @@ export async function searchFiles(
   return told(sent("/v1/search/files", body, files, signal));
 }
 
-async function sent<T>(
+/** A request with files. Their names stay here: only their endings are sent. */
+export async function sent<T>(
   path: string,
   body: unknown,
   files: readonly File[],

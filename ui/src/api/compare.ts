@@ -21,12 +21,10 @@ export const frame = (uid: string, signal: AbortSignal): Promise<Frame> =>
 
 /** Images that have something like a part of an item's picture. */
 export const searchRegion = async (
-  body: Pick<Schemas["RegionSearchAsked"], "uid" | "box" | "filter" | "k"> & {
-    number: number | null;
-  },
+  body: Omit<Schemas["RegionSearchAsked"], "encoder">,
   signal: AbortSignal,
 ): Promise<RegionsFound> =>
   // (the client's own type of the answer makes lists of tuples)
   (await told(
-    client.POST("/v1/search/region", { body: { ...body, candidates: 20, encoder: null }, signal }),
+    client.POST("/v1/search/region", { body: { ...body, encoder: null }, signal }),
   )) as RegionsFound;

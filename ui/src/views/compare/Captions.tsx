@@ -10,12 +10,14 @@ import { WORDS } from "./words";
 interface CaptionProps {
   tag: string;
   side: Side | undefined;
+  /** What stands there where it is no item of the library. */
+  name?: string;
   loading: boolean;
   children?: ReactNode;
 }
 
 /** What a picture is of, above it. */
-export function Caption({ tag, side, loading, children }: CaptionProps) {
+export function Caption({ tag, side, name, loading, children }: CaptionProps) {
   return (
     <header className="caption">
       <span className="caption-tag">{tag}</span>
@@ -25,6 +27,8 @@ export function Caption({ tag, side, loading, children }: CaptionProps) {
             <h2 title={nameOfSide(side)}>{nameOfSide(side)}</h2>
             <p>{parts(who(side.study.sex, side.study.age_years), side.study.study_date) || "—"}</p>
           </>
+        ) : name ? (
+          <h2>{name}</h2>
         ) : (
           loading && <span className="bone line" />
         )}

@@ -3,8 +3,9 @@ import { useMemo, useState } from "react";
 import { useKeySheet } from "../../lib/keys";
 import { useWords, useWordsOf } from "../../lib/settings";
 import { actsOf, type SideName, write } from "./acts";
+import { isThere } from "./asking";
 import { Bar } from "./Bar";
-import { useComparison } from "./comparison";
+import { inHu, useComparison } from "./comparison";
 import { Differences, Words } from "./Differences";
 import { MIDDLE, type Part } from "./geometry";
 import { Hindrances } from "./Hindrances";
@@ -28,7 +29,7 @@ export function CompareView({ params }: { params: URLSearchParams }) {
   const [draft, setDraft] = useState<Part | undefined>();
   const [active, setActive] = useState<SideName>("theirs");
   const state: CompareState = { ...told, ours: looks.ours, theirs: looks.theirs };
-  const found = useComparison(state, tool === "region");
+  const found = useComparison(state, told.ours, tool === "region");
   const t = useWords();
   const words = useWordsOf(WORDS);
   const acts = actsOf(state, found, setLooks, active);
@@ -38,7 +39,7 @@ export function CompareView({ params }: { params: URLSearchParams }) {
   });
   function choose(next: Tool): void {
     setTool(next);
-    setDraft(next === "region" && found.left.id ? MIDDLE : undefined);
+    setDraft(next === "region" && isThere(found.left) ? MIDDLE : undefined);
   }
   useCompareKeys({
     acts,
@@ -53,8 +54,7 @@ export function CompareView({ params }: { params: URLSearchParams }) {
   });
   useKeySheet(words.sheet);
 
-  const looked = active === "ours" && found.left.id ? "ours" : "theirs";
-  const side = found[looked];
+  const looked = active === "ours" && isThere(found.left) ? "ours" : "theirs";
   return (
     <main id="main" tabIndex={-1} className={`compare tab-${state.tab}`}>
       <h1 className="sr">{words.title}</h1>
@@ -73,7 +73,7 @@ export function CompareView({ params }: { params: URLSearchParams }) {
         found={found}
         onFirst={() => acts.show(found.candidates[0]?.item.id ?? "", "replace")}
       />
-      {(found.left.id || found.left.preview || found.right || found.source.loading) && (
+      {(isThere(found.left) || found.right || found.source.loading) && (
         <>
           <Tools
             tool={tool}
@@ -81,7 +81,7 @@ export function CompareView({ params }: { params: URLSearchParams }) {
             volumes={found.stacks.ours > 1 && found.stacks.theirs > 1}
             overlay={state.overlay}
             look={state[looked]}
-            inHu={side?.series.modality === "CT"}
+            inHu={inHu(found, looked)}
             onTool={choose}
             onLink={acts.link}
             onOverlay={acts.overlay}

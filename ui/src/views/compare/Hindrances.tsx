@@ -1,5 +1,6 @@
 import { useWords, useWordsOf } from "../../lib/settings";
 import { Notice, ProblemNotice } from "../../parts/Notice";
+import { isThere } from "./asking";
 import type { Comparison } from "./comparison";
 import type { CompareState } from "./state";
 import { WORDS } from "./words";
@@ -14,8 +15,7 @@ interface HindrancesProps {
 export function Hindrances(props: HindrancesProps) {
   const { state, found } = props;
   const t = useWords();
-  const words = useWordsOf(WORDS);
-  const { source, sides, matching, frame } = found;
+  const { source, sides, matching, dropped, frame } = found;
   return (
     <div className="compare-notices">
       {found.hindrance === "files" && (
@@ -28,7 +28,6 @@ export function Hindrances(props: HindrancesProps) {
           {t.onlyUnlikeText}
         </Notice>
       )}
-      {found.left.preview && !found.left.id && <Notice kind="info" title={words.fileText} />}
       {source.slow && (
         <Notice
           kind="info"
@@ -45,7 +44,10 @@ export function Hindrances(props: HindrancesProps) {
       {sides.theirs.error && (
         <ProblemNotice problem={sides.theirs.error} retry={sides.theirs.retry} />
       )}
-      {frame.error && <ProblemNotice problem={frame.error} retry={frame.retry} />}
+      {dropped.error && <ProblemNotice problem={dropped.error} retry={dropped.retry} />}
+      {frame.error && frame.error !== dropped.error && (
+        <ProblemNotice problem={frame.error} retry={frame.retry} />
+      )}
       {state.overlay && matching.error && (
         <ProblemNotice problem={matching.error} retry={matching.retry} />
       )}
@@ -63,7 +65,7 @@ function Missing({ state, found, onFirst }: HindrancesProps) {
       {words.toSearch}
     </a>
   );
-  if (!found.left.id && !found.left.preview && !found.right)
+  if (!isThere(found.left) && !found.right)
     return (
       <Notice kind="info" title={words.emptyTitle} actions={toSearch}>
         {words.emptyText}

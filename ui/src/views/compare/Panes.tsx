@@ -1,7 +1,9 @@
+import { addressOf } from "../../api/files";
 import { useWords, useWordsOf } from "../../lib/settings";
+import { previewOf } from "../search/files";
 import type { SideName } from "./acts";
 import { Caption, Near, nameOfSide, PinButton } from "./Captions";
-import type { Comparison } from "./comparison";
+import { type Comparison, inHu } from "./comparison";
 import { type Part, partOf } from "./geometry";
 import type { Look } from "./look";
 import { type Overlay, Pane, type Tool } from "./Pane";
@@ -28,7 +30,8 @@ interface PanesProps {
 export function Panes(props: PanesProps) {
   const { state, found, tool, active, draft } = props;
   const words = useWordsOf(WORDS);
-  const { left, right, ours, theirs, slices, sides } = found;
+  const { left, right, ours, theirs, slices, sides, dropped } = found;
+  const preview = left.file && (dropped.data ? addressOf(dropped.data) : previewOf(left.file));
   const unlinked = state.link === "off";
   return (
     <div className="panes">
@@ -36,21 +39,22 @@ export function Panes(props: PanesProps) {
         <Caption
           tag={state.left ? words.pinned : words.ours}
           side={ours}
+          name={left.file && words.fileName(dropped.data?.modality ?? "")}
           loading={sides.ours.loading || found.source.loading}
         >
           {state.left && <PinButton pinned possible onPin={props.onPin} />}
         </Caption>
-        {left.id && !ours && !sides.ours.error ? (
+        {(left.id && !ours && !sides.ours.error) || (left.file && !preview && !dropped.error) ? (
           <div className="pane">
             <div className="screen bone" />
           </div>
-        ) : left.id || left.preview ? (
+        ) : left.id || preview ? (
           <Pane
-            key={left.id || left.preview}
+            key={left.id || left.file}
             id={left.id}
-            preview={left.preview}
-            label={`${words.ours}: ${ours ? nameOfSide(ours) : ""}`}
-            inHu={ours?.series.modality === "CT"}
+            preview={preview}
+            label={`${words.ours}: ${ours ? nameOfSide(ours) : words.fileName("")}`}
+            inHu={inHu(found, "ours")}
             slice={slices.ours}
             slices={found.stacks.ours}
             look={state.ours}
@@ -61,7 +65,7 @@ export function Panes(props: PanesProps) {
             onLook={(change) => props.onLook("ours", change)}
             onSlice={(by) => props.onSlice("ours", by)}
             onActive={() => props.onActive("ours")}
-            onDraw={left.id ? props.onDraw : undefined}
+            onDraw={props.onDraw}
           >
             {draft && <DrawBar {...props} />}
           </Pane>
@@ -83,7 +87,7 @@ export function Panes(props: PanesProps) {
             key={right}
             id={right}
             label={`${words.theirs}: ${theirs ? nameOfSide(theirs) : ""}`}
-            inHu={theirs?.series.modality === "CT"}
+            inHu={inHu(found, "theirs")}
             slice={slices.theirs}
             slices={found.stacks.theirs}
             look={state.theirs}

@@ -1,9 +1,11 @@
 import type { Hit, Item, Schemas, SearchAnswer } from "../../api/client";
 import * as api from "../../api/client";
 import * as compare from "../../api/compare";
+import * as files from "../../api/files";
 import { type Asked, useAsked } from "../../lib/ask";
-import { previewOf } from "../search/files";
+import { held } from "../search/files";
 import { filterOf, type SearchState } from "../search/state";
+import type { Look } from "./look";
 import type { CompareState, Region } from "./state";
 
 /** One that can be on the right: of the search, of a region, or kept. */
@@ -15,21 +17,22 @@ export interface Candidate {
   place: number | null;
 }
 
-/** What is on the left: an item, a dropped picture, or nothing that has a picture. */
+/** What is on the left: an item, dropped files by their number, or nothing that has a picture. */
 export interface Left {
   id: string;
-  preview: string;
+  file: string;
 }
+
+export const isThere = ({ id, file }: Left): boolean => id !== "" || file !== "";
 
 /** The item of the query's first liked part that has one, the one that was put there, or a kept one. */
 export function leftOf(state: CompareState, answer: SearchAnswer | undefined): Left {
-  if (state.left) return { id: state.left, preview: "" };
+  if (state.left) return { id: state.left, file: "" };
+  const { parts, kept } = state.search;
+  const file = parts.find((part) => part.kind === "file" && part.weight > 0 && held(part.value));
+  if (file) return { id: "", file: file.value };
   const asked = answer?.queries.find((query) => query.item && query.weight > 0);
-  if (asked) return { id: asked.item, preview: "" };
-  const file = state.search.parts.find((part) => part.kind === "file");
-  const preview = file ? previewOf(file.value) : "";
-  const id = state.search.parts.length ? "" : (state.search.kept[0] ?? "");
-  return { id, preview };
+  return { id: asked?.item ?? (parts.length ? "" : (kept[0] ?? "")), file: "" };
 }
 
 export function candidatesOf(answer: SearchAnswer | undefined): Candidate[] {
@@ -55,16 +58,15 @@ export function useKept(ids: readonly string[], active: boolean): Asked<Candidat
 
 const ASKED = 20;
 
-/** Hits of a region of the left item, under the filter of the search. */
+/** Hits of a region of the left picture, under the filter of the search. */
 export function useRegion(
-  left: string,
+  left: Left,
   region: Region | undefined,
   search: SearchState,
 ): Asked<compare.RegionsFound> {
   const filter = filterOf(search.choices, search.filter);
   const body = region &&
-    left !== "" && {
-      uid: left,
+    isThere(left) && {
       box: [region.x, region.y, region.width, region.height] satisfies number[] as [
         number,
         number,
@@ -73,12 +75,18 @@ export function useRegion(
       ],
       number: region.slice ?? null,
       k: ASKED,
+      candidates: ASKED,
       filter,
     };
-  return useAsked(body ? `region ${JSON.stringify(body)}` : null, (signal) => {
-    if (!body) throw new Error("no region");
-    return compare.searchRegion(body, signal);
-  });
+  return useAsked(
+    body ? `region ${left.id || left.file} ${JSON.stringify(body)}` : null,
+    (signal) => {
+      if (!body) throw new Error("no region");
+      return left.file
+        ? files.searchRegionOfFiles(held(left.file) ?? [], body, signal)
+        : compare.searchRegion({ uid: left.id, ...body }, signal);
+    },
+  );
 }
 
 export const regionCandidates = (found: compare.RegionsFound | undefined): Candidate[] =>
@@ -114,9 +122,30 @@ export function useSide(id: string): Asked<Side> {
 export const ofNow = (asked: Asked<Side>, id: string): Side | undefined =>
   asked.data?.id === id ? asked.data : undefined;
 
-export function useMatching(ours: string, theirs: string, active: boolean): Asked<compare.Matched> {
-  return useAsked(active && ours && theirs ? `matching ${ours} ${theirs}` : null, (signal) =>
-    compare.matching(ours, theirs, signal),
+export function useMatching(left: Left, right: string, active: boolean): Asked<compare.Matched> {
+  const wanted = active && isThere(left) && right;
+  return useAsked(wanted ? `matching ${left.id || left.file} ${right}` : null, (signal) =>
+    left.file
+      ? files.matchFiles(held(left.file) ?? [], right, signal)
+      : compare.matching(left.id, right, signal),
+  );
+}
+
+const SIZE = 1024;
+
+/** A frame of the dropped files: a slice, 0 for the middle one, in a window. */
+export function useFileLook(
+  { file }: Left,
+  slice: number,
+  window: Look["window"],
+): Asked<files.FileLook> {
+  const asked = {
+    slice: slice || null,
+    window: window ? ([window.center, window.width] as [number, number]) : null,
+    size: SIZE,
+  };
+  return useAsked(file ? `look ${file} ${JSON.stringify(asked)}` : null, (signal) =>
+    files.lookAt(held(file) ?? [], asked, signal),
   );
 }
 

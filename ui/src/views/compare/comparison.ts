@@ -2,23 +2,26 @@ import { useEffect } from "react";
 import type { SearchAnswer } from "../../api/client";
 import { renderedUrl } from "../../api/client";
 import type { Frame, Matched } from "../../api/compare";
+import type { FileLook } from "../../api/files";
 import type { Asked } from "../../lib/ask";
 import { type Hindrance, hindranceOf, useSearch } from "../search/asking";
 import {
   type Candidate,
   candidatesOf,
+  isThere,
   type Left,
   leftOf,
   ofNow,
   regionCandidates,
   type Side,
+  useFileLook,
   useFrame,
   useKept,
   useMatching,
   useRegion,
   useSide,
 } from "./asking";
-import type { Pair } from "./look";
+import type { Look, Pair } from "./look";
 import { type Stacks, shownSlices } from "./slices";
 import type { CompareState } from "./state";
 
@@ -39,22 +42,28 @@ export interface Comparison {
   region: ReturnType<typeof useRegion>;
   matching: Asked<Matched>;
   matched: Matched | undefined;
+  /** Of dropped files, the frame of them that is on the left. */
+  dropped: Asked<FileLook>;
   frame: Asked<Frame>;
   stacks: Stacks;
   slices: Pair;
 }
 
-export function useComparison(state: CompareState, drawing: boolean): Comparison {
+/**
+ * @param rested how the left is looked at, as it was when looking last rested: of dropped files a
+ *   frame is sent for.
+ */
+export function useComparison(state: CompareState, rested: Look, drawing: boolean): Comparison {
   const { search } = state;
   const hindrance = hindranceOf(search.parts);
   const asked = useSearch(search);
   const answer = hindrance || asked.loading ? undefined : asked.data;
   const left = leftOf(state, answer);
-  const region = useRegion(left.id, state.region, search);
+  const region = useRegion(left, state.region, search);
   const ofKept = state.of === "kept" || (hindrance === "empty" && !state.region);
   const kept = useKept(search.kept, ofKept);
   // The left picture is that of the search, so a region waits for it.
-  const source = ofKept ? kept : state.region && left.id ? region : asked;
+  const source = ofKept ? kept : state.region && isThere(left) ? region : asked;
   const candidates = candidatesIn(state, ofKept, answer, kept, region).filter(
     (each) => each.item.id !== left.id,
   );
@@ -62,16 +71,19 @@ export function useComparison(state: CompareState, drawing: boolean): Comparison
   const candidate = candidates.find((each) => each.item.id === right);
   const sides = { ours: useSide(left.id), theirs: useSide(right) };
   const [ours, theirs] = [ofNow(sides.ours, left.id), ofNow(sides.theirs, right)];
-  const matching = useMatching(left.id, right, state.overlay);
+  const matching = useMatching(left, right, state.overlay);
   const matched =
     state.overlay && matching.data?.query.id === left.id && matching.data.hit.id === right
       ? matching.data
       : undefined;
   const frame = useFrame(left.id, drawing || state.region !== undefined);
+  const pair = pairOf(state, candidate, matched);
+  const dropped = useFileLook(left, rested.slice || (pair?.ours ?? 0), rested.window);
   const stacks: Stacks = {
-    ours: ours?.item.slices ?? 1,
+    ours: ours?.item.slices ?? dropped.data?.slices ?? 1,
     theirs: theirs?.item.slices ?? 1,
-    pair: pairOf(state, candidate, matched),
+    pair,
+    begin: dropped.data?.slice ?? undefined,
     link: state.link,
   };
   useAhead(state, candidates, right);
@@ -89,10 +101,18 @@ export function useComparison(state: CompareState, drawing: boolean): Comparison
     region,
     matching,
     matched,
-    frame,
+    dropped,
+    frame: left.file ? { ...dropped, data: dropped.data?.frame } : frame,
     stacks,
     slices: shownSlices(state, stacks),
   };
+}
+
+/** Whether windows of a side are in Hounsfield units. */
+export function inHu(found: Comparison, side: keyof Pair): boolean {
+  const modality =
+    found[side]?.series.modality ?? (side === "ours" && found.dropped.data?.modality);
+  return modality === "CT";
 }
 
 function candidatesIn(

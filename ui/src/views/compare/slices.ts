@@ -8,6 +8,8 @@ export interface Stacks {
   ours: number;
   theirs: number;
   pair: Pair | undefined;
+  /** Where ours begins, if it is not its middle. */
+  begin?: number | undefined;
   link: Link;
 }
 
@@ -21,7 +23,7 @@ const pairOf = ({ pair, link }: Stacks): [number, number] | undefined =>
 
 /** The slices that are shown: those that were gone to, else those that match, else the middle. */
 export function shownSlices(looks: Looks, stacks: Stacks): Pair {
-  const first = looks.ours.slice || (stacks.pair?.ours ?? middle(stacks.ours));
+  const first = looks.ours.slice || (stacks.pair?.ours ?? stacks.begin ?? middle(stacks.ours));
   const ours = within(first, 1, stacks.ours);
   const follows = linked(stacks) && looks.ours.slice > 0;
   const other =

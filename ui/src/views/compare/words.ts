@@ -62,7 +62,7 @@ const en = {
   oneKept: "Keep one more study to compare this one with.",
   noPicture: "The query has no picture",
   noPictureText: "Words alone are asked. Press p on a hit to put it on the left.",
-  fileText: "A dropped file: it is shown as it came, and not compared place by place.",
+  fileName: (modality: string) => (modality ? `Dropped file, ${modality}` : "Dropped file"),
   noHit: "This one is not among the hits",
   noHitText: "The search finds others now. Go to the first of them.",
   first: "First hit",
@@ -154,8 +154,7 @@ const de: CompareWords = {
   oneKept: "Eine weitere Studie merken, um diese mit ihr zu vergleichen.",
   noPicture: "Die Anfrage hat kein Bild",
   noPictureText: "Gefragt wird nur mit Worten. p legt einen Treffer nach links.",
-  fileText:
-    "Eine abgelegte Datei: Sie wird gezeigt, wie sie kam, und nicht Stelle für Stelle verglichen.",
+  fileName: (modality) => (modality ? `Abgelegte Datei, ${modality}` : "Abgelegte Datei"),
   noHit: "Dieses ist nicht unter den Treffern",
   noHitText: "Die Suche findet jetzt andere. Zum ersten davon gehen.",
   first: "Erster Treffer",

@@ -1,10 +1,12 @@
 import { type FormEvent, type RefObject, useState } from "react";
 import type { SearchAnswer } from "../../api/client";
+import { addressOf, lookAt } from "../../api/files";
+import { useAsked } from "../../lib/ask";
 import { isUid } from "../../lib/format";
 import { useWords } from "../../lib/settings";
 import { Icon } from "../../parts/Icon";
 import { Thumb } from "../../parts/Thumb";
-import { previewOf } from "./files";
+import { held, light, previewOf } from "./files";
 import { nameOf } from "./names";
 import { type Part, withPart } from "./state";
 
@@ -92,7 +94,13 @@ export function QueryBar({ parts, answer, field, picker, onParts, onFiles }: Que
 }
 
 function FilePicture({ id }: { id: string }) {
-  const preview = previewOf(id);
+  const drawn = previewOf(id);
+  const files = held(id);
+  const asked = !drawn && files && light(files);
+  const look = useAsked(asked ? `chip ${id}` : null, (signal) =>
+    lookAt(files ?? [], { slice: null, window: null, size: 64 }, signal),
+  );
+  const preview = drawn || (look.data && addressOf(look.data));
   if (!preview) return <Icon name="file" size={16} />;
   return (
     <span className="chip-thumb">

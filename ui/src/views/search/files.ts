@@ -22,6 +22,10 @@ export function hold(files: readonly File[]): string {
   return key;
 }
 
+/** Whether they are few enough to be sent once more, only to be shown small. */
+export const light = (files: readonly File[]): boolean =>
+  files.reduce((sum, file) => sum + file.size, 0) < 32 * 1024 * 1024;
+
 /** An address of a picture that was dropped, to be shown; nothing of what no browser draws. */
 export function previewOf(key: string): string {
   const file = dropped.get(key)?.[0];
