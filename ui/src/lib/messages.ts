@@ -157,6 +157,13 @@ const en = {
   patientUnknown: "not known",
   copy: "Copy",
   copied: "Copied",
+  copyByHand: "Select it and copy it by hand.",
+  asRequest: "As a request",
+  asRequestTitle: "This search over HTTP",
+  asRequestText:
+    "The answer is JSON. Where the service asks who it is, add your key: -H 'Authorization: Bearer KEY'.",
+  asRequestFiles: "Put the names of your files in the place of FILE.",
+  asRequestDocument: "All that can be asked (OpenAPI)",
   openViewer: "Open in viewer",
   openStudy: "Open the study",
   window: "Window",
@@ -207,6 +214,7 @@ const en = {
     ["d", "Cards or list"],
     ["g", "By study or by patient"],
     ["r", "Reset the picture"],
+    ["y", "This search as a request over HTTP"],
   ] as KeyRow[],
   sheetEverywhere: [
     ["1  …  7", "Places of the page, in the order of the rail"],
@@ -372,6 +380,13 @@ const de: Messages = {
   patientUnknown: "nicht bekannt",
   copy: "Kopieren",
   copied: "Kopiert",
+  copyByHand: "Markieren und von Hand kopieren.",
+  asRequest: "Als Anfrage",
+  asRequestTitle: "Diese Suche über HTTP",
+  asRequestText:
+    "Die Antwort ist JSON. Fragt der Dienst, wer es ist, kommt der Schlüssel dazu: -H 'Authorization: Bearer SCHLÜSSEL'.",
+  asRequestFiles: "Für FILE stehen die Namen der eigenen Dateien.",
+  asRequestDocument: "Alles, was gefragt werden kann (OpenAPI)",
   openViewer: "Im Viewer öffnen",
   openStudy: "Studie öffnen",
   window: "Fenster",
@@ -422,6 +437,7 @@ const de: Messages = {
     ["d", "Karten oder Liste"],
     ["g", "Nach Studie oder Patient"],
     ["r", "Bild zurücksetzen"],
+    ["y", "Diese Suche als Anfrage über HTTP"],
   ],
   sheetEverywhere: [
     ["1  …  7", "Die Orte der Seite, wie in der Leiste"],

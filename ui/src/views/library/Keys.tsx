@@ -2,13 +2,14 @@ import { type FormEvent, useEffect, useRef, useState } from "react";
 import * as api from "../../api/library";
 import { useAsked } from "../../lib/ask";
 import { useSettings, useWordsOf } from "../../lib/settings";
+import { Copy } from "../../parts/Copy";
 import { Dialog } from "../../parts/Dialog";
 import { Icon } from "../../parts/Icon";
 import { Notice, ProblemNotice } from "../../parts/Notice";
 import { day } from "./figures";
 import type { TabProps } from "./LibraryView";
 import { useDoing } from "./live";
-import { Bones, Copy, Panel, Table, Tag } from "./Parts";
+import { Bones, Panel, Table, Tag } from "./Parts";
 import { grantable } from "./state";
 import { WORDS } from "./words";
 

@@ -1,8 +1,8 @@
-import { type ReactNode, useState } from "react";
+import type { ReactNode } from "react";
 import type { Job } from "../../api/library";
 import { count, percent } from "../../lib/format";
 import { useSettings, useWordsOf } from "../../lib/settings";
-import { Icon } from "../../parts/Icon";
+import { Copy } from "../../parts/Copy";
 import { inWords, lasting, paceOf } from "./figures";
 import { MOST, STEP } from "./state";
 import { WORDS } from "./words";
@@ -62,36 +62,6 @@ export function Table({ label, columns, numbers = [], children }: TableProps) {
       </thead>
       <tbody>{children}</tbody>
     </table>
-  );
-}
-
-/** Copies words; where the browser does not let it, it says so. */
-export function Copy({ words, label }: { words: string; label?: string }) {
-  const t = useWordsOf(WORDS);
-  const [said, setSaid] = useState<"" | "copied" | "hand">("");
-  async function copy(): Promise<void> {
-    try {
-      await navigator.clipboard.writeText(words);
-      setSaid("copied");
-    } catch {
-      setSaid("hand");
-    }
-  }
-  return (
-    <span className="copy">
-      <button
-        type="button"
-        className="button quiet small"
-        aria-label={`${t.copy}${label ? ` ${label}` : ""}`}
-        onClick={copy}
-      >
-        <Icon name={said === "copied" ? "check" : "copy"} size={14} />
-        {said === "copied" ? t.copied : t.copy}
-      </button>
-      <span role="status" className={said === "hand" ? "copy-hand" : "sr"}>
-        {said === "hand" ? t.copyByHand : said === "copied" ? t.copied : ""}
-      </span>
-    </span>
   );
 }
 

@@ -24,9 +24,6 @@ export const de: Words = {
   more: "Mehr zeigen",
   most: "Das sind die ersten 500. Für andere die Auswahl enger fassen.",
   rows: (n) => `${n} gezeigt`,
-  copy: "Kopieren",
-  copied: "Kopiert",
-  copyByHand: "Markieren und von Hand kopieren.",
   cancelled: "Doch nicht",
 
   patients: "Patienten",

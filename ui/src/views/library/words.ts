@@ -26,9 +26,6 @@ const en = {
   more: "Show more",
   most: "These are the first 500. Narrow them down to see others.",
   rows: (n: string) => `${n} shown`,
-  copy: "Copy",
-  copied: "Copied",
-  copyByHand: "Select it and copy it by hand.",
   cancelled: "Never mind",
 
   patients: "Patients",

@@ -89,11 +89,12 @@ interface ToolbarProps {
   state: SearchState;
   asked: Asked<SearchAnswer>;
   onChange: (change: Partial<SearchState>) => void;
+  onRequest: () => void;
   filters: ReactNode;
 }
 
 /** What was found, and how it is shown. */
-export function Toolbar({ state, asked, onChange, filters }: ToolbarProps) {
+export function Toolbar({ state, asked, onChange, onRequest, filters }: ToolbarProps) {
   const t = useWords();
   const { language } = useSettings();
   const answer = asked.data;
@@ -133,6 +134,15 @@ export function Toolbar({ state, asked, onChange, filters }: ToolbarProps) {
         ]}
         onChange={(value) => onChange({ dense: value === "list" })}
       />
+      <button
+        type="button"
+        className="button quiet"
+        aria-label={t.asRequest}
+        title={`${t.asRequest} (y)`}
+        onClick={onRequest}
+      >
+        <Icon name="code" />
+      </button>
     </div>
   );
 }

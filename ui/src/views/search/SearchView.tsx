@@ -6,6 +6,7 @@ import { go } from "../../lib/route";
 import { useWords } from "../../lib/settings";
 import { Icon } from "../../parts/Icon";
 import { Notice, ProblemNotice } from "../../parts/Notice";
+import { AsRequest } from "./AsRequest";
 import { hindranceOf, useFacets, useSearch, useStart } from "./asking";
 import { Banners } from "./Banners";
 import { Drawer, placeToSee } from "./Drawer";
@@ -30,6 +31,7 @@ export function SearchView({ params }: { params: URLSearchParams }) {
   const picker = useRef<HTMLInputElement>(null);
   const [trouble, setTrouble] = useState<FileTrouble | undefined>();
   const [facetsOpen, setFacetsOpen] = useState(false);
+  const [asRequest, setAsRequest] = useState(false);
 
   const hindrance = hindranceOf(state.parts);
   const asked = useSearch(state);
@@ -114,6 +116,7 @@ export function SearchView({ params }: { params: URLSearchParams }) {
     s: onHit((hit) => alone(hit, imageName(hit))),
     v: () => compare(current() ?? ""),
     e: onHit((hit) => go(placeToSee(hit))),
+    y: () => setAsRequest(!hindrance),
     ...(shown
       ? { Escape: close }
       : {
@@ -182,7 +185,13 @@ export function SearchView({ params }: { params: URLSearchParams }) {
         ) : (
           <>
             <h1 className="sr">{t.search}</h1>
-            <Toolbar state={state} asked={asked} onChange={update} filters={filters} />
+            <Toolbar
+              state={state}
+              asked={asked}
+              onChange={update}
+              onRequest={() => setAsRequest(!hindrance)}
+              filters={filters}
+            />
             {hindrance === "files" && (
               <Notice kind="warn" title={t.fileGoneTitle}>
                 {t.fileGoneText}
@@ -233,6 +242,7 @@ export function SearchView({ params }: { params: URLSearchParams }) {
           onClose={close}
         />
       )}
+      {asRequest && <AsRequest state={state} onClose={() => setAsRequest(false)} />}
       {over && (
         <div className="drop">
           <div>
