@@ -3,9 +3,15 @@ import { URL_ } from "./browser";
 
 const OBJECT = 'multipart/related; type="application/dicom"';
 
-/** The files of a study of the library as it took them, by WADO-RS. */
-export async function originals(study: string): Promise<Buffer[]> {
-  const answer = await fetch(`${URL_}/dicomweb/studies/${study}`, { headers: { Accept: OBJECT } });
+interface Series {
+  study_instance_uid: string;
+  series_instance_uid: string;
+}
+
+/** The files of a series of the library as it took them, by WADO-RS. */
+export async function originals(of: Series): Promise<Buffer[]> {
+  const path = `studies/${of.study_instance_uid}/series/${of.series_instance_uid}`;
+  const answer = await fetch(`${URL_}/dicomweb/${path}`, { headers: { Accept: OBJECT } });
   if (!answer.ok) throw new Error(`WADO-RS said ${answer.status}`);
   const boundary = /boundary="?([^";]+)/.exec(answer.headers.get("content-type") ?? "")?.[1];
   const body = Buffer.from(await answer.arrayBuffer());

@@ -1,6 +1,6 @@
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { asked, cards, expectAccessible, launch, open, settled, URL_ } from "./browser";
+import { asked, cards, expectAccessible, launch, open, searched, settled, URL_ } from "./browser";
 
 interface Studies {
   rows: { study_instance_uid: string; patient: string; modalities: string[] }[];
@@ -24,8 +24,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await browser.close();
 });
-
-const searched = (page: Page) => page.waitForSelector(".lanes:not(.stale) .hit:not(.bones)");
 
 async function drop(page: Page, name: string, bytes: number): Promise<void> {
   await page.evaluate(
