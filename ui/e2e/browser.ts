@@ -75,3 +75,17 @@ interface Violation {
   id: string;
   nodes: { html: string }[];
 }
+
+/** Go by Tab to what has this name, as those do who have no pointer; Enter presses it. */
+export async function tabTo(page: Page, name: RegExp): Promise<void> {
+  for (let presses = 0; presses < 120; presses++) {
+    await page.keyboard.press("Tab");
+    const there = await page.evaluate(() => {
+      const { activeElement: at } = document;
+      const label = at instanceof HTMLInputElement ? at.labels?.[0]?.textContent : "";
+      return `${at?.getAttribute("aria-label") ?? ""} ${at?.textContent ?? ""} ${label ?? ""}`;
+    });
+    if (name.test(there.trim())) return;
+  }
+  throw new Error(`Tab never comes to ${name}`);
+}
