@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -86,7 +88,7 @@ def serving(
         try:
             transport = httpx.HTTPTransport(socket_options=small)
             with httpx.Client(base_url=address, timeout=_PATIENCE, transport=transport) as client:
-                _wait(client)
+                wait_until_ready(client)
                 yield client
         finally:
             server.should_exit = True
@@ -95,18 +97,27 @@ def serving(
 
 
 @contextmanager
-def working(library: Path) -> Iterator[None]:
-    """A worker that does the jobs of a library as long as this is entered."""
-    command = (sys.executable, "-m", "api.cli.main", "jobs", "work", "--library", str(library))
-    worker = subprocess.Popen(command)
-    try:
-        yield
-    finally:
-        worker.terminate()
-        worker.wait(_PATIENCE)
+def running(
+    library: Path, *arguments: str, settings: Mapping[str, str]
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The command, killed at the end, and the address that it prints."""
+    command = [sys.executable, "-m", "api.cli.main", "serve", "-L", str(library), "--port", "0"]
+    usual = {name: value for name, value in os.environ.items() if not name.startswith("SYNTOPY_")}
+    environment = {**usual, "SYNTOPY_JOBS_WORKERS": "0", **settings}
+    with subprocess.Popen(
+        [*command, *arguments], stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        try:
+            assert process.stderr is not None
+            said = process.stderr.readline()
+            found = re.search(r"http://127\.0\.0\.1:\d+", said)
+            assert found, said
+            yield process, found[0]
+        finally:
+            process.kill()
 
 
-def _wait(client: httpx.Client) -> None:
+def wait_until_ready(client: httpx.Client) -> None:
     until = time.monotonic() + _PATIENCE
     while client.get("/v1/ready").status_code != 200:
         assert time.monotonic() < until, "the service did not become ready"

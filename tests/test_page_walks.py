@@ -6,21 +6,27 @@ import importlib.util
 import os
 import shutil
 import subprocess
+import threading
 from pathlib import Path
 
 import httpx
 import pytest
 from made_once import made_once
-from served_library import own_copy, serving, working
+from served_library import own_copy, running, wait_until_ready
 
 from api.page import PAGE
+from api.rights import Role
+from api.service import keys
 from api.service.demo import run_demo
 from api.service.showcase import Outcome
 from indexer.config import Settings
+from indexer.library import Library
 
 UI = Path(__file__).parents[1] / "ui"
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 WALKS = sorted(path.name.removesuffix(".e2e.ts") for path in (UI / "e2e").glob("*.e2e.ts"))
+GUARDED = {"job-developer"}
+"""Walks through a service that asks who it is; they have the key of an administrator."""
 
 
 @pytest.fixture(scope="session")
@@ -42,15 +48,29 @@ def _demonstrate(folder: Path) -> None:
 @pytest.mark.timeout(900)
 def test_a_browser_finds_its_way(walk: str, demonstration: Path, tmp_path: Path) -> None:
     library = own_copy(demonstration, tmp_path)
-    with serving(Settings(library=library, upload_mb=2)) as client, working(library):
+    guarded = walk in GUARDED
+    settings = {"SYNTOPY_JOBS_WORKERS": "1", "SYNTOPY_UPLOAD_MB": "2"}
+    arguments = ["--receive", *(["--auth"] if guarded else [])]
+    key = _key_of_an_administrator(library) if guarded else ""
+    with running(library, *arguments, settings=settings) as (service, address):
+        assert service.stderr is not None
+        threading.Thread(target=service.stderr.read, daemon=True).start()  # the log
+        with httpx.Client(base_url=address) as client:
+            wait_until_ready(client)
         walked = subprocess.run(
             [*_npm(), "run", "--silent", "e2e", "--", f"e2e/{walk}.e2e.ts"],
             cwd=UI,
-            env=_environment(client),
+            env=_environment(address) | ({"SYNTOPY_KEY": key} if guarded else {}),
             capture_output=True,
             check=False,
         )
     assert walked.returncode == 0, (walked.stdout + walked.stderr).decode()[-8000:]
+
+
+def _key_of_an_administrator(library: Path) -> str:
+    with Library.open(library) as opened:
+        asked = keys.KeyRequest("administrator", role=Role.ADMIN)
+        return keys.create(opened, asked, actor="test").token
 
 
 def _npm() -> list[str]:
@@ -63,6 +83,5 @@ def _npm() -> list[str]:
     return command
 
 
-def _environment(client: httpx.Client) -> dict[str, str]:
-    url = str(client.base_url).rstrip("/")
-    return {**os.environ, "SYNTOPY_URL": url, "CHROMIUM": str(BROWSER), "NO_COLOR": "1"}
+def _environment(address: str) -> dict[str, str]:
+    return {**os.environ, "SYNTOPY_URL": address, "CHROMIUM": str(BROWSER), "NO_COLOR": "1"}

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import re
 import signal
 import socket
-import subprocess
-import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from http.client import HTTPResponse
 from pathlib import Path
 
 import httpx
 import pytest
 from sent_objects import as_file, small_slice
+from served_library import running
 from token_issuer import AUDIENCE, issuing, rsa_key
 
 from api.rights import Role
@@ -24,27 +19,6 @@ from api.service import keys
 from indexer.catalog.audit import rows_since
 from indexer.catalog.database import reading
 from indexer.library import Library
-
-
-@contextmanager
-def running(
-    library: Path, *arguments: str, settings: Mapping[str, str]
-) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """The command, killed at the end, and the address that it prints."""
-    command = [sys.executable, "-m", "api.cli.main", "serve", "-L", str(library), "--port", "0"]
-    usual = {name: value for name, value in os.environ.items() if not name.startswith("SYNTOPY_")}
-    environment = {**usual, "SYNTOPY_JOBS_WORKERS": "0", **settings}
-    with subprocess.Popen(
-        [*command, *arguments], stderr=subprocess.PIPE, text=True, env=environment
-    ) as process:
-        try:
-            assert process.stderr is not None
-            said = process.stderr.readline()
-            found = re.search(r"http://127\.0\.0\.1:\d+", said)
-            assert found, said
-            yield process, found[0]
-        finally:
-            process.kill()
 
 
 @pytest.fixture

@@ -53,7 +53,7 @@ def create(
         return
     out.print(made.token)
     err.print(
-        f"a {made.key.role} until {made.key.expires_at[:10]}; keep it now, it is not shown again"
+        f"role {made.key.role}, until {made.key.expires_at[:10]}; keep it now, it is not shown again"
     )
 
 

@@ -82,8 +82,9 @@ export async function tabTo(page: Page, name: RegExp): Promise<void> {
     await page.keyboard.press("Tab");
     const there = await page.evaluate(() => {
       const { activeElement: at } = document;
-      const label = at instanceof HTMLInputElement ? at.labels?.[0]?.textContent : "";
-      return `${at?.getAttribute("aria-label") ?? ""} ${at?.textContent ?? ""} ${label ?? ""}`;
+      const labelled = at instanceof HTMLInputElement || at instanceof HTMLSelectElement;
+      const label = labelled ? at.labels?.[0]?.textContent : "";
+      return `${label ?? ""} ${at?.getAttribute("aria-label") ?? ""} ${at?.textContent ?? ""}`;
     });
     if (name.test(there.trim())) return;
   }

@@ -9,9 +9,9 @@ interface Series {
 }
 
 /** The files of a series of the library as it took them, by WADO-RS. */
-export async function originals(of: Series): Promise<Buffer[]> {
+export async function originals(of: Series, who = {}): Promise<Buffer[]> {
   const path = `studies/${of.study_instance_uid}/series/${of.series_instance_uid}`;
-  const answer = await fetch(`${URL_}/dicomweb/${path}`, { headers: { Accept: OBJECT } });
+  const answer = await fetch(`${URL_}/dicomweb/${path}`, { headers: { Accept: OBJECT, ...who } });
   if (!answer.ok) throw new Error(`WADO-RS said ${answer.status}`);
   const boundary = /boundary="?([^";]+)/.exec(answer.headers.get("content-type") ?? "")?.[1];
   const body = Buffer.from(await answer.arrayBuffer());
