@@ -52,9 +52,8 @@ def create(
         print_json({"token": made.token, "key": made.key})
         return
     out.print(made.token)
-    err.print(
-        f"role {made.key.role}, until {made.key.expires_at[:10]}; keep it now, it is not shown again"
-    )
+    until = made.key.expires_at[:10]
+    err.print(f"role {made.key.role}, until {until}; keep it now, it is not shown again")
 
 
 @app.command("list")

@@ -87,6 +87,7 @@ describe("whoever answers for quality", () => {
     await page.waitForSelector(".qa-head select");
     await tabTo(page, /^Reference(?!s$)/);
     await page.keyboard.type(known);
+    await page.keyboard.press("Escape");
     await page.waitForURL((url) => url.hash.includes(encodeURIComponent(known)));
     await page.waitForSelector(".scores [data-study]");
     await shown(page);
@@ -102,6 +103,7 @@ describe("whoever answers for quality", () => {
     await page.keyboard.press("a");
     await page.waitForURL((url) => !url.hash.includes(uid));
     await expectVerdict(known, uid, "accept");
+    await page.locator(`[data-study="${uid}"] .decided.accept`).waitFor();
     await page.keyboard.press("u");
     await expectVerdict(known, uid, "");
     await page.keyboard.press("t");

@@ -6,6 +6,7 @@ export default defineConfig({
     include: ["e2e/*.e2e.ts"],
     testTimeout: 90_000,
     hookTimeout: 20_000,
+    expect: { poll: { timeout: 30_000 } },
     fileParallelism: false,
   },
 });

@@ -21,6 +21,10 @@ export function useKeys(keys: Keys, active = true): void {
     const pressed = (event: KeyboardEvent) => {
       if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
       if (document.querySelector("dialog[open]")) return; // it has the keys now
+      if (event.target instanceof HTMLSelectElement && event.key === "Escape") {
+        event.target.blur(); // what was chosen stays, and the keys of the view count again
+        return;
+      }
       if (typing(event.target) && event.key !== "Escape") return;
       if (
         event.target instanceof HTMLInputElement &&
