@@ -35,13 +35,13 @@ const shown = (page: Page) => page.waitForSelector(".qa-study .screen img:not(.c
 const study = (page: Page) =>
   new URLSearchParams(new URL(page.url()).hash.split("?")[1]).get("study") ?? "";
 
+async function verdictOf(reference: string, uid: string): Promise<string> {
+  const { rows } = await flagged(reference);
+  return rows.find((row) => row.study_instance_uid === uid)?.review?.verdict ?? "";
+}
+
 async function expectVerdict(reference: string, uid: string, verdict: string): Promise<void> {
-  await expect
-    .poll(async () => {
-      const { rows } = await flagged(reference);
-      return rows.find((row) => row.study_instance_uid === uid)?.review?.verdict;
-    })
-    .toBe(verdict);
+  await expect.poll(() => verdictOf(reference, uid)).toBe(verdict);
 }
 
 describe("whoever answers for quality", () => {
@@ -95,6 +95,7 @@ describe("whoever answers for quality", () => {
     await page.waitForURL(/study=/);
     await shown(page);
     const uid = study(page);
+    const before = await verdictOf(known, uid);
     await page.waitForSelector(".screen img.heat");
     await page.keyboard.press("h");
     await page.keyboard.press("c");
@@ -105,7 +106,7 @@ describe("whoever answers for quality", () => {
     await expectVerdict(known, uid, "accept");
     await page.locator(`[data-study="${uid}"] .decided.accept`).waitFor();
     await page.keyboard.press("u");
-    await expectVerdict(known, uid, "");
+    await expectVerdict(known, uid, before);
     await page.keyboard.press("t");
     await page.waitForURL(/tab=drift/);
     await page.keyboard.press("t");
