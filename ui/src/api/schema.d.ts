@@ -409,9 +409,10 @@ export interface paths {
         };
         /**
          * Get Facets
-         * @description How many studies have which modality, body part, view, sex, age, year, maker and labels.
+         * @description How many studies have which modality, body part, view, sex, age, year, maker, labels, words.
          *
-         *     Studies count of which a primary image passes the filter, each once a value.
+         *     Studies count of which a primary image passes the filter, each once a value. Words are those
+         *     of reports that say something of a study and name nobody.
          */
         get: operations["get_facets"];
         put?: never;
@@ -2694,7 +2695,7 @@ export interface components {
         Facet: {
             /**
              * Field
-             * @description A field of the filter language, or age in decades, or year, or label:NAME.
+             * @description A field of the filter language, or age in decades, or year, or label:NAME; word is of reports.
              * @example modality
              */
             field: string;
@@ -2710,7 +2711,7 @@ export interface components {
             more: number;
             /**
              * Unknown
-             * @description Studies without a value.
+             * @description Studies without a value; of words, without a report.
              */
             unknown: number;
         };
