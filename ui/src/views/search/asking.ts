@@ -111,7 +111,7 @@ async function withRareWords(
     const { studies } = await api.facets(filterOf([...others, choice], filter), signal);
     return { value: choice.value, studies };
   });
-  const values = [...(facet?.values ?? []), ...(await Promise.all(counted))];
+  const values = [...(await Promise.all(counted)), ...(facet?.values ?? [])];
   return { field: WORD, more: 0, unknown: 0, ...facet, values };
 }
 
