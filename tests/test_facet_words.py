@@ -82,13 +82,15 @@ def test_names_are_not_offered_however_often_they_stand_there(tmp_path: Path) ->
     klein = ["Klein ist der Herd im Unterlappen, die Lunge sonst frei."] * 4
     path = place(tmp_path / "library", placed([*signed, *letters, *klein]))
     with Library.open(path) as library:
-        assert "klein" in words(FacetCounts(library)), "no patient is called so yet"
-        assert not {"okafor", "smithson", "lee", "signed"} & set(words(FacetCounts(library)))
+        counts = FacetCounts(library)
+        assert "klein" in words(counts), "no patient is called so yet"
+        assert not {"okafor", "smithson", "lee", "signed"} & set(words(counts))
         called = asdict(fingerprint(library.key, "", "", "KLEIN^Änne"))
         with transaction(library.engine) as db:
             first = select(Patient.id).limit(1).scalar_subquery()
             db.execute(update(Patient).where(Patient.id == first).values(fingerprint=called))
-        offered = words(FacetCounts(library))
+            db.execute(insert(Label).values(study_id=1, name="a", value="b"))
+        offered = words(counts)
     assert {"herd", "unterlappen", "effusion"} <= set(offered)
     assert "klein" not in offered
 

@@ -65,14 +65,14 @@ class ReportWords:
         self._reported = np.isin(studies, list(self._said))
         self._terms, code, self._place = self._read(db)
         self._first = np.searchsorted(code, np.arange(len(self._terms) + 1))
-        self._traces: frozenset[str] | None = None
+        self._traces = _traces(db)
         self._spelled: dict[int, str] = {}
         """Of each word that was looked at how it is written, or "" if it is not offered."""
 
     def still_hold(self, db: Connection, since: int, studies: ItemIds, patients: ItemIds) -> bool:
-        """Whether no report came, went or changed after a revision, nor any study or patient."""
+        """Whether no report came, went or changed after a revision, nor whose studies are."""
         same = np.array_equal(studies, self._studies), np.array_equal(patients, self._patients)
-        if not all(same):
+        if not all(same) or _traces(db) != self._traces:
             return False
         changed = db.execute(select(StudyChange.study_id).where(StudyChange.revision > since))
         now = _said(db, since)
@@ -126,8 +126,6 @@ class ReportWords:
 
     def _look_at(self, db: Connection, codes: Sequence[int]) -> None:
         """Find out of some words whether they are offered, and how they are written."""
-        if self._traces is None:
-            self._traces = frozenset(db.execute(_NAMES).scalars())
         asked = []
         for code in codes:
             self._spelled[code] = ""
@@ -154,6 +152,11 @@ class ReportWords:
     def _own(self, code: int) -> np.ndarray:
         """Places of the studies that have a word."""
         return self._place[self._first[code] : self._first[code + 1]]
+
+
+def _traces(db: Connection) -> frozenset[str]:
+    """Keyed traces of the words of all patients' names."""
+    return frozenset(db.execute(_NAMES).scalars())
 
 
 def _says_something(term: str, useless: frozenset[str]) -> bool:
