@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+WORD = "word"
+"""The field of words of reports."""
+
 
 @dataclass(frozen=True)
 class Comparison:

@@ -8,7 +8,8 @@ One small tree (`indexer.filter_tree`), compiled to SQL here and by stores that 
 
 Values are words, or quoted, and so are names of labels: ``label:"finding labels"=Effusion``; a
 quote within quotes is doubled. Text compares without regard to case. A value that is unknown for
-an item fails every comparison, and ``not`` turns that around.
+an item fails every comparison, and ``not`` turns that around. ``word`` is about the words of a
+study's reports: ``word=effusion`` has it, ``word!=effusion`` has a report without it.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ from typing import Any
 
 from sqlalchemy import CTE, ColumnElement, and_, func, not_, or_, select, tuple_
 
-from indexer.catalog.tables import Item, Label, Patient, Series, Study
+from indexer.catalog.report_words import is_one_word, studies_saying
+from indexer.catalog.tables import Item, Label, Patient, Report, Series, Study
 from indexer.errors import FilterError
-from indexer.filter_tree import All, AnyOf, Comparison, Filter, Not
+from indexer.filter_tree import WORD, All, AnyOf, Comparison, Filter, Not
 
 __all__ = [
     "All",
@@ -88,11 +90,11 @@ _COMPARE: dict[str, Callable[[Any, Any], ColumnElement[bool]]] = {
 
 def field_names() -> list[str]:
     """All fields of the language, sorted; ``label:<name>`` stands for every label."""
-    return sorted([*_TEXT, *_NUMBER, *_DATE, "label:<name>"])
+    return sorted([*_TEXT, *_NUMBER, *_DATE, WORD, "label:<name>"])
 
 
 def columns() -> dict[str, Any]:
-    """The column that each field of the language is about, labels aside."""
+    """The column that each field of the language is about, labels and words aside."""
     return {**_TEXT, **_NUMBER, **_DATE}
 
 
@@ -164,6 +166,8 @@ def sql_condition(tree: Filter) -> ColumnElement[bool]:
 def _comparison(tree: Comparison) -> ColumnElement[bool]:
     if tree.field.startswith("label:"):
         return _has_label(tree)
+    if tree.field == WORD:
+        return _has_word(tree)
     if tree.field in _NUMBER:
         number = _NUMBER[tree.field]
         return and_(number.is_not(None), _one_of(number, tree.op, tree.values))
@@ -194,6 +198,14 @@ def _has_label(tree: Comparison) -> ColumnElement[bool]:
         Study.id.in_(select(said.c.study_id).where(said.c.item_id.is_(None))),
         Item.id.in_(select(said.c.item_id).where(said.c.item_id.is_not(None))),
     )
+
+
+def _has_word(tree: Comparison) -> ColumnElement[bool]:
+    """The study's reports have one of the words; of ``!=`` they have it not, and there are some."""
+    saying = Study.id.in_(studies_saying([str(v) for v in tree.values]))
+    if tree.op == "=":
+        return saying
+    return and_(Study.id.in_(select(Report.study_id)), not_(saying))
 
 
 def _one_of(column: Any, op: str, values: Sequence[Any]) -> ColumnElement[bool]:
@@ -306,8 +318,9 @@ class _Parser:
             return Comparison(name, "=", tuple(values))
         if op.kind != "op":
             raise self._error("expected one of = != < <= > >= in", op)
-        if name.startswith("label:") and op.text not in ("=", "!="):
-            raise self._error("a label is compared by = != or in", op)
+        if op.text not in ("=", "!=") and (name == WORD or name.startswith("label:")):
+            kind = WORD if name == WORD else "label"
+            raise self._error(f"a {kind} is compared by = != or in", op)
         return Comparison(name, op.text, (self._value(name),))
 
     def _expect(self, mark: str) -> None:
@@ -317,7 +330,7 @@ class _Parser:
 
     def _field(self, token: _Token) -> str:
         name = token.text.lower()
-        if name in _TEXT or name in _NUMBER or name in _DATE:
+        if name in _TEXT or name in _NUMBER or name in _DATE or name == WORD:
             return name
         label = _unquoted(name.removeprefix("label:"))
         if name.startswith("label:") and label:
@@ -349,6 +362,8 @@ class _Parser:
                 return date.fromisoformat(text).isoformat()
             except ValueError as error:
                 raise self._error(f"'{text}' is no date like 2024-01-31", token) from error
+        if field == WORD and not is_one_word(text):
+            raise self._error(f"{WORD} is one whole word of letters or digits, not '{text}'", token)
         return text
 
     def _error(self, message: str, token: _Token) -> FilterError:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import re
+import unicodedata
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, insert, select
 
 from indexer.catalog.database import migrate, open_engine, reading, transaction
-from indexer.catalog.tables import Item, Label, Patient, Series, Study
+from indexer.catalog.tables import Item, Label, Patient, Report, Series, Study
 from indexer.errors import FilterError
 from indexer.filters import (
     All,
@@ -86,6 +88,9 @@ HEAD = Comparison("body_part", "=", ("HEAD",))
         ("series_description=T2*+fs", Comparison("series_description", "=", ("T2*+fs",))),
         ("study=1.2.840.1", Comparison("study", "=", ("1.2.840.1",))),
         ("body_part=SCHÄDEL", Comparison("body_part", "=", ("SCHÄDEL",))),
+        ("word=Erguss", Comparison("word", "=", ("Erguss",))),
+        ("word!='in'", Comparison("word", "!=", ("in",))),
+        ("word in (effusion, Röntgen, T2)", Comparison("word", "=", ("effusion", "Röntgen", "T2"))),
     ],
 )
 def test_expressions_become_trees(expression: str, tree: Filter) -> None:
@@ -122,6 +127,11 @@ def test_expressions_become_trees(expression: str, tree: Filter) -> None:
         ("modality in (CT,)", ")", "expected a value, found ')'"),
         ("modality==CT", "=CT", "expected a value, found '='"),
         ("label:grade<3", "<", "a label is compared by = != or in"),
+        ("word<effusion", "<", "a word is compared by = != or in"),
+        ("word='pleural effusion'", "'pleural", "word is one whole word of letters or digits, not"),
+        ("word in (a, x-ray)", "x-ray", "not 'x-ray'"),
+        ("word=effus*", "effus*", "word is one whole word"),
+        ("word=''", "''", "word is one whole word"),
         ('age>3 and model= "Aurora', '"Aurora', "this quote is not closed"),
         ("model=it's", "'s", "this quote is not closed"),
         ("age!3", "!", "cannot read this"),
@@ -199,6 +209,11 @@ any_comparison = st.one_of(
         st.lists(st.text(max_size=4), min_size=1, max_size=3),
     ),
     st.builds(
+        lambda op, word: Comparison("word", op, (word,)),
+        st.sampled_from(["=", "!="]),
+        st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=8),
+    ),
+    st.builds(
         lambda op, number: Comparison("age", op, (number,)),
         st.sampled_from(["=", "<", ">="]),
         st.floats(allow_nan=False),
@@ -241,6 +256,16 @@ POOLS: dict[str, list[str]] = {
 }
 LABELS = {"finding": ["normal", "Nodule", "große Läsion"], "finding labels": ["a|b", "normal"]}
 NUMBERS: dict[str, list[float | None]] = {"age": [None, 0.5, 17, 60, 90.25], "slices": [1, 2, 24]}
+REPORTS = [
+    (),
+    ("Befund: großer Pleuraerguss rechts.", "Kein Pneumothorax!"),
+    ("PLEURAL EFFUSION; x-ray of the head",),
+    ("Röntgen: opacity_left, 12 mm. No effusion",),
+    ("Rontgen, Ro\u0308ntgen\nCafé",),
+    ("?!", "12mm"),
+]
+WORDS = ["Erguss", "pleuraerguss", "EFFUSION", "Röntgen", "rontgen", "ray", "left", "opacity", "12"]
+WORDS += ["großer", "head", "kein", "cafe", "Ct", "normal", "unheard", "mm", "日本"]
 
 Record = dict[str, Any]
 
@@ -280,6 +305,9 @@ def _random_items(db: Connection, rng: random.Random) -> Iterator[Record]:
         uid = f"1.2.{number}"
         study = new(Study, study_instance_uid=uid, patient_id=row, age_years=age, **columns)
         words = {label(study, None) for _ in range(rng.randrange(3))}
+        reports = REPORTS[number % len(REPORTS)]
+        for source, text in enumerate(reports):
+            new(Report, study_id=study, source=str(source), text=text)
         for part in range(rng.choice([1, 1, 2])):
             of_series = drawn(
                 "modality", "body_part", "view", "laterality", "manufacturer", "model"
@@ -313,6 +341,7 @@ def _random_items(db: Connection, rng: random.Random) -> Iterator[Record]:
                     **of_item,
                     "series_description": description,
                     "labels": words | own,
+                    "reports": reports,
                 }
 
 
@@ -335,12 +364,22 @@ def holds(tree: Filter, item: Record) -> bool:
         name = tree.field.removeprefix("label:")
         values = [v.lower() for n, v in item["labels"] if n == name]
         return any((v in wanted) == (tree.op == "=") for v in values)
+    if tree.field == "word":
+        wanted = set(map(folded, map(str, tree.values)))
+        said = set(re.findall(r"[^\W_]+", folded(" ".join(item["reports"]))))
+        return bool(item["reports"]) and bool(wanted & said) == (tree.op == "=")
     value = item[tree.field]
     if value in ("", None):
         return False  # unknown fails every comparison
     if isinstance(value, str):
         return any(compares(value.lower(), tree.op, str(v).lower()) for v in tree.values)
     return any(compares(value, tree.op, v) for v in tree.values)
+
+
+def folded(text: str) -> str:
+    """Without case and marks."""
+    apart = unicodedata.normalize("NFD", text.lower())
+    return "".join(each for each in apart if not unicodedata.combining(each))
 
 
 def compares(a: Any, op: str, b: Any) -> bool:
@@ -372,6 +411,7 @@ def comparisons() -> st.SearchStrategy[Filter]:
         over(f"label:{name}", [*values, "unheard of"], st.sampled_from(["=", "!="]))
         for name, values in LABELS.items()
     ]
+    strategies.append(over("word", WORDS, st.sampled_from(["=", "!="])))
     strategies += [
         over("study", ["1.2.3", "1.2.11"], ops),
         over("series", ["1.2.3.0", "1.2.11.1"], ops),
@@ -401,7 +441,7 @@ def test_sql_finds_what_the_slow_evaluation_finds(
     assert found(db, tree) == {item["id"] for item in records if holds(tree, item)}
 
 
-@pytest.mark.parametrize("field", [n for n in field_names() if n != "label:<name>"])
+@pytest.mark.parametrize("field", [n for n in field_names() if n not in ("label:<name>", "word")])
 def test_every_field_finds_by_its_own_values(
     catalog: tuple[Connection, list[Record]], field: str
 ) -> None:
@@ -436,6 +476,41 @@ def test_case_does_not_matter_beyond_ascii_either(
         assert found(db, parse_filter(f"body_part={spelling}")) == wanted
 
 
+def test_words_are_those_of_reports_whole_and_without_case_and_marks(
+    catalog: tuple[Connection, list[Record]],
+) -> None:
+    db, records = catalog
+
+    def of(*numbers: int) -> set[int]:
+        return {item["id"] for item in records if REPORTS.index(item["reports"]) in numbers}
+
+    assert found(db, parse_filter("word=EFFUSION")) == of(2, 3), "also where it is denied"
+    assert (
+        found(db, parse_filter("word=rontgen"))
+        == found(db, parse_filter("word=RÖNTGEN"))
+        == of(3, 4)
+    )
+    assert found(db, parse_filter("word=erguss")) == set(), "part of a word"
+    assert found(db, parse_filter("word=pneumothorax")) == of(1), "any report of the study"
+    assert found(db, parse_filter("word=head")) == of(2), "not of a description"
+    assert found(db, parse_filter("word!=effusion")) == of(1, 4, 5), "there is a report"
+    assert found(db, parse_filter("not word=effusion")) == of(0, 1, 4, 5)
+
+
+@given(st.text(max_size=12))
+@settings(max_examples=200, deadline=None)
+def test_any_word_can_be_asked_for(catalog: tuple[Connection, list[Record]], word: str) -> None:
+    db, records = catalog
+    try:
+        tree = parse_filter('word="' + word.replace('"', '""') + '"')
+    except FilterError as error:
+        assert "one whole word" in str(error)
+    else:
+        with_it, without = found(db, tree), found(db, Comparison("word", "!=", tree.values))
+        assert not with_it & without
+        assert with_it | without == {item["id"] for item in records if item["reports"]}
+
+
 def test_as_much_as_is_allowed_can_be_answered(catalog: tuple[Connection, list[Record]]) -> None:
     db, records = catalog
     everything = {item["id"] for item in records}
@@ -444,10 +519,13 @@ def test_as_much_as_is_allowed_can_be_answered(catalog: tuple[Connection, list[R
     assert found(db, parse_filter("not " * 28 + "kind in (image, volume)")) == everything
     deep = "(" * 28 + " and ".join(["kind in (image, volume)"] * 250) + ")" * 28
     assert found(db, parse_filter(deep)) == everything
-    for leaf in ("kind in (image, volume)", "not label:x=y"):
+    for leaf in ("kind in (image, volume)", "not label:x=y", "not word=unheard"):
         nested = f"{leaf} and ({leaf} or (" * 14 + leaf + "))" * 14
         assert found(db, parse_filter(nested)) == everything
         turned = f"not (sex=x or not ({leaf} and " * 7 + leaf + "))" * 7
         assert found(db, parse_filter(turned)) == everything
+    words = f"not word in ({','.join(f'w{n}' for n in range(9_990))})"
+    assert found(db, parse_filter(words)) == everything
+    assert found(db, parse_filter(" and ".join(f"not word=w{n}" for n in range(300)))) == everything
     long = f"study in ({','.join(f'1.2.{n}' for n in range(9_990))})"
     assert found(db, parse_filter(long)) == everything

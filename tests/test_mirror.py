@@ -289,6 +289,9 @@ def test_searches_leave_filters_to_a_server_that_is_current(
         # An order of texts is beyond the server; so is a label that it was not told of.
         assert found(there, "modality<D") == found(copy, "modality<D") != []
         assert named()
+        # What reports say does not leave the catalog.
+        assert found(there, "word=normal") == found(copy, "word=normal") != []
+        assert named()
         with transaction(copy.engine) as db:
             studies = db.execute(select(Study.id)).scalars().all()
             db.execute(

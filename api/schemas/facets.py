@@ -18,14 +18,15 @@ class Facet(Told):
     """A field with its values."""
 
     field: str = Field(
-        description="A field of the filter language, or age in decades, or year, or label:NAME.",
+        description="A field of the filter language, or age in decades, or year, or label:NAME; "
+        "word is of reports.",
         examples=["modality"],
     )
     values: tuple[FacetValue, ...] = Field(
         description="The most frequent first; of age and year in their order."
     )
     more: int = Field(description="Values that are not listed.")
-    unknown: int = Field(description="Studies without a value.")
+    unknown: int = Field(description="Studies without a value; of words, without a report.")
 
 
 class FacetAnswer(Told):

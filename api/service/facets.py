@@ -10,8 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from sqlalchemy import Connection, select
 
+from api.service.facet_words import ReportWords
 from indexer.catalog.database import reading
 from indexer.catalog.tables import Item, Label, Patient, Series, Study
+from indexer.filter_tree import WORD
 from indexer.filters import Filter, parse_filter, sql_condition
 from indexer.library import Library
 from indexer.searching.gallery import revision_of
@@ -39,10 +41,10 @@ class Facet:
 
     Attributes:
         field: ``modality``, ``body_part``, ``view``, ``sex``, ``age`` (decades, such as
-            ``60-69``), ``year``, ``manufacturer``, or ``label:NAME``.
+            ``60-69``), ``year``, ``manufacturer``, ``label:NAME``, or ``word`` (of reports).
         values: the most frequent first, of age and year in their order; at most `MOST_VALUES`.
         more: how many values are not among them.
-        unknown: studies without any value.
+        unknown: studies without any value; of words, without a report.
     """
 
     field: str
@@ -71,11 +73,13 @@ class _Field:
 
 @dataclass(frozen=True)
 class _Columns:
-    """Primary items, ascending, the study of each, and all fields."""
+    """Primary items, ascending, the study of each, and all fields; their studies, ascending."""
 
     ids: ItemIds
     study: ItemIds
     fields: dict[str, _Field]
+    studies: ItemIds
+    words: ReportWords
 
 
 class FacetCounts:
@@ -101,14 +105,26 @@ class FacetCounts:
         with self._lock, reading(self._library.engine) as db:
             revision = revision_of(db)
             if self._columns is None or revision != self._revision:
-                self._columns, self._revision = _read(db), revision
+                self._columns, self._revision = self._read(db), revision
                 self._answers.clear()
             if tree not in self._answers:
-                self._answers[tree] = _counted(self._columns, _passing(db, self._columns, tree))
+                passes = _passing(db, self._columns, tree)
+                self._answers[tree] = _counted(db, self._columns, passes)
             self._answers.move_to_end(tree)
             if len(self._answers) > _MOST_ANSWERS:
                 self._answers.popitem(last=False)
             return self._answers[tree]
+
+    def _read(self, db: Connection) -> _Columns:
+        """All fields anew; the words of reports only if a report is another one."""
+        ids, study, patient, fields = _read(db)
+        studies, first = np.unique(study, return_index=True)
+        patients, held = patient[first], self._columns
+        if held and held.words.still_hold(db, self._revision, studies, patients):
+            words = held.words
+        else:
+            words = ReportWords(db, self._library.key, studies, patients)
+        return _Columns(ids, study, fields, studies, words)
 
 
 def _passing(db: Connection, columns: _Columns, tree: Filter | None) -> np.ndarray:
@@ -122,13 +138,19 @@ def _passing(db: Connection, columns: _Columns, tree: Filter | None) -> np.ndarr
     return passes
 
 
-def _counted(columns: _Columns, passes: np.ndarray) -> FacetAnswer:
-    studies = len(np.unique(columns.study[passes]))
-    facets = (
+def _counted(db: Connection, columns: _Columns, passes: np.ndarray) -> FacetAnswer:
+    passing = np.zeros(len(columns.studies), bool)
+    passing[np.searchsorted(columns.studies, columns.study[passes])] = True
+    studies = int(passing.sum())
+    facets = [
         _facet(name, field, columns.study, passes, studies)
         for name, field in columns.fields.items()
-    )
-    return FacetAnswer(studies, int(passes.sum()), tuple(each for each in facets if each.values))
+    ]
+    words = columns.words.count(db, passing, MOST_VALUES)
+    values = tuple(FacetValue(word, count) for word, count in words.values)
+    facets.append(Facet(WORD, values, words.more, words.without_report))
+    told = tuple(each for each in facets if each.values)
+    return FacetAnswer(studies, int(passes.sum()), told)
 
 
 def _facet(name: str, field: _Field, study: ItemIds, passes: np.ndarray, studies: int) -> Facet:
@@ -151,11 +173,13 @@ def _natural(value: str) -> tuple[int, str]:
     return (int(first) if first.isdecimal() else 0, value)
 
 
-def _read(db: Connection) -> _Columns:
+def _read(db: Connection) -> tuple[ItemIds, ItemIds, ItemIds, dict[str, _Field]]:
+    """Primary items, ascending, the study and the patient of each; all fields."""
     query = (
         select(
             Item.id,
             Series.study_id,
+            Study.patient_id,
             Series.modality,
             Series.body_part,
             Series.view,
@@ -171,16 +195,16 @@ def _read(db: Connection) -> _Columns:
         .order_by(Item.id)
     )
     rows = db.execute(query).all()
-    columns = list(zip(*rows, strict=True)) if rows else [()] * 9
-    ids, study = (np.array(column, np.int64) for column in columns[:2])
-    modality, body_part, view, sex, ages, dates, manufacturer = columns[2:]
+    columns = list(zip(*rows, strict=True)) if rows else [()] * 10
+    ids, study, patient = (np.array(column, np.int64) for column in columns[:3])
+    modality, body_part, view, sex, ages, dates, manufacturer = columns[3:]
     told = (
         modality, body_part, view, sex, [_decade(age) for age in ages],
         [date[:4] for date in dates], manufacturer,
     )  # fmt: skip
     everywhere = np.arange(len(ids))
     fields = {name: _field(everywhere, values) for name, values in zip(_FIELDS, told, strict=True)}
-    return _Columns(ids, study, fields | _labels(db, ids, study))
+    return ids, study, patient, fields | _labels(db, ids, study)
 
 
 def _decade(age: float | None) -> str:

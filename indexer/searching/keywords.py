@@ -9,13 +9,13 @@ round; ``effus*`` finds what begins so. Negation is not understood: "no effusion
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from sqlalchemy import Connection, select, text
 
+from indexer.catalog.report_words import is_letter
 from indexer.catalog.tables import Item, Series
 from indexer.errors import QueryError
 from indexer.types import ItemIds
@@ -127,16 +127,10 @@ def _all_terms(words: str) -> tuple[list[str], list[str]]:
     unwanted: dict[str, None] = {}
     for match in _TERM.finditer(readable):
         term = match["phrase"] if match["phrase"] is not None else match["word"]
-        if any(_is_letter(character) for character in term):
+        if any(map(is_letter, term)):
             quoted = f'"{term.lower()}"{match["prefix"]}'
             (unwanted if match["no"] else wanted)[quoted] = None
     return list(wanted), list(unwanted)
-
-
-def _is_letter(character: str) -> bool:
-    """Whether FTS5 takes a character for part of a word."""
-    category = unicodedata.category(character)
-    return category[0] in "LN" or category == "Co"
 
 
 def _excluding(query: str, unwanted: Sequence[str]) -> str:

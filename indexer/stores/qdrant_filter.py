@@ -10,7 +10,7 @@ import math
 import sys
 from collections.abc import Sequence
 
-from indexer.filter_tree import All, AnyOf, Comparison, Filter, Not
+from indexer.filter_tree import WORD, All, AnyOf, Comparison, Filter, Not
 from indexer.stores.qdrant_server import models
 
 IndexSchema = models.PayloadSchemaType | models.KeywordIndexParams
@@ -57,12 +57,15 @@ def payload_indexes() -> dict[str, IndexSchema]:
 def server_can(tree: Filter) -> bool:
     """Whether Qdrant can evaluate this tree.
 
-    It knows no order of texts (``body_part<D``) and no end of nesting it would bear; such filters
-    are answered by the catalog, whose ids are handed to the server.
+    It knows no order of texts (``body_part<D``), no end of nesting it would bear, and no words of
+    reports, which do not leave the catalog; such filters are answered by the catalog, whose ids are
+    handed to the server.
     """
-    return _depth(tree) <= _DEEPEST and all(
-        leaf.field in (*NUMBERS, *WHOLE) or leaf.op in ("=", "!=") for leaf in leaves(tree)
-    )
+    return _depth(tree) <= _DEEPEST and all(map(_payload_tells, leaves(tree)))
+
+
+def _payload_tells(leaf: Comparison) -> bool:
+    return leaf.field != WORD and (leaf.field in (*NUMBERS, *WHOLE) or leaf.op in ("=", "!="))
 
 
 def leaves(tree: Filter) -> list[Comparison]:
@@ -80,7 +83,7 @@ def qdrant_filter(tree: Filter) -> models.Filter:
     """The tree as a filter over payloads: it passes the very items that the SQL condition passes.
 
     Raises:
-        ValueError: it orders texts or is too deep, see `server_can`.
+        ValueError: it is beyond the server, see `server_can`.
     """
     if not server_can(tree):
         raise ValueError("Qdrant cannot evaluate this filter; ask server_can first")

@@ -128,6 +128,39 @@ describe("searching", () => {
     await page.context().close();
   });
 
+  it("narrows by words of reports, offered ones and any other, and goes back", async () => {
+    const { page, complaints } = await open(browser);
+    await settled(page);
+    const group = page.locator(".facets fieldset", { hasText: "Report words" });
+    const first = group.locator("label").first();
+    const word = (await first.locator(".facet-name").textContent()) ?? "";
+    const primary = "role=primary%20and%20";
+    const studies = Number(await first.locator(".facet-count").textContent());
+    const { rows } = await asked<Studies>(`studies?limit=500&filter=${primary}word=${word}`);
+    expect(rows.length).toBe(studies);
+    await first.click();
+    await page.waitForURL(new RegExp(`f=word%3D${word}`));
+    const field = group.getByRole("textbox", { name: "Another word" });
+    await field.fill("two words");
+    await page.keyboard.press("Enter");
+    await group.getByText("One word at a time").waitFor();
+    await field.fill("FINDINGS");
+    await page.keyboard.press("Enter");
+    await page.waitForURL(/f=word%3Dfindings/);
+    const rare = group.locator("label", { hasText: "findings" });
+    const counted = await asked<Studies>(`studies?limit=500&filter=${primary}word=findings`);
+    await rare.locator(".facet-count", { hasText: String(counted.rows.length) }).waitFor();
+    expect(await rare.locator("input").isChecked()).toBe(true);
+    await page.goBack();
+    await page.waitForURL((url) => !url.hash.includes("findings"));
+    await page.goBack();
+    await page.waitForURL((url) => !url.hash.includes("f="));
+    await settled(page);
+    expect(await first.locator("input").isChecked()).toBe(false);
+    expect(complaints).toEqual([]);
+    await page.context().close();
+  });
+
   it("shows the details of a hit, with what differs and the report", async () => {
     const { page, complaints } = await open(browser, `#/search?study=${study}`);
     await searched(page);

@@ -71,8 +71,11 @@ const en = {
   fewerValues: "fewer",
   rarer: (n: number) => `and ${n} rarer ones`,
   unknown: (n: string) => `${n} not known`,
+  withoutReport: (n: string) => `${n} without a report`,
+  anotherWord: "Another word",
+  oneWord: "One word at a time, of letters or digits",
   filterText: "Filter by hand",
-  filterHint: "such as age>=60 and not label:finding=normal",
+  filterHint: "such as age>=60 and not word=effusion",
   apply: "Apply",
   fields: {
     modality: "Modality",
@@ -90,6 +93,7 @@ const en = {
     study_date: "Date",
     split: "Split",
     slices: "Slices",
+    word: "Report words",
   } as Record<string, string>,
   sexes: { F: "Female", M: "Male", O: "Other" } as Record<string, string>,
 
@@ -294,8 +298,11 @@ const de: Messages = {
   fewerValues: "weniger",
   rarer: (n) => `und ${n} seltenere`,
   unknown: (n) => `${n} unbekannt`,
+  withoutReport: (n) => `${n} ohne Befund`,
+  anotherWord: "Anderes Wort",
+  oneWord: "Ein Wort auf einmal, aus Buchstaben oder Ziffern",
   filterText: "Von Hand filtern",
-  filterHint: "etwa age>=60 and not label:finding=normal",
+  filterHint: "etwa age>=60 and not word=Erguss",
   apply: "Anwenden",
   fields: {
     modality: "Modalität",
@@ -313,6 +320,7 @@ const de: Messages = {
     study_date: "Datum",
     split: "Aufteilung",
     slices: "Schichten",
+    word: "Wörter im Befund",
   },
   sexes: { F: "Weiblich", M: "Männlich", O: "Divers" },
 

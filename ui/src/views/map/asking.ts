@@ -36,7 +36,8 @@ export function useGround(encoder: string, round: number): Asked<Ground> {
       spaces: [...new Set(spaces.map((space) => space.encoder))],
       maps,
       choices: {
-        fields: facets.facets.map((facet) => facet.field),
+        // A point has one value of each: not of words.
+        fields: facets.facets.map((facet) => facet.field).filter((field) => field !== "word"),
         // Any clustering of the library can be shown, those of this space first.
         runs: [...new Set([...own(runs).reverse(), ...runs.map((run) => run.name)])],
         references: references.map((reference) => reference.name),

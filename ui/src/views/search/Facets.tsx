@@ -6,7 +6,8 @@ import { fieldName, valueName } from "../../lib/names";
 import { useSettings, useWords } from "../../lib/settings";
 import { Icon } from "../../parts/Icon";
 import { ProblemNotice } from "../../parts/Notice";
-import { type Choice, toggled } from "./state";
+import { type Choice, toggled, WORD } from "./state";
+import { WordField } from "./WordField";
 
 const FEW = 6;
 
@@ -76,13 +77,12 @@ function FacetGroup({ facet, choices, onChange }: GroupProps) {
   const missing = [...chosen].filter((value) => !facet.values.some((each) => each.value === value));
   const most = Math.max(1, ...facet.values.map((each) => each.studies));
   const hidden = facet.values.length - values.length;
+  const words = facet.field === WORD;
+  const choose = (value: string) =>
+    onChange({ choices: toggled(choices, { field: facet.field, value }) });
   const row = (value: string, studies: number) => (
     <label key={value} className="facet-value">
-      <input
-        type="checkbox"
-        checked={chosen.has(value)}
-        onChange={() => onChange({ choices: toggled(choices, { field: facet.field, value }) })}
-      />
+      <input type="checkbox" checked={chosen.has(value)} onChange={() => choose(value)} />
       <span className="facet-name" title={valueName(facet.field, value, t)}>
         {valueName(facet.field, value, t)}
       </span>
@@ -102,7 +102,15 @@ function FacetGroup({ facet, choices, onChange }: GroupProps) {
       )}
       {all && facet.more > 0 && <p className="facet-rest">{t.rarer(facet.more)}</p>}
       {facet.unknown > 0 && (
-        <p className="facet-rest">{t.unknown(count(facet.unknown, language))}</p>
+        <p className="facet-rest">
+          {(words ? t.withoutReport : t.unknown)(count(facet.unknown, language))}
+        </p>
+      )}
+      {words && (
+        <WordField
+          offered={facet.values.map((each) => each.value)}
+          onChoose={(value) => !chosen.has(value) && choose(value)}
+        />
       )}
     </fieldset>
   );

@@ -3,7 +3,7 @@ import * as api from "../../api/client";
 import { type Asked, useAsked } from "../../lib/ask";
 import { held } from "./files";
 import { FIRST } from "./HitCard";
-import { exampleOf, filterOf, type Part, type SearchState } from "./state";
+import { exampleOf, filterOf, type Part, type SearchState, WORD } from "./state";
 
 /** What keeps a query from being asked: nothing in it, only "unlike", files that are gone. */
 export type Hindrance = "empty" | "unlike" | "files" | undefined;
@@ -90,8 +90,29 @@ export function useFacets(state: SearchState): Asked<Schemas["FacetAnswer"]> {
       const facet = answer?.facets.find((each) => each.field === field);
       if (facet) named.set(field, facet);
     }
+    const words = await withRareWords(named.get(WORD), state, signal);
+    if (words) named.set(WORD, words);
     return { ...whole, facets: inOrder([...named.values()]) };
   });
+}
+
+/** Any word can be chosen: those that are not among the offered are counted one by one. */
+async function withRareWords(
+  facet: Schemas["Facet"] | undefined,
+  { choices, filter }: SearchState,
+  signal: AbortSignal,
+): Promise<Schemas["Facet"] | undefined> {
+  const others = choices.filter((choice) => choice.field !== WORD);
+  const rare = choices.filter(
+    ({ field, value }) => field === WORD && !facet?.values.some((each) => each.value === value),
+  );
+  if (!rare.length) return facet;
+  const counted = rare.map(async (choice) => {
+    const { studies } = await api.facets(filterOf([...others, choice], filter), signal);
+    return { value: choice.value, studies };
+  });
+  const values = [...(await Promise.all(counted)), ...(facet?.values ?? [])];
+  return { field: WORD, more: 0, unknown: 0, ...facet, values };
 }
 
 const ORDER = ["modality", "body_part", "view", "sex", "age", "year", "manufacturer"];

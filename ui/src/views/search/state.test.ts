@@ -4,6 +4,7 @@ import {
   EMPTY,
   filterOf,
   formatSearch,
+  isWord,
   MOST,
   type Part,
   parseSearch,
@@ -26,7 +27,7 @@ const part: fc.Arbitrary<Part> = fc.record({
 const state: fc.Arbitrary<SearchState> = fc.record({
   parts: fc.array(part, { maxLength: 5 }),
   choices: fc.array(
-    fc.record({ field: fc.constantFrom("modality", "age", "label:finding"), value: word }),
+    fc.record({ field: fc.constantFrom("modality", "age", "label:finding", "word"), value: word }),
     { maxLength: 5 },
   ),
   filter: fc.string(),
@@ -102,6 +103,20 @@ describe("filters", () => {
     ).toBe(
       "((study_date>=2019-01-01 and study_date<=2019-12-31) or (study_date>=2021-01-01 and study_date<=2021-12-31))",
     );
+  });
+
+  it("want any of several words of reports, however they are written", () => {
+    const word = (value: string) => ({ field: "word", value });
+    expect(filterOf([word("erguss"), { field: "sex", value: "F" }, word("größe")], "")).toBe(
+      'word in ("erguss", "größe") and sex="F"',
+    );
+  });
+
+  it("know one word from none and from several", () => {
+    for (const one of ["effusion", "Größe", "T2", "Ro\u0308ntgen", "日本"])
+      expect(isWord(one)).toBe(true);
+    for (const no of ["", "x-ray", "two words", "effus*", "a_b", "\u0308"])
+      expect(isWord(no)).toBe(false);
   });
 
   it("quote names of labels and double the quotes within", () => {

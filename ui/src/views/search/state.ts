@@ -30,6 +30,8 @@ export interface SearchState {
   dense: boolean;
 }
 
+/** The field of words of reports. */
+export const WORD = "word";
 export const STEP = 24;
 export const MOST = 240;
 
@@ -135,6 +137,9 @@ export function exampleOf(part: Part): Schemas["ExampleAsked"] {
   const said = part.kind === "uid" ? { uid: part.value } : { text: part.value };
   return { uid: "", text: "", report: "", ...said, weight: part.weight };
 }
+
+/** Whether the language takes a text for one word, as `word=…` has it. */
+export const isWord = (said: string): boolean => /^[\p{L}\p{N}][\p{L}\p{N}\p{M}]*$/u.test(said);
 
 /** Chosen if it was not, else not any more. */
 export function toggled(choices: readonly Choice[], choice: Choice): Choice[] {
