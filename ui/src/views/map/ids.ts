@@ -5,10 +5,13 @@ import { type Asked, useAsked } from "../../lib/ask";
 import { NONE } from "./geometry";
 
 const MOST = 10_000;
+let made = 0;
 
 /** Ids of points, which are asked for by their positions when somebody needs them. */
 export class PointIds {
   readonly of: api.Of;
+  /** Another one each time that points were asked for. */
+  readonly key: string;
   private readonly onOther: () => void;
   private readonly ids = new Map<number, string>();
   private readonly places = new Map<string, number>();
@@ -16,6 +19,8 @@ export class PointIds {
   /** `onOther` is called when the map has other points by now. */
   constructor(of: api.Of, onOther: () => void) {
     this.of = of;
+    made += 1;
+    this.key = `map ids ${made}`;
     this.onOther = onOther;
   }
 
@@ -79,12 +84,10 @@ export function usePointIds(
   return useMemo(() => points && new PointIds(points.of, onOther), [points]);
 }
 
-const keyOf = ({ of }: PointIds) => `${of.encoder} ${of.version} ${of.tag}`;
-
 /** Ask for the ids at some positions; then `ids.at` knows them. */
 export function useIds(ids: PointIds | undefined, positions: readonly number[]): Asked<void> {
   const wanted = ids ? positions.filter((each) => each !== NONE && ids.at(each) === undefined) : [];
-  const key = ids && wanted.length ? `map ids ${keyOf(ids)} ${wanted.join()}` : null;
+  const key = ids && wanted.length ? `${ids.key} ${wanted.join()}` : null;
   return useAsked(key, async (signal) => ids?.load(wanted, signal), true);
 }
 
@@ -94,7 +97,7 @@ export function useOpened(
   item: string,
 ): { opened: number | undefined; asked: Asked<void> } {
   const opened = item ? ids?.place(item) : NONE;
-  const key = ids && opened === undefined ? `map place ${keyOf(ids)} ${item}` : null;
+  const key = ids && opened === undefined ? `${ids.key} ${item}` : null;
   const asked = useAsked(key, async (signal) => ids?.find(item, signal), true);
   return { opened, asked };
 }

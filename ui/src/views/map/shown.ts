@@ -45,8 +45,8 @@ export function useMapShown(state: MapState): MapShown {
   const points = usePoints(map, other);
   const { data } = points;
   const ids = usePointIds(data, onOther);
-  const values = useValues(data, colour, round);
-  const masks = useMasks(data, state, round);
+  const values = useValues(data, colour, round + other);
+  const masks = useMasks(data, state, round + other);
   const { opened, asked: place } = useOpened(ids, state.item);
   useOther([values, masks.filter, masks.since], onOther);
 
