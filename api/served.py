@@ -24,6 +24,7 @@ from api.service.kept_maps import KeptMaps
 from api.service.kept_references import KeptReferences
 from api.service.links import Links
 from api.service.map_values import MapValues
+from api.service.run_quality import KeptQualities
 from api.service.search import open_searcher
 from api.signing_in import SigningIn, signing_in
 from api.uploads import uploads_folder
@@ -55,6 +56,7 @@ class Served:
         figures: of the library, that change by the minute.
         maps: stay in memory, a few.
         map_values: of their points.
+        qualities: of clusterings, measured once.
         ready: set when the indexes have been loaded.
         recording: of every request; None where nobody has to say who they are.
         rates: how often each may ask; None as well.
@@ -74,6 +76,7 @@ class Served:
     figures: KeptFigures
     maps: KeptMaps
     map_values: MapValues
+    qualities: KeptQualities
     ready: threading.Event = field(default_factory=threading.Event)
     recording: Recording | None = None
     rates: Rates | None = None
@@ -136,6 +139,7 @@ def serving(
             KeptFigures(library),
             maps,
             MapValues(library, maps),
+            KeptQualities(library),
             recording=recording,
             rates=rates,
             inbox=Inbox(library.inbox_folder) if receive else None,

@@ -91,7 +91,8 @@ def get_clustering(
     ] = "",
 ) -> RunDetails:
     """A clustering with its clusters and their names, and how good it is."""
-    return RunDetails.model_validate(cluster.show_run(served.library, run, label))
+    found = cluster.show_run(served.library, run, label, served.qualities.of)
+    return RunDetails.model_validate(found)
 
 
 @clusters.get("/clusters/items")

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Select, func, select
 
 
 def columns(
-    db: Connection, query: Select[Any], kinds: Sequence[DTypeLike] = ()
+    db: Connection, query: Select[*tuple[Any, ...]], kinds: Sequence[DTypeLike] = ()
 ) -> list[np.ndarray]:
     """The columns of a query, numbers that are never NULL; rows are in no order.
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, delete, func, insert, literal_column, select
+from sqlalchemy import Connection, Integer, delete, func, insert, literal_column, select
 
 from indexer.catalog.columns import columns
 from indexer.catalog.database import reading, transaction
@@ -103,7 +103,7 @@ def map_state(db: Connection, space: SpaceInfo, version: int | None = None) -> M
         UnknownNameError: there is none.
     """
     row = _row(db, space, version)
-    newest = select(func.max(literal_column("map_point.rowid"))).select_from(MapPoint)
+    newest = select(func.max(literal_column("map_point.rowid", Integer))).select_from(MapPoint)
     generation = select(Space.generation).where(Space.id == space.id)
     count, made = db.execute(select(func.count(), func.max(MapRow.created_at))).one()
     return MapState(
