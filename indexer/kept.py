@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 Thing = TypeVar("Thing")
 
@@ -56,3 +56,23 @@ class Kept(Generic[Thing]):
                     del self._kept[name]
             loading.set_exception(error)
             raise
+
+
+class once(Generic[Thing]):  # noqa: N801 - it decorates, as `functools.cached_property` does
+    """A property that is made when it is first asked for, once, by however many threads.
+
+    That of Python makes it several times then, from 3.12 on; weights may not fit twice.
+    """
+
+    def __init__(self, make: Callable[[Any], Thing]) -> None:
+        self._make, self._name = make, make.__name__
+        self._alone = threading.RLock()
+
+    def __get__(self, instance: object, owner: type | None = None) -> Thing:
+        if instance is None:
+            return self  # type: ignore[return-value] # of the class itself
+        with self._alone:
+            made: dict[str, Thing] = vars(instance)  # found there from now on, without this
+            if self._name not in made:
+                made[self._name] = self._make(instance)
+            return made[self._name]

@@ -65,5 +65,6 @@ def search_by_region(served: Service, asked: RegionSearchAsked) -> RegionsFound:
             encoder=asked.encoder,
         ),
         served.settings,
+        stores=served.searcher.stores,
     )
     return RegionsFound.model_validate(found)

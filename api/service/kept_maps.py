@@ -135,7 +135,7 @@ class KeptMaps:
         found = self.of(encoder, version, tag)
         with reading(self._library.engine) as db:
             number = db.execute(select(Item.id).where(Item.uid == item)).scalar()
-        at = np.flatnonzero(found.points.ids == number) if number is not None else ()
+        at = np.flatnonzero(found.points.ids == (-1 if number is None else number))
         return MapPlace(found.stored, found.tag, int(at[0]) if len(at) else None)
 
 
