@@ -184,7 +184,7 @@ def get_map_items(
     version: VersionParam = None,
     points: PointsParam = "",
 ) -> MapItems:
-    """Ids of all items on a map, in the order of its points: 35 MB of a million.
+    """Ids of all items on a map, in the order of its points: 26 MB of a million.
 
     Whoever needs a few of them asks with POST.
     """
