@@ -699,7 +699,7 @@ export interface paths {
         };
         /**
          * Get Map Items
-         * @description Ids of all items on a map, in the order of its points: 35 MB of a million.
+         * @description Ids of all items on a map, in the order of its points: 26 MB of a million.
          *
          *     Whoever needs a few of them asks with POST.
          */
