@@ -5,7 +5,7 @@ All methods raise `api.client.ApiError` where the service refuses, or cannot be 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -21,6 +21,7 @@ from api.schemas.groups import (
     MapItems,
     MapLegend,
     MapMissing,
+    MapPlace,
     Method,
     Run,
     RunDetails,
@@ -196,15 +197,31 @@ class Reads(Asking):
         return self._list(Map, "maps", encoder=encoder)
 
     def map_items(self, encoder: str = "", version: int | None = None) -> MapItems:
-        """Ids of the items on a map (None: the newest), in the order of its points."""
+        """Ids of all items on a map (None: the newest), in the order of its points."""
         return self._told(MapItems, "maps/items", **_map(encoder, version))
 
-    def map_points(self, encoder: str = "", version: int | None = None) -> _Places:
+    def map_items_at(
+        self, at: Sequence[int], tag: str = "", encoder: str = "", version: int | None = None
+    ) -> MapItems:
+        """Ids of the items at some positions among the points that have this tag ("": any)."""
+        asked = _map(encoder, version) | {"points": tag}
+        answer = self._ask("POST", "maps/items", params=asked, json={"at": list(at)})
+        return MapItems.model_validate_json(answer.content)
+
+    def map_place(
+        self, item: str, tag: str = "", encoder: str = "", version: int | None = None
+    ) -> MapPlace:
+        """The position of an item among the points that have this tag ("": any)."""
+        asked = _map(encoder, version) | {"points": tag}
+        return self._told(MapPlace, "maps/place", item=item, **asked)
+
+    def map_points(self, encoder: str = "", version: int | None = None, tag: str = "") -> _Places:
         """Where the items on a map lie: float32 (n, 2), x and y of each.
 
-        With the version of `map_items` they are those of the same map.
+        With the tag of `map_items` they are in the order of its items, or refused.
         """
-        answer = self._ask("GET", "maps/points", params=_map(encoder, version))
+        asked = _map(encoder, version) | {"points": tag}
+        answer = self._ask("GET", "maps/points", params=asked)
         if len(answer.content) % 8:
             raise ApiError("the points of the map are no pairs of float32")
         return np.frombuffer(answer.content, "<f4").reshape(-1, 2).astype(np.float32)

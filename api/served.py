@@ -20,9 +20,11 @@ from api.service.audit import Recorder, activity
 from api.service.facets import FacetCounts
 from api.service.figures import FiguresReader, KeptFigures
 from api.service.heat_kept import KeptHeat
+from api.service.kept_maps import KeptMaps
 from api.service.kept_references import KeptReferences
 from api.service.links import Links
 from api.service.map_values import MapValues
+from api.service.run_quality import KeptQualities
 from api.service.search import open_searcher
 from api.signing_in import SigningIn, signing_in
 from api.uploads import uploads_folder
@@ -52,7 +54,9 @@ class Served:
         metrics: what is counted for whoever watches it.
         facets: counts by which lists and searches are narrowed.
         figures: of the library, that change by the minute.
-        map_values: of the points of maps.
+        maps: stay in memory, a few.
+        map_values: of their points.
+        qualities: of clusterings, measured once.
         ready: set when the indexes have been loaded.
         recording: of every request; None where nobody has to say who they are.
         rates: how often each may ask; None as well.
@@ -70,7 +74,9 @@ class Served:
     metrics: Metrics
     facets: FacetCounts
     figures: KeptFigures
+    maps: KeptMaps
     map_values: MapValues
+    qualities: KeptQualities
     ready: threading.Event = field(default_factory=threading.Event)
     recording: Recording | None = None
     rates: Rates | None = None
@@ -120,6 +126,7 @@ def serving(
             closing.enter_context(_noted(recorder))
             recording = Recording(library, recorder)
             rates = Rates(settings.serve_rate, settings.serve_burst)
+        maps = KeptMaps(library)
         served = Served(
             library,
             open_searcher(library, settings),
@@ -130,7 +137,9 @@ def serving(
             metrics,
             FacetCounts(library),
             KeptFigures(library),
-            MapValues(library),
+            maps,
+            MapValues(library, maps),
+            KeptQualities(library),
             recording=recording,
             rates=rates,
             inbox=Inbox(library.inbox_folder) if receive else None,

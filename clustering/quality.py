@@ -117,6 +117,14 @@ def against(labels: Labels, given: Column) -> Agreement:
     )
 
 
+def sampled(labels: Labels, *, sample: int = 5_000, seed: int = 0) -> np.ndarray:
+    """Rows of items that are in a cluster, ascending; of more than ``sample`` so many by chance."""
+    rows = np.flatnonzero(labels != NOISE)
+    if len(rows) > sample:
+        rows = np.sort(np.random.default_rng(seed).choice(rows, sample, replace=False))
+    return rows
+
+
 def silhouette(
     embeddings: Embeddings, labels: Labels, *, sample: int = 5_000, seed: int = 0
 ) -> Silhouette | None:
@@ -132,9 +140,7 @@ def silhouette(
         QueryError: the lengths differ.
     """
     aligned(len(embeddings), labels=labels)
-    rows = np.flatnonzero(labels != NOISE)
-    if len(rows) > sample:
-        rows = np.sort(np.random.default_rng(seed).choice(rows, sample, replace=False))
+    rows = sampled(labels, sample=sample, seed=seed)
     found, own, sizes = np.unique(labels[rows], return_inverse=True, return_counts=True)
     if len(found) < 2:
         return None

@@ -7,6 +7,7 @@ are loaded by the same code, on demand.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,6 +18,7 @@ from indexer.encoders.extras import require_extra
 from indexer.encoders.open_ended import OPEN_NAMES, family_of
 from indexer.encoders.weights import MANIFEST, card_of, model_folder, read_manifest
 from indexer.errors import ConfigError, UnknownEncoderError
+from indexer.kept import Kept
 from indexer.plugins import load, targets
 from indexer.stores.contract import VectorStore
 
@@ -60,19 +62,14 @@ def known_encoder(name: str) -> bool:
 
 
 def make_encoder(context: EncoderContext) -> Encoder:
-    """Build an encoder; in one process the same context gives the same object.
+    """Build an encoder; in one process, in all its threads, the same context gives the same object.
 
     Raises:
         UnknownEncoderError: no such encoder or recipe; the message lists those there are.
         WeightsError: its weights are not there.
         ConfigError: it cannot be loaded, or its spec has another name.
     """
-    stamp = _stamp(context)
-    kept = _KEPT.get(context)
-    if kept is None or kept[0] != stamp:
-        _KEPT.pop(context, None)  # big: both at once might not fit
-        kept = _KEPT[context] = (stamp, build_encoder(context))
-    return kept[1]
+    return _KEPT.get(context, _stamp(context), partial(build_encoder, context))
 
 
 def usable_encoder(context: EncoderContext) -> Encoder:
@@ -105,12 +102,12 @@ def build_encoder(context: EncoderContext) -> Encoder:
     return encoder
 
 
-_Stamp = tuple[int, ...]
-_KEPT: dict[EncoderContext, tuple[_Stamp, Encoder]] = {}
-"""Weights are big: they are loaded once, however often an encoder is asked for."""
+_KEPT: Kept[Encoder] = Kept(most=16)
+"""Weights are big: they are loaded once, however often an encoder is asked for. No library has so
+many encoders, but a process that tries one after the other must not hold all of them."""
 
 
-def _stamp(context: EncoderContext) -> _Stamp:
+def _stamp(context: EncoderContext) -> tuple[int, ...]:
     """Changes when a model is registered anew; empty for an encoder without files."""
     base = context.name.partition(":")[0]
     try:

@@ -211,16 +211,20 @@ def test_clusterings_are_compared_and_their_items_labelled(client: Client) -> No
     assert given.changed == taken.changed == shared
 
 
-@reaches("list_maps", "get_map_items", "get_map_points")
+@reaches("list_maps", "get_map_items", "find_map_items", "get_map_place", "get_map_points")
 def test_points_of_a_map_in_the_order_of_its_items(client: Client) -> None:
     (stored,) = client.maps()
     told = client.map_items(stored.encoder, stored.version)
-    points = client.map_points(stored.encoder, told.map.version)
+    points = client.map_points(stored.encoder, told.map.version, told.tag)
     assert points.dtype == np.float32 and points.shape == (STUDIES, 2)
     assert points.tolist() == [[n, -n] for n in range(STUDIES)]
     assert told.items == [item.id for item in client.items()]
+    assert client.map_items_at([3, 1], told.tag).items == [told.items[3], told.items[1]]
+    assert client.map_place(told.items[3], told.tag).at == 3
     with pytest.raises(ApiError, match="unknown_name"):
         client.map_points(version=9)
+    with pytest.raises(ApiError, match="changed_meanwhile"):
+        client.map_points(tag="another")
 
 
 @reaches("get_map_legend", "get_map_values", "get_map_mask", "get_map_missing")

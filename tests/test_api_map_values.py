@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,12 +11,14 @@ import httpx
 import numpy as np
 import pytest
 from served_library import REFERENCE, RUN, STUDIES, all_rows, get, own_copy, serving
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 
+from api.service import library as libraries
 from indexer.catalog.database import reading, transaction
-from indexer.catalog.tables import MapPoint
+from indexer.catalog.tables import MapPoint, Study
 from indexer.config import Settings
 from indexer.groups.items import gather_ids
+from indexer.groups.maps import Points, add_points, find_map, remove_map, save_map
 from indexer.groups.references import find_reference
 from indexer.groups.scores import Score, keep_scores
 from indexer.library import Library
@@ -131,3 +133,93 @@ def test_scores_and_gaps_are_those_of_now(served: Path, tmp_path: Path) -> None:
         assert np.isnan(found[1:]).all()
         assert get(client, "maps/legend", by=by)["unknown"] == STUDIES - 2
         assert get(client, "maps/missing")["missing"] == 1
+
+
+def test_points_are_sent_once_and_say_which_they_are(client: httpx.Client) -> None:
+    first = client.get("/v1/maps/points")
+    tag = first.headers["etag"]
+    again = client.get("/v1/maps/points", headers={"If-None-Match": tag})
+    assert (again.status_code, again.headers["etag"], again.content) == (304, tag, b"")
+    assert get(client, "maps/items")["tag"] == tag.strip('"')
+
+
+def test_items_are_found_by_their_positions_and_positions_by_items(client: httpx.Client) -> None:
+    told = get(client, "maps/items")
+    asked = {"points": told["tag"]}
+    found = client.post("/v1/maps/items", params=asked, json={"at": [7, 0, 7]}).json()
+    ids = told["items"]
+    assert (found["items"], found["tag"]) == ([ids[7], ids[0], ids[7]], told["tag"])
+    for at in (0, STUDIES - 1):
+        assert get(client, "maps/place", item=ids[at], **asked)["at"] == at
+    assert get(client, "maps/place", item="none", **asked)["at"] is None
+    none = client.post("/v1/maps/items", json={"at": []}).json()
+    assert none["items"] == []
+
+
+@pytest.mark.parametrize("at", [[STUDIES], [-1], list(range(5001)), ["a"]])
+def test_positions_that_are_not_there_are_refused(client: httpx.Client, at: list[object]) -> None:
+    assert client.post("/v1/maps/items", json={"at": at}).status_code == 422
+
+
+def lose_an_item(library: Library) -> None:
+    with reading(library.engine) as db:
+        study = db.execute(select(Study.study_instance_uid).limit(1)).scalar_one()
+    libraries.remove(library, "study", study, actor="test")
+
+
+def put_an_item_anew(library: Library) -> None:
+    stored, ids = find_map(library, library.spaces()[0]), gather_all(library)[:1]
+    with library.writing():
+        with transaction(library.engine) as db:
+            db.execute(delete(MapPoint).where(MapPoint.item_id == int(ids[0])))
+        add_points(library, stored, Points(ids, np.ones((1, 2), np.float32), np.ones(1, bool)))
+
+
+def make_it_anew(library: Library) -> None:
+    (space,), ids = library.spaces(), gather_all(library)
+    points = Points(ids, np.zeros((len(ids), 2), np.float32), np.ones(len(ids), bool))
+    with library.writing():
+        remove_map(library, find_map(library, space))
+        save_map(library, space, points, expression="", parameters={}, report={})
+
+
+def gather_all(library: Library) -> np.ndarray:
+    with reading(library.engine) as db:
+        return gather_ids(db)
+
+
+@pytest.mark.parametrize("change", [lose_an_item, put_an_item_anew, make_it_anew])
+def test_positions_of_other_points_are_refused(
+    served: Path, tmp_path: Path, change: Callable[[Library], None]
+) -> None:
+    path = own_copy(served, tmp_path)
+    with serving(Settings(library=path)) as client:
+        told = get(client, "maps/items")
+        with Library.open(path) as library:
+            change(library)
+        asked = {"points": told["tag"], "by": "field:view", "item": told["items"][0]}
+        answers = [
+            client.get("/v1/maps/points", params={"points": asked["points"]}),
+            client.get("/v1/maps/mask", params={"points": asked["points"]}),
+            client.get("/v1/maps/legend", params={each: asked[each] for each in ("points", "by")}),
+            client.get("/v1/maps/values", params={each: asked[each] for each in ("points", "by")}),
+            client.get("/v1/maps/place", params={each: asked[each] for each in ("points", "item")}),
+            client.post("/v1/maps/items", params={"points": told["tag"]}, json={"at": [0]}),
+        ]
+        now = get(client, "maps/items")["tag"]
+        assert now != told["tag"]
+        for answer in answers:
+            assert (answer.status_code, answer.json()["code"]) == (412, "changed_meanwhile")
+            assert answer.json()["etag"] == f'"{now}"'
+
+
+def test_a_filter_sees_labels_that_were_given_since(served: Path, tmp_path: Path) -> None:
+    with serving(Settings(library=own_copy(served, tmp_path))) as client:
+        asked = "label:tag=seen"
+        assert not mask(client, filter=asked).any()
+        points = client.get("/v1/maps/points").headers["etag"]
+        ids = get(client, "maps/items")["items"]
+        assert client.post("/v1/tags/seen/items", json={"ids": ids[2:4]}).status_code == 200
+        assert np.flatnonzero(mask(client, filter=asked)).tolist() == [2, 3]
+        assert np.flatnonzero(values(client, "field:label:tag")).tolist() == [2, 3]
+        assert client.get("/v1/maps/points").headers["etag"] == points

@@ -29,6 +29,7 @@ from indexer.errors import ItemNotFoundError, QueryError
 from indexer.evidence.originals import read_again
 from indexer.evidence.regions import patches_from, region_vector
 from indexer.index.projection import embeddings
+from indexer.kept import Kept
 from indexer.library import Library
 from indexer.phantoms import Kind, PhantomStudy, Trait, radiograph
 from indexer.registry import usable_encoder
@@ -253,7 +254,7 @@ class Coarse:
 def two_spaces(copy: Library, monkeypatch: pytest.MonkeyPatch) -> Iterator[Library]:
     """The cohort with a second space that has vectors of every second item: half embedded."""
     monkeypatch.setitem(registry.ENCODERS, "coarse", f"{__name__}:Coarse")
-    monkeypatch.setattr(registry, "_KEPT", {})
+    monkeypatch.setattr(registry, "_KEPT", Kept(most=2))
     space = copy.ensure_space(Coarse(EncoderContext("coarse")).spec)
     turn = np.random.default_rng(0).normal(size=(copy.spaces()[0].dim, space.dim))
     with reading(copy.engine) as db:

@@ -20,6 +20,7 @@ from api.service import cluster, curate, export, maps
 from api.service import labels as labelling
 from api.service.cluster import ClusterRequest
 from api.service.library import remove
+from api.service.run_quality import KeptQualities
 from indexer.catalog.database import reading
 from indexer.config import Settings
 from indexer.errors import ClusteringError, ConfigError, FilterError, QueryError, SourceError
@@ -128,6 +129,28 @@ def test_items_that_are_removed_later_are_told_of(library: Library) -> None:
     assert (shown.run.items, shown.run.left) == (3 * EACH, 3 * EACH - 1)
     assert "1 items were removed from the library since" in shown.notes
     assert shown.acc == 1
+
+
+def test_how_good_a_run_is_is_measured_once_until_items_are_removed(library: Library) -> None:
+    run(library)
+    kept = KeptQualities(library)
+
+    def both() -> tuple[cluster.ShownRun, cluster.ShownRun]:
+        shown = cluster.show_run(library, "first", quality=kept.of)
+        return shown, cluster.show_run(library, "first")
+
+    first, fresh = both()
+    assert (first.silhouette, first.confidence) == (fresh.silhouette, fresh.confidence)
+    assert both()[0].silhouette is first.silhouette
+    with reading(library.engine) as db:
+        study = db.exec_driver_sql("SELECT study_instance_uid FROM study LIMIT 1").scalar_one()
+    remove(library, "study", study, actor="test")
+    second, fresh = both()
+    assert second.silhouette == fresh.silhouette != first.silhouette
+    cluster.remove(library, "first")
+    run(library, n_clusters=2)
+    third, fresh = both()
+    assert third.silhouette == fresh.silhouette != second.silhouette
 
 
 def test_a_run_is_exported_as_a_table(library: Library, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from clustering.contract import NOISE, Clustering
 from clustering.quality import (
     against,
     confidence_of,
+    sampled,
     silhouette,
     stability,
     subsample_stability,
@@ -94,6 +95,13 @@ def test_silhouette_of_a_sample_repeats_and_leaves_noise_out() -> None:
     assert once is not None and whole is not None
     assert (once.items, whole.items) == (100, 395)
     assert once.value == pytest.approx(whole.value, abs=0.05)
+
+
+def test_silhouette_of_a_sample_needs_the_rows_of_the_sample_alone() -> None:
+    rows, own = blobs([200, 200])
+    own[:5] = NOISE
+    some = sampled(own, sample=100, seed=3)
+    assert silhouette(rows[some], own[some]) == silhouette(rows, own, sample=100, seed=3)
 
 
 def test_no_silhouette_of_one_cluster() -> None:

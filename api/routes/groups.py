@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from datetime import datetime
 from typing import Annotated
 
-import numpy as np
 from fastapi import Query, Request
 from fastapi.responses import Response
 
@@ -28,14 +26,17 @@ from api.schemas.groups import (
     ComparedRuns,
     Map,
     MapItems,
+    MapItemsAsked,
     MapLegend,
     MapMissing,
+    MapPlace,
     Method,
     Run,
     RunDetails,
 )
 from api.served import Service
 from api.service import browse, cluster, cluster_names, maps
+from api.service.map_values import Packed
 from api.service.paging import Paging
 from api.writing import TAGGED, MadeFrom, Writer, give_tag
 from clustering.registry import told_methods
@@ -51,6 +52,14 @@ NumberParam = Annotated[
 ]
 VersionParam = Annotated[
     int | None, Query(ge=1, le=1 << 31, description="Of the map; else the newest.")
+]
+PointsParam = Annotated[
+    str,
+    Query(
+        max_length=64,
+        description="ETag of the points that whoever asks has, without its quotes; 412 where the "
+        "map has others by now.",
+    ),
 ]
 ByParam = Annotated[
     str,
@@ -82,7 +91,8 @@ def get_clustering(
     ] = "",
 ) -> RunDetails:
     """A clustering with its clusters and their names, and how good it is."""
-    return RunDetails.model_validate(cluster.show_run(served.library, run, label))
+    found = cluster.show_run(served.library, run, label, served.qualities.of)
+    return RunDetails.model_validate(found)
 
 
 @clusters.get("/clusters/items")
@@ -169,28 +179,74 @@ def list_maps(served: Service, encoder: EncoderParam = "") -> list[Map]:
 
 @on_maps.get("/maps/items")
 def get_map_items(
-    served: Service, encoder: EncoderParam = "", version: VersionParam = None
+    served: Service,
+    encoder: EncoderParam = "",
+    version: VersionParam = None,
+    points: PointsParam = "",
 ) -> MapItems:
-    """Ids of the items on a map, in the order of its points."""
-    return MapItems.model_validate(maps.points(served.library, encoder, version))
+    """Ids of all items on a map, in the order of its points: 26 MB of a million.
+
+    Whoever needs a few of them asks with POST.
+    """
+    return MapItems.model_validate(served.maps.items(encoder, version, None, points))
+
+
+@on_maps.post("/maps/items")
+def find_map_items(
+    served: Service,
+    asked: MapItemsAsked,
+    encoder: EncoderParam = "",
+    version: VersionParam = None,
+    points: PointsParam = "",
+) -> MapItems:
+    """Ids of the items at some positions among the points of a map."""
+    return MapItems.model_validate(served.maps.items(encoder, version, asked.at, points))
+
+
+@on_maps.get("/maps/place")
+def get_map_place(
+    served: Service,
+    item: Annotated[
+        str,
+        Query(
+            min_length=1,
+            max_length=64,
+            description="Id of an item.",
+            examples=["jbolwr6vfuc3cadxsi4shtq3da"],
+        ),
+    ],
+    encoder: EncoderParam = "",
+    version: VersionParam = None,
+    points: PointsParam = "",
+) -> MapPlace:
+    """The position of an item among the points of a map."""
+    return MapPlace.model_validate(served.maps.place(item, encoder, version, points))
 
 
 @on_maps.get("/maps/points", response_class=Response, responses=FLOATS)
 def get_map_points(
-    request: Request, served: Service, encoder: EncoderParam = "", version: VersionParam = None
+    request: Request,
+    served: Service,
+    encoder: EncoderParam = "",
+    version: VersionParam = None,
+    points: PointsParam = "",
 ) -> Response:
     """Where the items on a map lie: little-endian float32, x and y of each."""
-    return _tagged(
-        request, maps.points(served.library, encoder, version).places.astype("<f4").tobytes()
-    )
+    found = served.maps.of(encoder, version, points)
+    known = known_already(request, found.tag)
+    return known or with_tag(found.packed(), "application/octet-stream", found.tag)
 
 
 @on_maps.get("/maps/legend")
 def get_map_legend(
-    served: Service, by: ByParam, encoder: EncoderParam = "", version: VersionParam = None
+    served: Service,
+    by: ByParam,
+    encoder: EncoderParam = "",
+    version: VersionParam = None,
+    points: PointsParam = "",
 ) -> MapLegend:
     """What the values of the points stand for, and how many have each."""
-    return MapLegend.model_validate(served.map_values.legend(encoder, version, by))
+    return MapLegend.model_validate(served.map_values.legend(encoder, version, by, points))
 
 
 @on_maps.get("/maps/values", response_class=Response, responses=NUMBERS)
@@ -200,9 +256,10 @@ def get_map_values(
     by: ByParam,
     encoder: EncoderParam = "",
     version: VersionParam = None,
+    points: PointsParam = "",
 ) -> Response:
     """One value a point, in the order of the points; the legend says what it is."""
-    return _tagged(request, served.map_values.packed(encoder, version, by))
+    return _tagged(request, served.map_values.packed(encoder, version, by, points))
 
 
 @on_maps.get("/maps/mask", response_class=Response, responses=BITS)
@@ -213,10 +270,10 @@ def get_map_mask(
     since: SinceParam = None,
     encoder: EncoderParam = "",
     version: VersionParam = None,
+    points: PointsParam = "",
 ) -> Response:
     """Which points pass a filter, and came at a time or later: one bit each, lowest first."""
-    passes = served.map_values.mask(encoder, version, filter, since)
-    return _tagged(request, np.packbits(passes, bitorder="little").tobytes())
+    return _tagged(request, served.map_values.mask(encoder, version, filter, since, points))
 
 
 @on_maps.get("/maps/missing")
@@ -227,6 +284,6 @@ def get_map_missing(
     return MapMissing.model_validate(served.map_values.missing(encoder, version))
 
 
-def _tagged(request: Request, packed: bytes) -> Response:
-    tag = hashlib.sha256(packed).hexdigest()[:32]
-    return known_already(request, tag) or with_tag(packed, "application/octet-stream", tag)
+def _tagged(request: Request, packed: Packed) -> Response:
+    known = known_already(request, packed.tag)
+    return known or with_tag(packed.content, "application/octet-stream", packed.tag)

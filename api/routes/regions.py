@@ -20,10 +20,11 @@ from api.schemas.regions import (
     RegionSearchAsked,
     RegionsFound,
 )
-from api.served import Service
+from api.served import Served, Service
 from api.service import matched as service
 from api.service.regions import RegionRequest, search_region
 from api.uploads import received
+from indexer.searching.region_search import RegionAnswer
 
 routes = router("search", Role.READER)
 _FILES = "A file, or those of one study (one_study); several images are refused. None is kept."
@@ -82,7 +83,7 @@ def search_by_region(served: Service, asked: RegionSearchAsked) -> RegionsFound:
     Candidates come by one vector; only they are looked at, place by place.
     """
     wanted = _region(asked, uid=asked.uid)
-    return RegionsFound.model_validate(search_region(served.library, wanted, served.settings))
+    return RegionsFound.model_validate(_found(served, wanted))
 
 
 @routes.post("/search/region/files", openapi_extra=body_of(RegionFilesAsked, _FILES))
@@ -91,7 +92,7 @@ async def search_by_region_of_files(request: Request, served: Service) -> Region
     async with received(request, served.uploads, served.settings) as body:
         asked = read_request(RegionFilesAsked, body.request)
         wanted = _region(asked, image=body.picture(one_study=asked.one_study))
-        found = await run_in_threadpool(search_region, served.library, wanted, served.settings)
+        found = await run_in_threadpool(_found, served, wanted)
     return RegionsFound.model_validate(found)
 
 
@@ -108,3 +109,8 @@ def _region(
         filter=asked.filter,
         encoder=asked.encoder,
     )
+
+
+def _found(served: Served, wanted: RegionRequest) -> RegionAnswer:
+    stores = served.searcher.stores
+    return search_region(served.library, wanted, served.settings, stores=stores)

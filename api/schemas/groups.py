@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -113,10 +113,27 @@ class Map(Told):
 
 
 class MapItems(Told):
-    """Public ids of the items on a map, in the order of its points."""
+    """Public ids of items on a map, in the order of its points or of what was asked."""
 
     map: Map
+    tag: str = Field(description="ETag of the points that these belong to.")
     items: list[str]
+
+
+class MapItemsAsked(Asked):
+    """Positions among the points of a map, from zero."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"at": [0, 17]}]})
+
+    at: list[Annotated[int, Field(ge=0, le=1 << 31)]] = Field(max_length=5_000)
+
+
+class MapPlace(Told):
+    """Where among the points of a map an item is."""
+
+    map: Map
+    tag: str = Field(description="ETag of the points that it belongs to.")
+    at: int | None = Field(description="From zero; null where it is not on the map.")
 
 
 class MapLegendValue(Told):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,17 +13,16 @@ import numpy as np
 from api.service.bridge import space_of
 from api.service.naming import told_clusters
 from api.service.neighbours import space_neighbours
+from api.service.run_quality import RunQuality, measured
 from clustering.agreement import ari
 from clustering.comparison import Match, compare
-from clustering.contract import Clustering, Progress, no_progress
+from clustering.contract import Progress, no_progress
 from clustering.quality import (
     Agreement,
     Confidence,
     Silhouette,
     Stability,
     against,
-    confidence_of,
-    silhouette,
     stability,
     subsample_stability,
 )
@@ -212,35 +212,39 @@ def run_clustering(
         return save_run(library, space, draft)
 
 
-def show_run(library: Library, name: str, label: str = "") -> ShownRun:
+def show_run(
+    library: Library,
+    name: str,
+    label: str = "",
+    quality: Callable[[StoredRun], RunQuality] | None = None,
+) -> ShownRun:
     """A run with its clusters.
 
     Args:
         library: whose.
         name: of the run.
         label: to compare with: a label's name, or a field such as modality or body_part.
+        quality: tells how good the run is; None measures it.
 
     Raises:
         QueryError: there is no such run or label.
     """
     run = find_run(library, name)
-    space = _space(library, run)
+    agreement = None
     with reading(library.engine) as db:
         clusters = clusters_of(db, run)
-        items = assigned(db, run)
-        given = None
         if label:
+            items = assigned(db, run)
             fields = describe(db, items.ids).fields
             given = fields.get(label, fields.get(f"label:{label}"))
             if given is None:
                 known = ", ".join(sorted(fields))
                 raise QueryError(f"no item carries a label '{label}'; there are: {known}")
-        vectors, present = read_vectors(db, space, items.ids)
+            agreement = against(items.labels, given)
+    found = (quality or partial(measured, library))(run)
     notes = list(run.notes)
     if run.left < run.items:
         notes.append(f"{run.items - run.left:,} items were removed from the library since")
-    agreement = against(items.labels, given) if given is not None else None
-    made = Clustering(items.labels, items.confidence, {})
     return ShownRun(
         run,
         clusters,
@@ -249,8 +253,8 @@ def show_run(library: Library, name: str, label: str = "") -> ShownRun:
         agreement.nmi if agreement else None,
         agreement.ari if agreement else None,
         agreement,
-        silhouette(vectors[present], items.labels[present]),
-        confidence_of(made) if len(items.ids) else None,
+        found.silhouette,
+        found.confidence,
         notes,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -122,17 +122,32 @@ def heat_map(library: Library, name: str, asked: str, settings: Settings) -> Hea
     stored, originals = _readable(library, name, settings)
     from_file = Path(asked).exists()
     cases = _cases_of_file(originals, Path(asked)) if from_file else _cases(originals, asked)
-    return _oddest(stored, originals, cases)
+    return _oddest(stored, originals, patches_of(library, stored), cases)
 
 
-def heat_of(library: Library, name: str, uid: str, settings: Settings) -> HeatMap:
+def patches_of(library: Library, stored: StoredReference) -> HeatReference:
+    """The patches of a reference, read from its file.
+
+    Raises:
+        QueryError, ReferenceSetError: as `heat_map`.
+    """
+    return HeatReference.from_state(load_patches(library, stored))
+
+
+def heat_of(
+    library: Library,
+    name: str,
+    uid: str,
+    settings: Settings,
+    patches: Callable[[StoredReference], HeatReference],
+) -> HeatMap:
     """As `heat_map`, of a UID or item id of the library alone, never of a file.
 
     Raises:
         QueryError, ReferenceSetError, ItemNotFoundError, SourceError: as `heat_map`.
     """
     stored, originals = _readable(library, name, settings)
-    return _oddest(stored, originals, _cases(originals, uid))
+    return _oddest(stored, originals, patches(stored), _cases(originals, uid))
 
 
 def _readable(library: Library, name: str, settings: Settings) -> tuple[StoredReference, Originals]:
@@ -140,8 +155,12 @@ def _readable(library: Library, name: str, settings: Settings) -> tuple[StoredRe
     return stored, Originals(library, stored, settings)
 
 
-def _oddest(stored: StoredReference, originals: Originals, cases: Iterable[_Case]) -> HeatMap:
-    reference = HeatReference.from_state(load_patches(originals.library, stored))
+def _oddest(
+    stored: StoredReference,
+    originals: Originals,
+    reference: HeatReference,
+    cases: Iterable[_Case],
+) -> HeatMap:
     maps = [one for case in cases if (one := _map(originals, reference, stored, case)) is not None]
     if not maps:
         raise QueryError(

@@ -10,14 +10,19 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import select
 
-from api.service.heat import heat_of
+from api.service.heat import heat_of, patches_of
 from indexer.catalog.database import reading
 from indexer.catalog.tables import Item
 from indexer.config import Settings
 from indexer.errors import ItemNotFoundError
-from indexer.evidence.heat import overlay
-from indexer.groups.references import find_reference
+from indexer.evidence.heat import HeatMap, overlay
+from indexer.groups.references import StoredReference, find_reference
+from indexer.kept import Kept
 from indexer.library import Library
+from ood.heat import HeatReference
+
+_PATCHES = 2
+"""References whose patches stay loaded: up to 10,000 of each stratum."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,7 @@ class KeptHeat:
         self._library, self._settings, self._most = library, settings, most
         self._kept: OrderedDict[str, ItemHeat] = OrderedDict()
         self._lock = threading.Lock()
+        self._patches: Kept[HeatReference] = Kept(_PATCHES)
 
     def of(self, name: str, uid: str) -> ItemHeat:
         """Where an item is unlike a reference.
@@ -82,12 +88,17 @@ class KeptHeat:
             if known is not None:
                 self._kept.move_to_end(tag)
                 return known
-        made = _made(self._library, name, uid, self._settings, tag)
+        heat = heat_of(self._library, name, uid, self._settings, self._patches_of)
+        made = _made(heat, tag)
         with self._lock:
             self._kept[tag] = made
             while len(self._kept) > self._most:
                 self._kept.popitem(last=False)
         return made
+
+    def _patches_of(self, stored: StoredReference) -> HeatReference:
+        fitted = (stored.patches or {}).get("sha256", "")
+        return self._patches.get(stored.name, fitted, lambda: patches_of(self._library, stored))
 
     def _tag(self, name: str, uid: str) -> str:
         """Another one for other pixels, and for patches that were fitted anew."""
@@ -99,8 +110,7 @@ class KeptHeat:
         return hashlib.sha256(f"{uid} {pixels} {patches}".encode()).hexdigest()[:32]
 
 
-def _made(library: Library, name: str, uid: str, settings: Settings, tag: str) -> ItemHeat:
-    heat = heat_of(library, name, uid, settings)
+def _made(heat: HeatMap, tag: str) -> ItemHeat:
     out = io.BytesIO()
     overlay(heat).save(out, "PNG", compress_level=3)
     return ItemHeat(

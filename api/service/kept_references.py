@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import Mapping
-from concurrent.futures import Future
 
 from api.service.fitted import Fitted, fitted_sets
 from indexer.groups.references import StoredReference
+from indexer.kept import Kept
 from indexer.library import Library
-
-_Key = tuple[str, int]
 
 
 class KeptReferences:
@@ -27,9 +23,8 @@ class KeptReferences:
     """
 
     def __init__(self, library: Library, most: int = 4) -> None:
-        self._library, self._most = library, most
-        self._kept: OrderedDict[_Key, Future[Mapping[str, Fitted]]] = OrderedDict()
-        self._lock = threading.Lock()
+        self._library = library
+        self._kept: Kept[Mapping[str, Fitted]] = Kept(most)
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -42,31 +37,4 @@ class KeptReferences:
         """
         spaces = self._library.spaces()
         generation = next(each.generation for each in spaces if each.id == stored.space_id)
-        key = stored.sha256, generation
-        with self._lock:
-            known = self._kept.get(key)
-            loading = self._kept.setdefault(key, Future())
-            self._kept.move_to_end(key)
-            self._tidy(key)
-        if known is None:
-            self._load(key, loading, stored)
-        return loading.result()
-
-    def _tidy(self, newest: _Key) -> None:
-        """Let go of earlier states of the same reference, and of more than are kept."""
-        for key in [each for each in self._kept if each[0] == newest[0] and each != newest]:
-            del self._kept[key]
-        while len(self._kept) > self._most:
-            self._kept.popitem(last=False)
-
-    def _load(
-        self, key: _Key, loading: Future[Mapping[str, Fitted]], stored: StoredReference
-    ) -> None:
-        try:
-            loading.set_result(fitted_sets(self._library, stored))
-        except BaseException as error:
-            with self._lock:
-                if self._kept.get(key) is loading:
-                    del self._kept[key]
-            loading.set_exception(error)
-            raise
+        return self._kept.get(stored.sha256, generation, lambda: fitted_sets(self._library, stored))

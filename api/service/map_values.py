@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import re
-import threading
-from collections import Counter, OrderedDict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property, partial
 from typing import Literal
 
 import numpy as np
 from sqlalchemy import Connection
 
 from api.service.cluster import chosen_space
+from api.service.kept_maps import KeptMap, KeptMaps
 from indexer.catalog.database import reading
 from indexer.errors import QueryError
 from indexer.groups.items import gather_ids
-from indexer.groups.maps import Points, StoredMap, find_map, read_points
+from indexer.groups.maps import StoredMap
 from indexer.groups.point_values import (
     added_since,
     field_values,
@@ -26,14 +27,17 @@ from indexer.groups.point_values import (
     p_values,
     scores_stamp,
 )
-from indexer.groups.references import find_reference
-from indexer.groups.runs import NOISE, assigned, clusters_of, run_named
+from indexer.groups.references import StoredReference, find_reference
+from indexer.groups.runs import NOISE, assigned, named_clusters, run_named
+from indexer.kept import Kept
 from indexer.library import Library
 from indexer.searching.gallery import revision_of
+from indexer.types import ItemIds
 
 MOST_LISTED = 1000
 """Values that a legend lists; points with any other share one number."""
-_MOST_KEPT = 12
+_MOST_VALUES, _MOST_MASKS = 12, 64
+"""That are kept: of a million points 2 or 4 MB each, and 125 kB."""
 _IN_ORDER = frozenset({"age", "year"})
 _FIRST_NUMBER = re.compile(r"[0-9]{1,9}")
 
@@ -84,74 +88,109 @@ class Missing:
 
 
 @dataclass(frozen=True)
-class _Coded:
-    """Values by number, as `Legend` says, in the order of its values."""
+class _Values:
+    """Values as they are sent, and what a `Legend` says of them but for names."""
 
-    codes: np.ndarray
-    values: tuple[str, ...]
-    counts: tuple[int, ...]
-    more: int
+    kind: Literal["category", "number"]
+    packed: bytes = field(repr=False)
+    unknown: int
+    values: tuple[str, ...] = ()
+    counts: tuple[int, ...] = ()
+    more: int = 0
+    more_points: int = 0
+
+    @cached_property
+    def tag(self) -> str:
+        return hashlib.sha256(self.packed).hexdigest()[:32]
+
+
+@dataclass(frozen=True)
+class Packed:
+    """What is sent of the points, and its tag."""
+
+    content: bytes = field(repr=False)
+    tag: str
 
 
 class MapValues:
     """Values of the points of a library's maps; it may be used by several threads.
 
-    What was read is kept until the catalog changes.
+    What was read is kept until the catalog changes. Wherever a tag of points is taken, "" is any
+    (see `KeptMaps.of`).
+
+    Args:
+        library: whose.
+        maps: of it.
     """
 
-    def __init__(self, library: Library) -> None:
-        self._library = library
-        self._lock = threading.Lock()
-        self._points: tuple[object, Points] | None = None
-        self._kept: OrderedDict[object, _Coded | np.ndarray] = OrderedDict()
+    def __init__(self, library: Library, maps: KeptMaps) -> None:
+        self._library, self._maps = library, maps
+        self._values: Kept[_Values] = Kept(_MOST_VALUES)
+        self._masks: Kept[np.ndarray] = Kept(_MOST_MASKS)
 
-    def legend(self, encoder: str, version: int | None, by: str) -> Legend:
+    def legend(self, encoder: str, version: int | None, by: str, tag: str = "") -> Legend:
         """What the values stand for.
 
         Raises:
             QueryError: there is no such map, field, clustering or reference.
+            ChangedMeanwhileError: the map has other points.
         """
-        stored, found, names = self._read(encoder, version, by)
-        packed = _packed(found)
-        tag = hashlib.sha256(packed).hexdigest()[:32]
-        if isinstance(found, np.ndarray):
-            unknown = int(np.isnan(found).sum())
-            return Legend(stored, by, "number", True, (), 0, 0, unknown, tag)
-        values = tuple(
+        found = self._maps.of(encoder, version, tag)
+        values, names = self._read(found, by)
+        listed = tuple(
             LegendValue(value, names.get(value, value), count)
-            for value, count in zip(found.values, found.counts, strict=True)
+            for value, count in zip(values.values, values.counts, strict=True)
         )
-        unknown = int((found.codes == 0).sum())
-        rest = len(found.codes) - unknown - sum(found.counts)
-        ordered = by.removeprefix("field:") in _IN_ORDER
-        return Legend(stored, by, "category", ordered, values, found.more, rest, unknown, tag)
+        return Legend(
+            map=found.stored,
+            by=by,
+            kind=values.kind,
+            ordered=values.kind == "number" or by.removeprefix("field:") in _IN_ORDER,
+            values=listed,
+            more=values.more,
+            more_points=values.more_points,
+            unknown=values.unknown,
+            tag=values.tag,
+        )
 
-    def packed(self, encoder: str, version: int | None, by: str) -> bytes:
+    def packed(self, encoder: str, version: int | None, by: str, tag: str = "") -> Packed:
         """The values: little-endian uint16 of a category, float32 of a number.
 
         Raises:
-            QueryError: as `legend`.
+            QueryError, ChangedMeanwhileError: as `legend`.
         """
-        return _packed(self._read(encoder, version, by)[1])
+        values, _ = self._read(self._maps.of(encoder, version, tag), by)
+        return Packed(values.packed, values.tag)
 
     def mask(
-        self, encoder: str, version: int | None, expression: str, since: datetime | None
-    ) -> np.ndarray:
-        """Which points pass a filter and came at a time or later: bool ``(n,)``.
+        self,
+        encoder: str,
+        version: int | None,
+        expression: str,
+        since: datetime | None,
+        tag: str = "",
+    ) -> Packed:
+        """Which points pass a filter and came at a time or later: a bit each, lowest first.
 
         Raises:
             QueryError: there is no such map.
             FilterError: the filter cannot be read.
+            ChangedMeanwhileError: the map has other points.
         """
-        stored = find_map(self._library, chosen_space(self._library, encoder), version)
-        with self._lock, reading(self._library.engine) as db:
-            ids = self._points_of(db, stored).ids
-            passes = np.ones(len(ids), bool)
-            if expression.strip():
-                passes &= np.isin(ids, gather_ids(db, expression))
-            if since is not None:
-                passes &= np.isin(ids, added_since(db, since))
-            return passes
+        found = self._maps.of(encoder, version, tag)
+        ids = found.points.ids
+        with reading(self._library.engine) as db:
+            passes = self._masks.get(
+                (found.stored.id, expression.strip()),
+                (found.tag, revision_of(db)),
+                lambda: _passing(db, ids, expression),
+            )
+            if since is not None:  # of a file that is taken in again the time is another
+                passes = passes & np.packbits(
+                    np.isin(ids, added_since(db, since)), bitorder="little"
+                )
+        content = passes.tobytes()
+        return Packed(content, hashlib.sha256(content).hexdigest()[:32])
 
     def missing(self, encoder: str, version: int | None) -> Missing:
         """How many items a map lacks that came after it was made.
@@ -159,65 +198,56 @@ class MapValues:
         Raises:
             QueryError: there is no such map.
         """
+        stored = self._maps.of(encoder, version).stored
         space = chosen_space(self._library, encoder)
-        stored = find_map(self._library, space, version)
         with reading(self._library.engine) as db:
             return Missing(stored, not_on_map(db, space, stored))
 
-    def _read(
-        self, encoder: str, version: int | None, by: str
-    ) -> tuple[StoredMap, _Coded | np.ndarray, dict[str, str]]:
-        """The map, its values, and the names of those that have others than themselves."""
+    def _read(self, found: KeptMap, by: str) -> tuple[_Values, dict[str, str]]:
+        """Values, and the names of those that have others than themselves."""
         kind, _, name = by.partition(":")
-        stored = find_map(self._library, chosen_space(self._library, encoder), version)
+        ids = found.points.ids
         names: dict[str, str] = {}
-        with self._lock, reading(self._library.engine) as db:
-            points = self._points_of(db, stored)
+        with reading(self._library.engine) as db:
             if kind == "field" and name:
-                found = self._keeping(
-                    (by, ""), lambda: _coded(field_values(db, points.ids, name), name in _IN_ORDER)
-                )
+                state: object = revision_of(db)
+                load = partial(_field, db, ids, name)
             elif kind == "cluster" and name:
-                run = run_named(db, name)
-                names = {str(each.cluster): each.called for each in clusters_of(db, run)}
-                names.pop(str(NOISE), None)
-                found = self._keeping((by, str(run.id)), lambda: _clusters(db, name, points))
+                state, told = named_clusters(db, name)
+                names = {str(number): called for number, called in told.items() if number != NOISE}
+                load = partial(_clusters, db, name, ids)
             elif kind == "score" and name:
                 reference = find_reference(self._library, name)
-                stamp = f"{reference.id} {scores_stamp(db, reference)}"
-                found = self._keeping((by, stamp), lambda: p_values(db, points.ids, reference))
+                state = f"{reference.id} {reference.sha256} {scores_stamp(db, reference)}"
+                load = partial(_scores, db, ids, reference)
             else:
                 raise QueryError(
                     "say by what: field:NAME, cluster:NAME of a clustering, score:NAME of a "
                     "reference"
                 )
-        return stored, found, names
-
-    def _points_of(self, db: Connection, stored: StoredMap) -> Points:
-        """The points of a map; those of one map are kept, with what is known of them."""
-        key = (stored.id, stored.points, revision_of(db))
-        if self._points is None or self._points[0] != key:
-            self._points = (key, read_points(db, stored))
-            self._kept.clear()
-        return self._points[1]
-
-    def _keeping(self, key: object, read: Callable[[], _Coded | np.ndarray]) -> _Coded | np.ndarray:
-        if key not in self._kept:
-            self._kept[key] = read()
-        self._kept.move_to_end(key)
-        if len(self._kept) > _MOST_KEPT:
-            self._kept.popitem(last=False)
-        return self._kept[key]
+            return self._values.get((found.stored.id, by), (found.tag, state), load), names
 
 
-def _packed(found: _Coded | np.ndarray) -> bytes:
-    return (found.astype("<f4") if isinstance(found, np.ndarray) else found.codes).tobytes()
+def _passing(db: Connection, ids: ItemIds, expression: str) -> np.ndarray:
+    passes = np.ones(len(ids), bool)
+    if expression.strip():
+        passes = np.isin(ids, gather_ids(db, expression))
+    return np.packbits(passes, bitorder="little")
 
 
-def _coded(said: Sequence[str], ordered: bool) -> _Coded:
+def _field(db: Connection, ids: ItemIds, name: str) -> _Values:
+    return _coded(field_values(db, ids, name), name in _IN_ORDER)
+
+
+def _scores(db: Connection, ids: ItemIds, reference: StoredReference) -> _Values:
+    found = p_values(db, ids, reference)
+    return _Values("number", found.astype("<f4").tobytes(), int(np.isnan(found).sum()))
+
+
+def _coded(said: Sequence[str], ordered: bool) -> _Values:
     """Numbers for texts: the most frequent first, or in the order of their first number."""
     counts = Counter(said)
-    counts.pop("", None)
+    unknown = counts.pop("", 0)
     frequent = sorted(counts, key=lambda value: (-counts[value], value))
     listed = frequent[:MOST_LISTED]
     if ordered:
@@ -225,8 +255,15 @@ def _coded(said: Sequence[str], ordered: bool) -> _Coded:
     number = dict.fromkeys(frequent, len(listed) + 1)
     number |= {value: at for at, value in enumerate(listed, start=1)} | {"": 0}
     codes = np.fromiter((number[value] for value in said), "<u2", len(said))
-    return _Coded(
-        codes, tuple(listed), tuple(counts[value] for value in listed), len(counts) - len(listed)
+    listed_counts = tuple(counts[value] for value in listed)
+    return _Values(
+        "category",
+        codes.tobytes(),
+        unknown,
+        tuple(listed),
+        listed_counts,
+        more=len(counts) - len(listed),
+        more_points=len(said) - unknown - sum(listed_counts),
     )
 
 
@@ -235,9 +272,10 @@ def _first_number(value: str) -> tuple[int, str]:
     return (int(found[0]) if found else 0, value)
 
 
-def _clusters(db: Connection, name: str, points: Points) -> _Coded:
+def _clusters(db: Connection, name: str, ids: ItemIds) -> _Values:
     """The cluster of each point; nothing is known of points that the run does not have."""
-    labels, there = assigned(db, run_named(db, name)).of(points.ids)
-    said = np.where(there, labels, np.iinfo(np.int64).min).tolist()
-    nothing = np.iinfo(np.int64).min
-    return _coded(["" if label == nothing else str(label) for label in said], ordered=False)
+    labels, there = assigned(db, run_named(db, name)).of(ids)
+    found, own = np.unique(labels, return_inverse=True)
+    said = np.array([str(label) for label in found.tolist()], object)[own]
+    said[~there] = ""
+    return _coded(said.tolist(), ordered=False)

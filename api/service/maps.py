@@ -47,21 +47,6 @@ class Placed:
     added: int
 
 
-@dataclass(frozen=True)
-class MapPoints:
-    """The items on a map.
-
-    Attributes:
-        map: which.
-        items: public ids.
-        places: float32 ``(n, 2)``, in their order.
-    """
-
-    map: StoredMap
-    items: list[str]
-    places: np.ndarray
-
-
 def fit(
     library: Library,
     *,
@@ -146,19 +131,6 @@ def place(
 def versions(library: Library, encoder: str = "") -> list[StoredMap]:
     """All versions of the map of a space, oldest first."""
     return list_maps(library, chosen_space(library, encoder))
-
-
-def points(library: Library, encoder: str = "", version: int | None = None) -> MapPoints:
-    """Where the items on a version lie, the newest where none is named.
-
-    Raises:
-        QueryError: there is no such map.
-    """
-    stored = find_map(library, chosen_space(library, encoder), version)
-    with reading(library.engine) as db:
-        found = read_points(db, stored)
-        known = describe(db, found.ids, labels=())
-    return MapPoints(stored, known.uids, found.places)
 
 
 def remove(library: Library, version: int, encoder: str = "") -> None:

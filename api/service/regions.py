@@ -18,6 +18,7 @@ from indexer.errors import ConfigError, QueryError, StorageFullError
 from indexer.evidence.matching import SIDE, Matching, match_items
 from indexer.evidence.originals import held_by, items_under, read_again
 from indexer.evidence.overlay import draw_matching
+from indexer.index.opened import OpenStores
 from indexer.library import Library, SpaceInfo
 from indexer.reading.drafts import ItemDraft, ReadOptions
 from indexer.reading.study import read_study
@@ -118,8 +119,11 @@ def search_region(
     request: RegionRequest,
     settings: Settings,
     on_progress: Callable[[int, int], None] | None = None,
+    stores: OpenStores | None = None,
 ) -> RegionAnswer:
     """Find images that have something like a region; see `indexer.searching.region_search`.
+
+    A service gives the stores that it holds open for searches, so that none is loaded for this.
 
     Raises:
         QueryError: nothing to ask with, no such region, or no encoder that tells places apart.
@@ -140,6 +144,7 @@ def search_region(
         candidates=max(request.candidates, request.k),
         filter_=request.filter,
         on_progress=on_progress,
+        stores=stores,
     )
 
 

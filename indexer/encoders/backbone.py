@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from indexer.encoders.recipe import Recipe, network_input
 from indexer.encoders.slices import MAX_SLICES, SlicedEncoder
 from indexer.encoders.weights import card_of, read_manifest, ready_folder, spec_of
 from indexer.errors import WeightsError
+from indexer.kept import once
 from indexer.types import ImagePixels
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Backbone(SlicedEncoder):
         found = self._loaded.patches(pictures)
         return super()._patches(pictures) if found is None else found
 
-    @cached_property
+    @once
     def _loaded(self) -> Loaded:
         from indexer.encoders.engine import engine_of  # noqa: PLC0415 - torch
 

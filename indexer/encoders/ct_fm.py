@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -28,6 +27,7 @@ from indexer.encoders.weights import (
     spec_of,
 )
 from indexer.errors import UnsupportedInputError, WeightsError
+from indexer.kept import once
 from indexer.types import Embeddings, Pixels, Prepared
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ class CtFm:
         deepest: Tensor = self._network(patches)[-1]
         return deepest.mean(dim=(2, 3, 4))
 
-    @cached_property
+    @once
     def _network(self) -> nn.Module:
         import torch  # noqa: PLC0415 - heavy
         from monai.networks.nets.segresnet_ds import SegResEncoder  # noqa: PLC0415 - optional

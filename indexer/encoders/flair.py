@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +24,7 @@ from indexer.encoders.weights import (
     tensor_shapes,
 )
 from indexer.errors import UnsupportedInputError, WeightsError
+from indexer.kept import once
 from indexer.types import Embeddings, ImagePixels, Pixels, Prepared
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ class Flair:
         mean = (layers[1] + layers[2] + layers[-1]).mean(dim=1) / 3
         return _projected(text.projection_head_text, mean)
 
-    @cached_property
+    @once
     def _network(self) -> Any:
         from indexer.encoders.engine import engine_of  # noqa: PLC0415 - torch
 
@@ -155,7 +155,7 @@ class Flair:
         network = load_strictly(empty_network(state, self.spec.dim), state, where)
         return engine_of(self._context).settle(network)
 
-    @cached_property
+    @once
     def _tokenizer(self) -> Any:
         from indexer.encoders.towers import bert_tokenizer  # noqa: PLC0415 - torch
 

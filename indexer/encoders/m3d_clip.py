@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +26,7 @@ from indexer.encoders.weights import (
     tensor_shapes,
 )
 from indexer.errors import UnsupportedInputError, WeightsError
+from indexer.kept import once
 from indexer.types import Embeddings, Pixels, Prepared, VolumePixels
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ class M3dClip:
         first = network.language_encoder(ids).last_hidden_state[:, 0]
         return _unit(network.mm_language_proj(first))
 
-    @cached_property
+    @once
     def _network(self) -> Any:
         from indexer.encoders.engine import engine_of  # noqa: PLC0415 - torch
 
@@ -186,7 +186,7 @@ class M3dClip:
         network = load_strictly(empty_network(state, self._sizes), state, where)
         return engine_of(self._context).settle(network)
 
-    @cached_property
+    @once
     def _tokenizer(self) -> Any:
         from indexer.encoders.towers import bert_tokenizer  # noqa: PLC0415 - torch
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +29,7 @@ from indexer.encoders.weights import (
     tensor_shapes,
 )
 from indexer.errors import WeightsError
+from indexer.kept import once
 from indexer.types import Embeddings
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class MedImageInsight(SlicedEncoder):
     def _patches(self, pictures: Tensor) -> Tensor:
         return image_places(self._network, pictures)
 
-    @cached_property
+    @once
     def _network(self) -> Any:
         from indexer.encoders.engine import engine_of  # noqa: PLC0415 - torch
 
@@ -134,7 +134,7 @@ class MedImageInsight(SlicedEncoder):
         network: Any = load_network(state, self._sizes, f"the weights of '{self.spec.name}'")
         return engine_of(self._context).settle(network, busy=network.image)
 
-    @cached_property
+    @once
     def _tokenizer(self) -> Any:
         return load_tokenizer(self._folder / _TOKENIZER)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +27,7 @@ from indexer.encoders.weights import (
     spec_of,
 )
 from indexer.errors import UnsupportedInputError, WeightsError
+from indexer.kept import once
 from indexer.types import Embeddings, Pixels, Prepared
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ class Merlin:
         projected: Tensor = tower.linear_layer(first)
         return projected
 
-    @cached_property
+    @once
     def _network(self) -> Any:
         from indexer.encoders.engine import engine_of  # noqa: PLC0415 - torch
 
@@ -171,7 +171,7 @@ class Merlin:
         )
         return engine_of(self._context).settle(network)
 
-    @cached_property
+    @once
     def _tokenizer(self) -> Any:
         from transformers import RobertaTokenizer  # noqa: PLC0415 - optional and heavy
 

@@ -8,7 +8,6 @@ text tower from transformers finds its sizes in ``text/config.json`` there.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +30,7 @@ from indexer.encoders.weights import (
     spec_of,
 )
 from indexer.errors import WeightsError
+from indexer.kept import once
 from indexer.types import Embeddings
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class OpenClip(SlicedEncoder):
         text: Config = self._config["model_cfg"]["text_cfg"]
         return text
 
-    @cached_property
+    @once
     def _network(self) -> Any:
         from indexer.encoders.engine import engine_of  # noqa: PLC0415 - torch
 
@@ -135,7 +135,7 @@ class OpenClip(SlicedEncoder):
             load_strictly(network, in_full_precision(state), where)
         )
 
-    @cached_property
+    @once
     def _tokenizer(self) -> Any:
         require_extra("open-clip")
         from open_clip.tokenizer import (  # noqa: PLC0415 - optional and heavy

@@ -9,7 +9,6 @@ patch tokens. The published processor rescales by 1/255 whatever it is given, so
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +33,7 @@ from indexer.encoders.weights import (
     tensor_shapes,
 )
 from indexer.errors import UnsupportedInputError, WeightsError
+from indexer.kept import once
 from indexer.types import Embeddings, Frame, ImagePixels, Patches, Pixels, Prepared
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class RadDino:
         inputs = (network_input(picture, self.recipe) for picture in batch)
         return engine_of(self._context).run(forward, inputs)
 
-    @cached_property
+    @once
     def _network(self) -> nn.Module:
         from indexer.encoders.engine import engine_of  # noqa: PLC0415 - torch
 

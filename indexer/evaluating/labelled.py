@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,8 @@ _GROUPS: Mapping[str, Any] = {
     "split": Study.split,
 }
 _LABEL = "label:"
+_FEW, _PART = 10_000, 900
+"""Items that are looked up by their ids, and ids in one statement."""
 _BATCH = 20_000
 _TOLD = 20
 
@@ -148,13 +150,7 @@ def read_vectors(db: Connection, space: SpaceInfo, ids: ItemIds) -> tuple[Stored
     present: Present = np.zeros(len(ids), bool)
     if not len(ids):
         return vectors, present
-    query = (
-        select(EmbeddingRow.item_id, EmbeddingRow.vector)
-        .where(EmbeddingRow.space_id == space.id)
-        .order_by(EmbeddingRow.item_id)
-        .execution_options(yield_per=_BATCH)
-    )
-    for rows in db.execute(query).partitions():
+    for rows in _vector_rows(db, space, ids):
         found = np.array([row.item_id for row in rows], np.int64)
         at = np.minimum(np.searchsorted(ids, found), len(ids) - 1)
         mine = ids[at] == found
@@ -164,6 +160,19 @@ def read_vectors(db: Connection, space: SpaceInfo, ids: ItemIds) -> tuple[Stored
             sound_vectors(blobs, space)  # says what is wrong
         vectors[at[mine]], present[at[mine]] = halves, True
     return vectors, present
+
+
+def _vector_rows(db: Connection, space: SpaceInfo, ids: ItemIds) -> Iterator[Sequence[Any]]:
+    """Rows of a space, part by part: of few items theirs alone, else all."""
+    query = select(EmbeddingRow.item_id, EmbeddingRow.vector)
+    query = query.where(EmbeddingRow.space_id == space.id)
+    if len(ids) > _FEW:
+        ordered = query.order_by(EmbeddingRow.item_id).execution_options(yield_per=_BATCH)
+        yield from db.execute(ordered).partitions()
+        return
+    for start in range(0, len(ids), _PART):
+        some = ids[start : start + _PART].tolist()
+        yield db.execute(query.where(EmbeddingRow.item_id.in_(some))).all()
 
 
 def label_names(db: Connection) -> set[str]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, Integer, delete, func, insert, literal_column, select
 
+from indexer.catalog.columns import columns
 from indexer.catalog.database import reading, transaction
-from indexer.catalog.tables import MapPoint, MapRow
+from indexer.catalog.tables import MapPoint, MapRow, Space
 from indexer.errors import UnknownNameError
 from indexer.library import Library, SpaceInfo
 from indexer.types import ItemIds
@@ -41,6 +43,28 @@ class StoredMap:
 
 
 @dataclass(frozen=True)
+class MapState:
+    """What tells whether a map is as it was, without a look at its points.
+
+    Numbers of maps and of points are had again by others once the last ones were removed; so all
+    of this together is compared.
+
+    Attributes:
+        id: private to the catalog.
+        newest_point: of all maps, grows with points that are added.
+        maps: how many there are, and when the newest was made.
+        generation: of the space, grows with every removal of items.
+    """
+
+    id: int
+    version: int
+    created_at: datetime
+    newest_point: int
+    maps: tuple[int, datetime]
+    generation: int
+
+
+@dataclass(frozen=True)
 class Points:
     """Items on a map.
 
@@ -68,17 +92,42 @@ def find_map(library: Library, space: SpaceInfo, version: int | None = None) -> 
     Raises:
         UnknownNameError: there is none.
     """
-    maps = list_maps(library, space)
-    if not maps:
+    with reading(library.engine) as db:
+        return _stored(db, space, _row(db, space, version))
+
+
+def map_state(db: Connection, space: SpaceInfo, version: int | None = None) -> MapState:
+    """What tells whether a version, the newest where none is named, is as it was.
+
+    Raises:
+        UnknownNameError: there is none.
+    """
+    row = _row(db, space, version)
+    newest = select(func.max(literal_column("map_point.rowid", Integer))).select_from(MapPoint)
+    generation = select(Space.generation).where(Space.id == space.id)
+    count, made = db.execute(select(func.count(), func.max(MapRow.created_at))).one()
+    return MapState(
+        id=row.id,
+        version=row.version,
+        created_at=row.created_at,
+        newest_point=db.execute(newest).scalar() or 0,
+        maps=(count, made),
+        generation=db.execute(generation).scalar_one(),
+    )
+
+
+def _row(db: Connection, space: SpaceInfo, version: int | None) -> Any:
+    query = select(MapRow).where(MapRow.space_id == space.id).order_by(MapRow.version.desc())
+    wanted = query if version is None else query.where(MapRow.version == version)
+    row = db.execute(wanted.limit(1)).first()
+    if row is not None:
+        return row
+    numbers = sorted(each.version for each in db.execute(query))
+    if not numbers:
         raise UnknownNameError(f"'{space.encoder}' has no map yet; make one with: syntopy map fit")
-    if version is None:
-        return maps[-1]
-    for found in maps:
-        if found.version == version:
-            return found
-    numbers = ", ".join(str(found.version) for found in maps)
     raise UnknownNameError(
-        f"the map of '{space.encoder}' has no version {version}; it has {numbers}"
+        f"the map of '{space.encoder}' has no version {version}; it has "
+        f"{', '.join(map(str, numbers))}"
     )
 
 
@@ -118,17 +167,11 @@ def add_points(library: Library, stored: StoredMap, points: Points) -> None:
 
 def read_points(db: Connection, stored: StoredMap) -> Points:
     """All items on a map that are there still."""
-    query = (
-        select(MapPoint.item_id, MapPoint.x, MapPoint.y, MapPoint.fitted)
-        .where(MapPoint.map_id == stored.id)
-        .order_by(MapPoint.item_id)
-    )
-    rows = db.execute(query).all()
-    return Points(
-        np.array([row.item_id for row in rows], np.int64),
-        np.array([(row.x, row.y) for row in rows], np.float32).reshape(-1, 2),
-        np.array([row.fitted for row in rows], bool),
-    )
+    query = select(MapPoint.item_id, MapPoint.x, MapPoint.y, MapPoint.fitted)
+    query = query.where(MapPoint.map_id == stored.id)
+    ids, x, y, fitted = columns(db, query, (np.int64, np.float32, np.float32, np.int64))
+    order = np.argsort(ids, kind="stable")
+    return Points(ids[order], np.column_stack([x, y])[order], fitted[order].astype(bool))
 
 
 def remove_map(library: Library, stored: StoredMap) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from indexer import __version__
+from indexer.catalog.columns import columns
 from indexer.catalog.database import reading, transaction
 from indexer.catalog.tables import ClusterAssignment, ClusterRow, ClusterRun, Item, Space
 from indexer.errors import ConfigError, QueryError, UnknownNameError
@@ -229,10 +230,14 @@ def run_named(db: Connection, name: str) -> StoredRun:
         select(ClusterRun, Space.encoder).join(Space).where(ClusterRun.name == name)
     ).first()
     if row is None:
-        names = ", ".join(db.execute(select(ClusterRun.name).order_by(ClusterRun.id)).scalars())
-        there = f"there are: {names}" if names else "make one with: syntopy cluster run"
-        raise UnknownNameError(f"there is no clustering '{name}'; {there}")
+        raise _unknown(db, name)
     return _stored(db, row)
+
+
+def _unknown(db: Connection, name: str) -> UnknownNameError:
+    names = ", ".join(db.execute(select(ClusterRun.name).order_by(ClusterRun.id)).scalars())
+    there = f"there are: {names}" if names else "make one with: syntopy cluster run"
+    return UnknownNameError(f"there is no clustering '{name}'; {there}")
 
 
 def clusters_of(db: Connection, run: StoredRun) -> list[NamedCluster]:
@@ -245,19 +250,30 @@ def clusters_of(db: Connection, run: StoredRun) -> list[NamedCluster]:
     ]
 
 
+def named_clusters(db: Connection, name: str) -> tuple[str, dict[int, str]]:
+    """What tells a run from any other, and what its clusters are called; nothing is counted.
+
+    Raises:
+        UnknownNameError: there is no run of this name.
+    """
+    query = select(ClusterRun.id, ClusterRun.created_at).where(ClusterRun.name == name)
+    row = db.execute(query).first()
+    if row is None:
+        raise _unknown(db, name)
+    rows = db.execute(select(ClusterRow).where(ClusterRow.run_id == row.id))
+    return f"{row.id} {row.created_at}", {
+        each.cluster: each.given_name or each.name for each in rows
+    }
+
+
 def assigned(db: Connection, run: StoredRun) -> Assigned:
     """The items of a run and their clusters."""
-    query = (
-        select(ClusterAssignment.item_id, ClusterAssignment.cluster, ClusterAssignment.confidence)
-        .where(ClusterAssignment.run_id == run.id)
-        .order_by(ClusterAssignment.item_id)
-    )
-    rows = db.execute(query).all()
-    return Assigned(
-        np.array([row[0] for row in rows], np.int64),
-        np.array([row[1] for row in rows], np.int64),
-        np.array([row[2] for row in rows], np.float32),
-    )
+    sure = func.coalesce(ClusterAssignment.confidence, "nan")
+    query = select(ClusterAssignment.item_id, ClusterAssignment.cluster, sure)
+    query = query.where(ClusterAssignment.run_id == run.id)
+    ids, labels, confidence = columns(db, query, (np.int64, np.int64, np.float32))
+    order = np.argsort(ids, kind="stable")
+    return Assigned(ids[order], labels[order], confidence[order])
 
 
 def members_of(db: Connection, run: StoredRun, cluster: int) -> ItemIds:

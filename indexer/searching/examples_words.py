@@ -35,7 +35,7 @@ class WordsExample:
         if isinstance(encoder, TextEncoder):
             row, note = self._by_tower(space, encoder)
             return View.whole(row, TOWER, note=note)
-        bridge = load_bridge(self._library, space, self._options)
+        bridge = load_bridge(self._library, space, self._options, reread=False)
         if bridge is None:
             return (
                 f"'{space.encoder}' cannot be asked in words; fit a bridge from this library's "

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from sqlalchemy import Connection, select
 
+from indexer.catalog.columns import columns
 from indexer.catalog.database import reading
 from indexer.catalog.tables import Item, Patient, Series, Study
 from indexer.encoders.contract import Encoder, PatchEncoder
@@ -22,7 +23,7 @@ from indexer.evidence.matching import picture_of_slice, slice_number
 from indexer.evidence.originals import read_again
 from indexer.evidence.regions import RegionMatcher, patches_from, region_vector
 from indexer.filters import parse_filter, sql_condition
-from indexer.index.projection import open_projection
+from indexer.index.opened import OpenStores
 from indexer.library import Library, SpaceInfo
 from indexer.reading.drafts import ItemDraft, ReadOptions
 from indexer.searching.hits import describe_items
@@ -106,6 +107,7 @@ def region_search(
     candidates: int = CANDIDATES,
     filter_: str = "",
     on_progress: Progress | None = None,
+    stores: OpenStores | None = None,
 ) -> RegionAnswer:
     """Find images that have something like a region.
 
@@ -119,6 +121,7 @@ def region_search(
         candidates: images to read again, `MOST_CANDIDATES` at most.
         filter_: an expression of `indexer.filters`, "" for none.
         on_progress: called with candidates looked at, and how many there are.
+        stores: that are open already; None opens that of the space.
 
     Raises:
         QueryError: no such region, or an encoder without places.
@@ -138,7 +141,8 @@ def region_search(
     vector = _candidate_vector(encoder, places, query, picture)
     with reading(library.engine) as db:
         allowed = _allowed(db, query, filter_)
-    found = _candidates(library, space, vector, allowed, candidates)
+    opened = stores or OpenStores(library, options.device)
+    found = _candidates(library, opened, space, vector, allowed=allowed, count=candidates)
     hits: list[RegionHit] = []
     notes: list[str] = []
     for number, hit in enumerate(found):
@@ -181,16 +185,25 @@ def _candidate_vector(
 
 
 def _candidates(
-    library: Library, space: SpaceInfo, vector: Embedding, allowed: ItemIds, count: int
+    library: Library,
+    stores: OpenStores,
+    space: SpaceInfo,
+    vector: Embedding,
+    *,
+    allowed: ItemIds,
+    count: int,
 ) -> list[Hit]:
     """The nearest items, one a study."""
-    store = open_projection(library, space).store
     look = min(4 * count, len(allowed))
     while look:
-        ids, scores = store.search(vector[None], look, allowed)
-        pairs = [(int(i), float(s), 0) for i, s in zip(ids[0], scores[0], strict=True) if i >= 0]
         first: dict[str, Hit] = {}
         with reading(library.engine) as db:
+            opened = stores.of(db, space)
+            with opened.guard:
+                ids, scores = opened.store.search(vector[None], look, allowed)
+            pairs = [
+                (int(i), float(s), 0) for i, s in zip(ids[0], scores[0], strict=True) if i >= 0
+            ]
             for hit in describe_items(db, pairs):
                 first.setdefault(hit.study_instance_uid, hit)
         if len(first) >= count or look >= len(allowed):
@@ -208,13 +221,13 @@ def _allowed(db: Connection, query: RegionQuery, filter_: str) -> ItemIds:
         .join(Study)
         .join(Patient)
         .where(Item.role == Role.PRIMARY, Study.study_instance_uid != query.study)
-        .order_by(Item.id)
     )
     if query.patient:
         wanted = wanted.where(Patient.pseudonym != query.patient)
     if filter_.strip():
         wanted = wanted.where(sql_condition(parse_filter(filter_)))
-    return np.array(list(db.execute(wanted).scalars()), np.int64)
+    (ids,) = columns(db, wanted)
+    return np.sort(ids)
 
 
 def _rounded(box: Box) -> Box:

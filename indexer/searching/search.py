@@ -38,12 +38,15 @@ class Searcher:
     Args:
         library: open as long as this is used.
         options: how query files are read, and where models lie.
+
+    Attributes:
+        stores: that are held open.
     """
 
     def __init__(self, library: Library, options: ReadOptions) -> None:
         self._library, self._options = library, options
         self._gallery = Gallery(library)
-        self._stores = OpenStores(library, options.device)
+        self.stores = OpenStores(library, options.device)
         self._known: Known = {}
 
     def load(self) -> None:
@@ -54,7 +57,7 @@ class Searcher:
         """
         with reading(self._library.engine) as db:
             for space in self._library.spaces():
-                self._stores.of(db, space)
+                self.stores.of(db, space)
 
     def search(self, request: SearchRequest) -> SearchAnswer:
         """Answer a request.
@@ -79,7 +82,7 @@ class Searcher:
         self, db: Connection, request: SearchRequest, tree: Filter | None, asked: Asked
     ) -> SearchAnswer:
         view = View.of(db, self._gallery, request, tree, asked)
-        voices = voices_of(view, self._stores, self._library, asked)
+        voices = voices_of(view, self.stores, self._library, asked)
         with stage("search the index"):
             finding = Finding(view, voices)
         if not finding.found and not asked.queries and asked.refusals:

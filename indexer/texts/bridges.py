@@ -43,6 +43,8 @@ def load_bridge(
     space: SpaceInfo,
     options: ReadOptions,
     on_progress: Progress | None = None,
+    *,
+    reread: bool = True,
 ) -> Bridge | None:
     """The bridge in use of a space, None if none was fitted.
 
@@ -51,6 +53,7 @@ def load_bridge(
         space: that is asked in words.
         options: say where the text tower's weights lie.
         on_progress: called with texts embedded by a text tower, and all there are to embed.
+        reread: see `indexer.texts.towers.open_tower`.
 
     Raises:
         ConfigError: its file is damaged or gone, or its text tower has other weights now.
@@ -65,13 +68,17 @@ def load_bridge(
             f"version {used} of the bridge for '{space.encoder}' is gone; take another with: "
             "syntopy bridge use VERSION"
         )
-    return Bridge.load(path, partial(_tower, library, options, on_progress))
+    return Bridge.load(path, partial(_tower, library, options, on_progress, reread))
 
 
 def _tower(
-    library: Library, options: ReadOptions, on_progress: Progress | None, about: BridgeAbout
+    library: Library,
+    options: ReadOptions,
+    on_progress: Progress | None,
+    reread: bool,
+    about: BridgeAbout,
 ) -> Tower:
-    tower = open_tower(library, options.context(about.tower), on_progress)
+    tower = open_tower(library, options.context(about.tower), on_progress, reread=reread)
     if tower.weights != about.weights:
         raise ConfigError(
             f"the text tower of '{about.tower}' has other weights than those that the bridge was "

@@ -40,6 +40,7 @@ class TextTower:
         encoder: that has the tower.
         dim: of its vectors.
         file: where vectors are kept between runs; one that cannot be read counts as empty.
+        reread: begin with those that are kept there; without it nothing may be saved.
         key: of the hash.
         on_progress: called with texts embedded and texts to embed.
     """
@@ -54,11 +55,12 @@ class TextTower:
         file: Path,
         key: bytes,
         on_progress: Progress | None = None,
+        reread: bool = True,
     ) -> None:
         self.name, self.weights = name, weights
         self._encoder, self._dim = encoder, dim
         self._file, self._key, self._on_progress = file, key, on_progress
-        self._known = _read(file, dim)
+        self._known = _read(file, dim) if reread else {}
         self._asked: set[bytes] = set()
         self._new = 0
 
@@ -141,9 +143,19 @@ class TextTower:
 
 
 def open_tower(
-    library: Library, context: EncoderContext, on_progress: Progress | None = None
+    library: Library,
+    context: EncoderContext,
+    on_progress: Progress | None = None,
+    *,
+    reread: bool = True,
 ) -> TextTower:
-    """The text tower of an encoder, with what the library keeps of it.
+    """The text tower of an encoder.
+
+    Args:
+        library: that keeps vectors of texts.
+        context: of the encoder.
+        on_progress: as of `TextTower`.
+        reread: read these vectors; of a single phrase it is quicker to make it anew.
 
     Raises:
         ConfigError: the encoder has none.
@@ -162,6 +174,7 @@ def open_tower(
         file=library.index_folder / f"words-{whose[:16]}.npz",
         key=library.key,
         on_progress=on_progress,
+        reread=reread,
     )
 
 

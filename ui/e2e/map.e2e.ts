@@ -207,6 +207,37 @@ describe("the map", () => {
 });
 
 describe("when something is wrong", () => {
+  it("asks for the map again when it has got other points meanwhile", async () => {
+    const { page } = await open(browser, "#/map?colour=none");
+    await drawn(page);
+    let asked = 0;
+    await page.route("**/v1/maps/points?**", (route) => {
+      asked += 1;
+      return route.continue();
+    });
+    const problem = { status: 412, code: "changed_meanwhile", detail: "other points" };
+    const changed = { status: 412, contentType: "application/problem+json", json: problem };
+    await page.route("**/v1/maps/items?**", (route) => route.fulfill(changed), { times: 1 });
+    await page.keyboard.press("v");
+    await page.waitForSelector(".map-grid img");
+    expect(asked).toBe(1);
+    expect(await page.locator("[role=alert]").count()).toBe(0);
+    await page.context().close();
+  });
+
+  it("says that a picture cannot be asked for, and opens it when it can", async () => {
+    const { page } = await open(browser, "#/map?colour=none");
+    await drawn(page);
+    await page.route("**/v1/maps/items?**", (route) => route.abort());
+    await page.keyboard.press("ArrowRight");
+    await page.keyboard.press("Enter");
+    await page.getByText("The service does not answer").waitFor();
+    await page.unroute("**/v1/maps/items?**");
+    await page.getByRole("button", { name: "Try again" }).click();
+    await page.waitForURL(/item=/);
+    await page.context().close();
+  });
+
   it("is drawn plainly where there is no WebGL, and says so", async () => {
     const { page } = await open(browser);
     await page.addInitScript(() => {

@@ -1,6 +1,8 @@
 // How fluid the map is: node e2e/measure-map.mjs http://127.0.0.1:8000 [100000,1000000]
-// Points are made here, in the place of those of the library. While the map is dragged, the
-// intervals between frames are taken; then the time until all points are drawn again.
+// Points are made here, in the place of those of the library; "own" takes those of the library
+// (benchmarks/big_map.py makes one of a million), and tells what came over the wire, too. While the
+// map is dragged, the intervals between frames are taken; then the time until all points are drawn
+// again, and the time until all that is in view is chosen.
 import { chromium } from "playwright-core";
 
 const [, , url = "http://127.0.0.1:8000", sizes = "100000,1000000"] = process.argv;
@@ -11,7 +13,8 @@ const browser = await chromium.launch({
   args: ["--no-sandbox"],
 });
 
-for (const n of sizes.split(",").map(Number)) console.log(JSON.stringify(await measured(n)));
+for (const said of sizes.split(","))
+  console.log(JSON.stringify(await measured(said === "own" ? undefined : Number(said))));
 await browser.close();
 
 async function measured(n) {
@@ -24,22 +27,8 @@ async function measured(n) {
     };
     requestAnimationFrame(frame);
   });
-  const { points, codes } = made(n);
-  const fill = (path, body) =>
-    page.route(`**/v1/maps/${path}?**`, (route) =>
-      route.fulfill({ contentType: "application/octet-stream", body: Buffer.from(body.buffer) }),
-    );
-  await fill("points", points);
-  await fill("values", codes);
-  await page.route("**/v1/maps/legend?**", async (route) => {
-    const told = await (await route.fetch()).json();
-    const values = Array.from({ length: CLUSTERS }, (_, at) => ({
-      value: String(at),
-      name: `cluster ${at}`,
-      points: n / CLUSTERS,
-    }));
-    await route.fulfill({ json: { ...told, values, more: 0, more_points: 0, unknown: 0 } });
-  });
+  if (n !== undefined) await fillIn(page, n);
+  const wire = await watched(page);
   const began = performance.now();
   await page.goto(`${url}/#/map`);
   const drawn = () => page.waitForSelector(".map-points[data-drawn=all]", { timeout: 60_000 });
@@ -47,6 +36,7 @@ async function measured(n) {
   await page.waitForFunction(() => document.querySelectorAll(".legend-row").length > 10);
   await drawn();
   const first = performance.now() - began;
+  const bytes = wire.bytes();
   const box = await page.locator(".map-stage").boundingBox();
   const [x, y] = [box.x + box.width / 2, box.y + box.height / 2];
   await page.mouse.move(x, y);
@@ -64,18 +54,75 @@ async function measured(n) {
   await page.waitForTimeout(50);
   await drawn();
   const rest = performance.now() - rested;
+  const choosing = performance.now();
+  await page.keyboard.press("v");
+  await page.waitForFunction(() => {
+    const first = document.querySelector(".map-grid .thumb");
+    return first && !first.classList.contains("bone");
+  });
+  const chosen = performance.now() - choosing;
   const gaps = frames.slice(1).map((now, at) => now - frames[at]);
   gaps.sort((a, b) => a - b);
   const of = (share) => Math.round(10 * gaps[Math.floor(share * (gaps.length - 1))]) / 10;
+  const points = await page.getAttribute(".map-stage", "aria-label");
+  const heap = await wire.heap();
   await page.close();
   return {
-    points: n,
+    points: Number(points.replace(/\D/g, "")),
     frames: gaps.length,
     median_ms: of(0.5),
     p95_ms: of(0.95),
     all_drawn_ms: Math.round(rest),
     first_drawn_ms: Math.round(first),
+    first_grid_ms: Math.round(chosen),
+    ...(n === undefined && { map_bytes: bytes, scripts_heap_mb: Math.round(heap / 1e6) }),
   };
+}
+
+/** What routes of maps send, and how much the page holds. */
+async function watched(page) {
+  const session = await page.context().newCDPSession(page);
+  await session.send("Network.enable");
+  await session.send("Performance.enable");
+  const asked = new Map();
+  session.on("Network.requestWillBeSent", ({ requestId, request }) => {
+    if (request.url.includes("/v1/maps")) asked.set(requestId, 0);
+  });
+  session.on("Network.loadingFinished", ({ requestId, encodedDataLength }) => {
+    if (asked.has(requestId)) asked.set(requestId, encodedDataLength);
+  });
+  return {
+    bytes: () => [...asked.values()].reduce((sum, each) => sum + each, 0),
+    heap: async () => {
+      await session.send("HeapProfiler.collectGarbage");
+      const { metrics } = await session.send("Performance.getMetrics");
+      return metrics.find(({ name }) => name === "JSHeapUsedSize").value;
+    },
+  };
+}
+
+/** Points of this script in the place of those of the library. */
+async function fillIn(page, n) {
+  const { points, codes } = made(n);
+  const fill = (path, body) =>
+    page.route(`**/v1/maps/${path}?**`, (route) =>
+      route.fulfill({ contentType: "application/octet-stream", body: Buffer.from(body.buffer) }),
+    );
+  await fill("points", points);
+  await fill("values", codes);
+  await page.route("**/v1/maps/items?**", async (route) => {
+    const { at } = route.request().postDataJSON();
+    await route.fulfill({ json: { tag: "", items: at.map((each) => `item${each}`) } });
+  });
+  await page.route("**/v1/maps/legend?**", async (route) => {
+    const told = await (await route.fetch()).json();
+    const values = Array.from({ length: CLUSTERS }, (_, at) => ({
+      value: String(at),
+      name: `cluster ${at}`,
+      points: n / CLUSTERS,
+    }));
+    await route.fulfill({ json: { ...told, values, more: 0, more_points: 0, unknown: 0 } });
+  });
 }
 
 /** Clouds of points, as a map of many kinds of pictures has them. */

@@ -409,9 +409,10 @@ export interface paths {
         };
         /**
          * Get Facets
-         * @description How many studies have which modality, body part, view, sex, age, year, maker and labels.
+         * @description How many studies have which modality, body part, view, sex, age, year, maker, labels, words.
          *
-         *     Studies count of which a primary image passes the filter, each once a value.
+         *     Studies count of which a primary image passes the filter, each once a value. Words are those
+         *     of reports that say something of a study and name nobody.
          */
         get: operations["get_facets"];
         put?: never;
@@ -759,9 +760,35 @@ export interface paths {
         };
         /**
          * Get Map Items
-         * @description Ids of the items on a map, in the order of its points.
+         * @description Ids of all items on a map, in the order of its points: 26 MB of a million.
+         *
+         *     Whoever needs a few of them asks with POST.
          */
         get: operations["get_map_items"];
+        put?: never;
+        /**
+         * Find Map Items
+         * @description Ids of the items at some positions among the points of a map.
+         */
+        post: operations["find_map_items"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/maps/place": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Map Place
+         * @description The position of an item among the points of a map.
+         */
+        get: operations["get_map_place"];
         put?: never;
         post?: never;
         delete?: never;
@@ -2754,7 +2781,7 @@ export interface components {
         Facet: {
             /**
              * Field
-             * @description A field of the filter language, or age in decades, or year, or label:NAME.
+             * @description A field of the filter language, or age in decades, or year, or label:NAME; word is of reports.
              * @example modality
              */
             field: string;
@@ -2770,7 +2797,7 @@ export interface components {
             more: number;
             /**
              * Unknown
-             * @description Studies without a value.
+             * @description Studies without a value; of words, without a report.
              */
             unknown: number;
         };
@@ -3822,12 +3849,31 @@ export interface components {
         };
         /**
          * MapItems
-         * @description Public ids of the items on a map, in the order of its points.
+         * @description Public ids of items on a map, in the order of its points or of what was asked.
          */
         MapItems: {
             map: components["schemas"]["Map"];
+            /**
+             * Tag
+             * @description ETag of the points that these belong to.
+             */
+            tag: string;
             /** Items */
             items: string[];
+        };
+        /**
+         * MapItemsAsked
+         * @description Positions among the points of a map, from zero.
+         * @example {
+         *       "at": [
+         *         0,
+         *         17
+         *       ]
+         *     }
+         */
+        MapItemsAsked: {
+            /** At */
+            at: number[];
         };
         /**
          * MapLegend
@@ -3900,6 +3946,23 @@ export interface components {
             map: components["schemas"]["Map"];
             /** Missing */
             missing: number;
+        };
+        /**
+         * MapPlace
+         * @description Where among the points of a map an item is.
+         */
+        MapPlace: {
+            map: components["schemas"]["Map"];
+            /**
+             * Tag
+             * @description ETag of the points that it belongs to.
+             */
+            tag: string;
+            /**
+             * At
+             * @description From zero; null where it is not on the map.
+             */
+            at: number | null;
         };
         /**
          * Matched
@@ -10182,6 +10245,8 @@ export interface operations {
                 encoder?: string;
                 /** @description Of the map; else the newest. */
                 version?: number | null;
+                /** @description ETag of the points that whoever asks has, without its quotes; 412 where the map has others by now. */
+                points?: string;
             };
             header?: never;
             path?: never;
@@ -10272,6 +10337,255 @@ export interface operations {
             };
         };
     };
+    find_map_items: {
+        parameters: {
+            query?: {
+                /** @description Whose space; empty takes the library's first that has vectors. */
+                encoder?: string;
+                /** @description Of the map; else the newest. */
+                version?: number | null;
+                /** @description ETag of the points that whoever asks has, without its quotes; 412 where the map has others by now. */
+                points?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MapItemsAsked"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MapItems"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It does not say believably who asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in the library. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body came too slowly. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is of another type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What is asked cannot be read. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests at once. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong inside. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part of Syntopy that this needs is not installed. */
+            501: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The library, or a part of it, cannot be used just now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The disk is full. */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_map_place: {
+        parameters: {
+            query: {
+                /** @description Id of an item. */
+                item: string;
+                /** @description Whose space; empty takes the library's first that has vectors. */
+                encoder?: string;
+                /** @description Of the map; else the newest. */
+                version?: number | null;
+                /** @description ETag of the points that whoever asks has, without its quotes; 412 where the map has others by now. */
+                points?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MapPlace"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It does not say believably who asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in the library. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What is asked cannot be read. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests at once. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong inside. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The library, or a part of it, cannot be used just now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     get_map_points: {
         parameters: {
             query?: {
@@ -10279,6 +10593,8 @@ export interface operations {
                 encoder?: string;
                 /** @description Of the map; else the newest. */
                 version?: number | null;
+                /** @description ETag of the points that whoever asks has, without its quotes; 412 where the map has others by now. */
+                points?: string;
             };
             header?: never;
             path?: never;
@@ -10385,6 +10701,8 @@ export interface operations {
                 encoder?: string;
                 /** @description Of the map; else the newest. */
                 version?: number | null;
+                /** @description ETag of the points that whoever asks has, without its quotes; 412 where the map has others by now. */
+                points?: string;
             };
             header?: never;
             path?: never;
@@ -10484,6 +10802,8 @@ export interface operations {
                 encoder?: string;
                 /** @description Of the map; else the newest. */
                 version?: number | null;
+                /** @description ETag of the points that whoever asks has, without its quotes; 412 where the map has others by now. */
+                points?: string;
             };
             header?: never;
             path?: never;
@@ -10592,6 +10912,8 @@ export interface operations {
                 encoder?: string;
                 /** @description Of the map; else the newest. */
                 version?: number | null;
+                /** @description ETag of the points that whoever asks has, without its quotes; 412 where the map has others by now. */
+                points?: string;
             };
             header?: never;
             path?: never;

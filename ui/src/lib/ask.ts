@@ -52,10 +52,14 @@ export function useOnSignIn(again: () => void): void {
   }, []);
 }
 
-/** Ask when the key changes, never twice for one key; null asks nothing and shows nothing. */
+/**
+ * Ask when the key changes, never twice for one key; null asks nothing and shows nothing. What is
+ * large is not kept here: the browser has it, and asks by its tag.
+ */
 export function useAsked<T>(
   key: string | null,
   ask: (signal: AbortSignal) => Promise<T>,
+  large = false,
 ): Asked<T> {
   const [state, change] = useReducer(
     (old: State<T>, next: Partial<State<T>>): State<T> => ({ ...old, ...next }),
@@ -84,7 +88,7 @@ export function useAsked<T>(
       .current(controller.signal)
       .then((data) => {
         if (controller.signal.aborted) return;
-        keep(key, data);
+        if (!large) keep(key, data);
         change({ data, loading: false, slow: false });
       })
       .catch((error: unknown) => {
@@ -97,7 +101,7 @@ export function useAsked<T>(
       clearTimeout(timer);
       controller.abort();
     };
-  }, [key, round]);
+  }, [key, round, large]);
 
   useOnSignIn(again);
   const stop = useCallback(() => {

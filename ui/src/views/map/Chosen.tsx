@@ -1,10 +1,11 @@
-import { useEffect, useState } from "react";
+import { useEffect, useMemo, useState } from "react";
 import { count } from "../../lib/format";
 import { useSettings, useWordsOf } from "../../lib/settings";
 import { Icon } from "../../parts/Icon";
-import { Notice } from "../../parts/Notice";
+import { Notice, ProblemNotice } from "../../parts/Notice";
 import { Thumb } from "../../parts/Thumb";
 import { NONE } from "./geometry";
+import { isOther, type PointIds, useIds } from "./ids";
 import { Keep } from "./Keep";
 import type { MapState } from "./state";
 import { WORDS } from "./words";
@@ -14,7 +15,7 @@ interface ChosenProps {
   /** Places of the chosen points in the order of the map. */
   chosen: Uint32Array;
   of: number;
-  ids: readonly string[] | undefined;
+  ids: PointIds | undefined;
   pointed: number;
   onPoint: (at: number) => void;
   onOpen: (at: number) => void;
@@ -34,6 +35,8 @@ export function Chosen(props: ChosenProps) {
   const [shown, setShown] = useState(STEP);
   // biome-ignore lint/correctness/useExhaustiveDependencies: others begin at their first
   useEffect(() => setShown(STEP), [chosen]);
+  const few = useMemo(() => examplesOf(chosen), [chosen]);
+  const asked = useIds(ids, [...chosen.subarray(0, shown), ...few]);
   const by = [
     state.lasso.length > 0 && t.byLasso,
     state.filter && t.byFilter,
@@ -64,14 +67,17 @@ export function Chosen(props: ChosenProps) {
           <div className="map-acts">
             <a
               className="button small"
-              href={searchAddress(chosen, ids)}
+              href={searchAddress(few.map((at) => ids?.at(at)))}
               title={t.searchFromTitle}
-              aria-disabled={!ids}
+              aria-disabled={few.some((at) => ids?.at(at) === undefined)}
             >
               <Icon name="search" size={14} /> {t.searchFrom}
             </a>
-            <Keep chosen={chosen} ids={ids} onChanged={props.onChanged} />
+            <Keep chosen={chosen} of={ids?.of} onChanged={props.onChanged} />
           </div>
+          {asked.error && !isOther(asked.error) && (
+            <ProblemNotice problem={asked.error} retry={asked.retry} />
+          )}
           <ol className="map-grid">
             {Array.from(chosen.subarray(0, shown), (at, place) => (
               <li key={at}>
@@ -85,7 +91,7 @@ export function Chosen(props: ChosenProps) {
                   onBlur={() => props.onPoint(NONE)}
                   onClick={() => props.onOpen(at)}
                 >
-                  {ids ? <Thumb id={ids[at] ?? ""} /> : <span className="thumb bone" />}
+                  <Picture id={ids?.at(at)} />
                 </button>
               </li>
             ))}
@@ -101,14 +107,20 @@ export function Chosen(props: ChosenProps) {
   );
 }
 
-/** A search with a few of them, evenly picked. */
-export function searchAddress(chosen: Uint32Array, ids: readonly string[] | undefined): string {
-  const params = new URLSearchParams();
+function Picture({ id }: { id: string | undefined }) {
+  return id ? <Thumb id={id} /> : <span className="thumb bone" />;
+}
+
+/** A few of them, evenly picked. */
+export function examplesOf(chosen: Uint32Array): number[] {
   const few = Math.min(EXAMPLES, chosen.length);
-  for (let n = 0; n < few; n += 1) {
-    const at = chosen[Math.floor(((n + 0.5) * chosen.length) / few)];
-    const id = at === undefined ? undefined : ids?.[at];
-    if (id) params.append("item", id);
-  }
+  const at = (n: number) => chosen[Math.floor(((n + 0.5) * chosen.length) / few)] ?? NONE;
+  return Array.from({ length: few }, (_, n) => at(n));
+}
+
+/** A search with some items, as far as their ids are known. */
+export function searchAddress(ids: readonly (string | undefined)[]): string {
+  const params = new URLSearchParams();
+  for (const id of ids) if (id) params.append("item", id);
   return `#/search?${params}`;
 }

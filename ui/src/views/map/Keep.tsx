@@ -9,7 +9,7 @@ import { WORDS } from "./words";
 
 interface KeepProps {
   chosen: Uint32Array;
-  ids: readonly string[] | undefined;
+  of: api.Of | undefined;
   onChanged: () => void;
 }
 
@@ -22,7 +22,7 @@ interface Done {
 }
 
 /** What can be kept of the chosen pictures: a set, a tag, a label. */
-export function Keep({ chosen, ids, onChanged }: KeepProps) {
+export function Keep({ chosen, of, onChanged }: KeepProps) {
   const t = useWordsOf(WORDS);
   const { language } = useSettings();
   const [way, setWay] = useState<Way | undefined>();
@@ -52,15 +52,15 @@ export function Keep({ chosen, ids, onChanged }: KeepProps) {
       setBusy(false);
     }
   }
-  const items = () => Array.from(chosen, (at) => ids?.[at] ?? "").filter(Boolean);
 
   function save(add: boolean): Promise<void> {
-    const [called, picked] = [name.trim(), items()];
+    if (!of) return Promise.resolve();
+    const [called, picked] = [name.trim(), api.manyAt(of, chosen)];
     const label = { name: called, value: value.trim() };
     return trying(async () => {
       if (way === "set") {
         const stored = await (add ? api.addToSet(called, picked) : api.makeSet(called, picked));
-        return { words: t.setSaved(called, said(stored.items ?? picked.length)), undo: undefined };
+        return { words: t.setSaved(called, said(stored.items ?? picked.count)), undo: undefined };
       }
       const changed =
         way === "tag"
@@ -74,7 +74,7 @@ export function Keep({ chosen, ids, onChanged }: KeepProps) {
       const undo = () =>
         way === "tag" ? api.changeTag(called, picked, true) : api.changeLabel(label, picked, true);
       // What had it before would lose it, too.
-      return { words, undo: changed === picked.length ? undo : undefined };
+      return { words, undo: changed === picked.count ? undo : undefined };
     });
   }
   function submit(event: FormEvent): void {
@@ -99,7 +99,7 @@ export function Keep({ chosen, ids, onChanged }: KeepProps) {
       type="button"
       className="button small"
       aria-expanded={way === each}
-      disabled={!ids || busy}
+      disabled={!of || busy}
       onClick={() => open(each)}
     >
       <Icon name={icon} size={14} /> {words}

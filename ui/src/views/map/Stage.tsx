@@ -1,7 +1,13 @@
-import { useCallback, useEffect, useImperativeHandle, useMemo, useRef, useState } from "react";
+import {
+  type Ref,
+  type RefObject,
+  useEffect,
+  useImperativeHandle,
+  useMemo,
+  useRef,
+  useState,
+} from "react";
 import { useSettings, useWordsOf } from "../../lib/settings";
-import { Icon } from "../../parts/Icon";
-import { Notice } from "../../parts/Notice";
 import {
   type Camera,
   extentOf,
@@ -15,15 +21,16 @@ import {
   sightOf,
   zoomed,
 } from "./camera";
-import { GROUND, type Row, rgb } from "./colours";
+import type { Row } from "./colours";
 import { type Label, type Met, NONE, nearest } from "./geometry";
-import { glPainter } from "./gl";
+import type { PointIds } from "./ids";
+import { useCamera } from "./looking";
 import { useGestures } from "./moving";
-import { drawAbove } from "./overlay";
+import { type Above, drawAbove } from "./overlay";
 import { Peek } from "./Peek";
-import { plainPainter } from "./plain";
-import { type Plot, plotOn } from "./plot";
-import { rounded } from "./state";
+import { useDrawn, usePlot } from "./plotting";
+import { DrawingTrouble, ZoomButtons } from "./StageTools";
+import { useSize } from "./sizing";
 import { WORDS } from "./words";
 
 /** What keys do on the stage. */
@@ -37,7 +44,7 @@ export interface StageActs {
 }
 
 interface StageProps {
-  acts: React.Ref<StageActs>;
+  acts: Ref<StageActs>;
   points: Float32Array;
   styles: Uint8Array;
   rows: readonly Row[];
@@ -48,8 +55,8 @@ interface StageProps {
   drawing: boolean;
   camera: Camera | null;
   pointed: number;
-  /** Of the pointed one a picture is shown. */
-  peek: string;
+  /** By which a picture of the pointed one is shown, if one is. */
+  peek: PointIds | undefined;
   opened: number;
   onCamera: (camera: Camera | null) => void;
   onPoint: (at: number) => void;
@@ -57,76 +64,30 @@ interface StageProps {
   onLasso: (corners: Place[]) => void;
 }
 
-const COMMIT_MS = 300;
 const NEAR = 12;
 
 /** The points, what lies above them, and all that a pointer can do with them. */
 export function Stage(props: StageProps) {
   const t = useWordsOf(WORDS);
   const { points, styles, rows, labels, lasso, pointed, opened } = props;
-  const { theme } = useSettings();
   const box = useRef<HTMLDivElement>(null);
-  const above = useRef<HTMLCanvasElement>(null);
   const { width, height, ratio } = useSize(box);
-  const extent = useMemo(() => extentOf(points), [points]);
   const { canvas, plot, trouble, again } = usePlot();
   const [line, setLine] = useState<Place[]>([]);
-  const { camera, live, setCamera, moving } = useCamera(props.camera, props.onCamera);
-  const now = camera ?? fitting(extent);
-  const sight = useMemo(
-    () => sightOf(now, extent, Math.max(1, width), Math.max(1, height)),
-    [now, extent, width, height],
-  );
-
-  useEffect(() => plot?.load(points), [plot, points]);
-  useEffect(() => plot?.dress(styles), [plot, styles]);
-  useEffect(() => {
-    const ground = rgb(GROUND[theme]);
-    plot?.colours(
-      rows.map((row) => rgb(row.colour)),
-      ground,
-    );
-  }, [plot, rows, theme]);
-  useEffect(() => {
-    if (width) plot?.look(sight, ratio, moving.current);
-  }, [plot, sight, ratio, width, moving]);
-  // biome-ignore lint/correctness/useExhaustiveDependencies: the theme decides on the inks
-  useEffect(() => {
-    const rings = [
-      ...(opened === NONE ? [] : [{ place: place(points, opened), strong: true }]),
-      ...(pointed === NONE || pointed === opened
-        ? []
-        : [{ place: place(points, pointed), strong: false }]),
-    ];
-    if (above.current && width)
-      drawAbove(above.current, { sight, ratio, labels, lasso, drawing: line, rings });
-  }, [points, sight, ratio, width, labels, lasso, line, pointed, opened, theme]);
-
-  // Several moves may come before the next drawing: each goes on from the one before.
-  const move = (change: (from: Camera, sight: Sight) => Camera) => {
-    const from = live.current ?? fitting(extent);
-    setCamera(change(from, sightOf(from, extent, width, height)));
-  };
-  const zoom = (factor: number, x?: number, y?: number) =>
-    move((from, seen) => zoomed(from, seen, factor, x, y));
+  const look = useLook(props, width, height);
+  const { sight, zoom, fit } = look;
+  useDrawn(plot, { points, styles, rows, sight, ratio, ready: width > 0, moving: look.moving });
+  const rings = useMemo(() => ringsOf(points, pointed, opened), [points, pointed, opened]);
+  const above = useAbove({ sight, ratio, labels, lasso, drawing: line, rings }, width > 0);
   useImperativeHandle(props.acts, () => ({
     zoom,
-    fit: () => setCamera(null),
-    reveal: (at) => {
-      const next = showing(now, sight, ...place(points, at));
-      if (next !== now) setCamera(next);
-    },
-    corners: () =>
-      [
-        [0, 0],
-        [width, 0],
-        [width, height],
-        [0, height],
-      ].map(([x = 0, y = 0]) => onMap(sight, x, y)),
+    fit,
+    reveal: look.reveal,
+    corners: () => cornersOf(sight),
   }));
   const find = (x: number, y: number) => nearest(points, props.met, sight, x, y, NEAR);
   useGestures(box, props.drawing, {
-    pan: (dx, dy) => move((from, seen) => panned(from, seen, dx, dy)),
+    pan: look.pan,
     zoom,
     draw: (drawn, ended) => {
       const corners = drawn.map(([x, y]) => onMap(sight, x, y));
@@ -136,8 +97,7 @@ export function Stage(props: StageProps) {
     pick: (x, y) => props.onOpen(find(x, y)),
     hover: (at) => props.onPoint(at ? find(...at) : NONE),
   });
-
-  const at = pointed === NONE ? undefined : place(points, pointed);
+  const size = { width: Math.round(width * ratio), height: Math.round(height * ratio) };
   return (
     <div
       ref={box}
@@ -149,50 +109,74 @@ export function Stage(props: StageProps) {
       aria-describedby="map-help"
     >
       <div aria-hidden="true">
-        <canvas
-          key={canvas.key}
-          ref={canvas.ref}
-          className="map-points"
-          width={Math.round(width * ratio)}
-          height={Math.round(height * ratio)}
-        />
-        <canvas
-          ref={above}
-          className="map-above"
-          width={Math.round(width * ratio)}
-          height={Math.round(height * ratio)}
-        />
+        <canvas key={canvas.key} ref={canvas.ref} className="map-points" {...size} />
+        <canvas ref={above} className="map-above" {...size} />
       </div>
       <p id="map-help" className="sr">
         {t.stageHelp}
       </p>
-      {trouble && (
-        <div className="map-trouble">
-          <Notice
-            kind="warn"
-            title={trouble === "none" ? t.noCanvas : trouble === "lost" ? t.glLost : t.glAbsent}
-            actions={
-              trouble !== "none" && (
-                <button type="button" className="button small" onClick={again}>
-                  {t.glAgain}
-                </button>
-              )
-            }
-          >
-            {trouble === "none" ? t.noCanvasText : t.glText}
-          </Notice>
-        </div>
-      )}
-      <div className="map-zoom">
-        {button("plus", t.zoomIn, () => zoom(1.5))}
-        {button("minus", t.zoomOut, () => zoom(1 / 1.5))}
-        {button("fit", t.fit, () => setCamera(null))}
-      </div>
-      {props.peek && at && (
-        <Peek id={props.peek} at={onScreen(sight, ...at)} width={width} height={height} />
+      <DrawingTrouble trouble={trouble} again={again} />
+      <ZoomButtons onZoom={zoom} onFit={fit} />
+      {props.peek && pointed !== NONE && (
+        <Peek
+          point={pointed}
+          ids={props.peek}
+          at={onScreen(sight, ...place(points, pointed))}
+          {...{ width, height }}
+        />
       )}
     </div>
   );
+}
+
+interface Look {
+  sight: Sight;
+  moving: RefObject<boolean>;
+  zoom: (factor: number, x?: number, y?: number) => void;
+  pan: (dx: number, dy: number) => void;
+  fit: () => void;
+  reveal: (at: number) => void;
+}
+
+/** What part of the points is looked at, and how that is changed. */
+function useLook(props: StageProps, width: number, height: number): Look {
+  const { points } = props;
+  const extent = useMemo(() => extentOf(points), [points]);
+  const { camera, live, setCamera, moving } = useCamera(props.camera, props.onCamera);
+  const now = camera ?? fitting(extent);
+  const sight = useMemo(
+    () => sightOf(now, extent, Math.max(1, width), Math.max(1, height)),
+    [now, extent, width, height],
+  );
+  // Several moves may come before the next drawing: each goes on from the one before.
+  const move = (change: (from: Camera, sight: Sight) => Camera) => {
+    const from = live.current ?? fitting(extent);
+    setCamera(change(from, sightOf(from, extent, width, height)));
+  };
+  return {
+    sight,
+    moving,
+    zoom: (factor, x, y) => move((from, seen) => zoomed(from, seen, factor, x, y)),
+    pan: (dx, dy) => move((from, seen) => panned(from, seen, dx, dy)),
+    fit: () => setCamera(null),
+    reveal: (at) => {
+      const next = showing(now, sight, ...place(points, at));
+      if (next !== now) setCamera(next);
+    },
+  };
+}
+
+/** Draws what lies above the points, whenever it changes. */
+function useAbove(shown: Above, ready: boolean): RefObject<HTMLCanvasElement | null> {
+  const canvas = useRef<HTMLCanvasElement>(null);
+  const { theme } = useSettings();
+  const { sight, ratio, labels, lasso, drawing, rings } = shown;
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the theme decides on the inks
+  useEffect(() => {
+    if (canvas.current && ready)
+      drawAbove(canvas.current, { sight, ratio, labels, lasso, drawing, rings });
+  }, [sight, ratio, labels, lasso, drawing, rings, ready, theme]);
+  return canvas;
 }
 
 const place = (points: Float32Array, at: number): Place => [
@@ -200,117 +184,19 @@ const place = (points: Float32Array, at: number): Place => [
   points[2 * at + 1] ?? 0,
 ];
 
-function button(icon: "plus" | "minus" | "fit", title: string, act: () => void) {
-  return (
-    <button type="button" className="button small" title={title} aria-label={title} onClick={act}>
-      <Icon name={icon} size={16} />
-    </button>
-  );
+function ringsOf(points: Float32Array, pointed: number, opened: number): Above["rings"] {
+  const open = opened === NONE ? [] : [{ place: place(points, opened), strong: true }];
+  if (pointed === NONE || pointed === opened) return open;
+  return [...open, { place: place(points, pointed), strong: false }];
 }
 
-interface Size {
-  width: number;
-  height: number;
-  ratio: number;
-}
-
-function useSize(box: React.RefObject<HTMLElement | null>): Size {
-  const [size, setSize] = useState<Size>({ width: 0, height: 0, ratio: 1 });
-  useEffect(() => {
-    const element = box.current;
-    if (!element) return;
-    const observer = new ResizeObserver(() => {
-      const { clientWidth, clientHeight } = element;
-      const ratio = Math.min(2, window.devicePixelRatio || 1);
-      setSize({ width: clientWidth, height: clientHeight, ratio });
-    });
-    observer.observe(element);
-    return () => observer.disconnect();
-  }, [box]);
-  return size;
-}
-
-interface Moving {
-  camera: Camera | null;
-  /** As it is now, also before it is drawn. */
-  live: React.RefObject<Camera | null>;
-  setCamera: (camera: Camera | null) => void;
-  moving: React.RefObject<boolean>;
-}
-
-/** The camera as it moves; the address follows when it rests. */
-function useCamera(told: Camera | null, onCamera: (camera: Camera | null) => void): Moving {
-  const [camera, setShown] = useState(told);
-  const live = useRef(told);
-  const moving = useRef(false);
-  const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
-  const commit = useRef(onCamera);
-  commit.current = onCamera;
-  const key = addressed(told);
-  // biome-ignore lint/correctness/useExhaustiveDependencies: the same place is another object each time
-  useEffect(() => {
-    // What the address says of where it is already is less exact.
-    if (moving.current || addressed(live.current) === key) return;
-    live.current = told;
-    setShown(told);
-  }, [key]);
-  useEffect(() => () => clearTimeout(timer.current), []);
-  const setCamera = useCallback((next: Camera | null) => {
-    moving.current = true;
-    live.current = next;
-    setShown(next);
-    clearTimeout(timer.current);
-    timer.current = setTimeout(() => {
-      moving.current = false;
-      commit.current(next);
-    }, COMMIT_MS);
-  }, []);
-  return { camera, live, setCamera, moving };
-}
-
-const addressed = (camera: Camera | null): string =>
-  camera ? [camera.x, camera.y, camera.zoom].map(rounded).join() : "";
-
-type Trouble = "" | "absent" | "lost" | "none";
-
-interface Drawn {
-  canvas: { key: string; ref: React.RefObject<HTMLCanvasElement | null> };
-  plot: Plot | undefined;
-  trouble: Trouble;
-  again: () => void;
-}
-
-/** A plot by WebGL; where there is none, or it is lost, on a plain canvas. */
-function usePlot(): Drawn {
-  const ref = useRef<HTMLCanvasElement>(null);
-  const [plot, setPlot] = useState<Plot | undefined>();
-  const [trouble, setTrouble] = useState<Trouble>("");
-  const [round, setRound] = useState(0);
-  const plain = trouble !== "";
-  // biome-ignore lint/correctness/useExhaustiveDependencies: another round begins on another canvas
-  useEffect(() => {
-    const canvas = ref.current;
-    if (!canvas) return;
-    const painter = plain ? plainPainter(canvas) : glPainter(canvas);
-    if (!painter) {
-      setTrouble(plain ? "none" : "absent");
-      return;
-    }
-    const made = plotOn(painter, (some, all) => {
-      canvas.dataset.drawn = some === all ? "all" : "some";
-    });
-    const lost = () => setTrouble("lost");
-    canvas.addEventListener("webglcontextlost", lost);
-    setPlot(made);
-    return () => {
-      canvas.removeEventListener("webglcontextlost", lost);
-      made.drop();
-      setPlot(undefined);
-    };
-  }, [plain, round]);
-  const again = useCallback(() => {
-    setTrouble("");
-    setRound((n) => n + 1);
-  }, []);
-  return { canvas: { key: `${plain} ${round}`, ref }, plot, trouble, again };
+function cornersOf(sight: Sight): Place[] {
+  const { width, height } = sight;
+  const edges: Place[] = [
+    [0, 0],
+    [width, 0],
+    [width, height],
+    [0, height],
+  ];
+  return edges.map(([x, y]) => onMap(sight, x, y));
 }

@@ -64,20 +64,10 @@ export function colourName(colour: string, t: Messages): string {
   return kind === "field" ? fieldName(name, t) : name;
 }
 
-/** Where the points lie, with the ids of their items, which may come later. */
-export interface Placed {
-  points: Asked<Float32Array>;
-  ids: Asked<string[]>;
-}
-
-export function usePlaced(map: api.MapTold | undefined): Placed {
-  const key = map ? mapKey(map) : null;
-  const points = useAsked(key && `map points ${key}`, (signal) => api.points(whichOf(map), signal));
-  const ids = useAsked(points.data && key ? `map items ${key}` : null, async (signal) => {
-    const told = await api.mapItems(whichOf(map), signal);
-    return told.items;
-  });
-  return { points, ids };
+/** Where the points lie; asked for again in each round. */
+export function usePoints(map: api.MapTold | undefined, round: number): Asked<api.Points> {
+  const key = map ? `map points ${mapKey(map)} ${round}` : null;
+  return useAsked(key, (signal) => api.points(whichOf(map), signal), true);
 }
 
 /** Another one whenever there are other points. */
@@ -89,38 +79,48 @@ export const whichOf = (map: api.MapTold | undefined): api.Which => ({
   version: map?.version ?? null,
 });
 
+/** What each of these points is coloured by. */
 export function useValues(
-  map: api.MapTold | undefined,
+  points: api.Points | undefined,
   colour: string,
   round: number,
 ): Asked<api.Values> {
-  const key = map && colour && colour !== "none" ? `${mapKey(map)} ${colour} ${round}` : null;
-  return useAsked(key && `map values ${key}`, (signal) => api.values(whichOf(map), colour, signal));
+  const asks = points && colour && colour !== "none";
+  const key = asks ? `map values ${ofKey(points.of)} ${colour} ${round}` : null;
+  return useAsked(key, (signal) => api.values(points?.of ?? NO_MAP, colour, signal), true);
 }
 
 export interface Masks {
-  filter: Asked<Uint8Array>;
-  since: Asked<Uint8Array>;
+  filter: Asked<api.Mask>;
+  since: Asked<api.Mask>;
 }
 
-export function useMasks(map: api.MapTold | undefined, state: MapState, round: number): Masks {
-  const key = map ? `${mapKey(map)} ${round}` : "";
-  const { filter, since } = state;
+/** Which of these points pass the filter, and which came since. */
+export function useMasks(
+  points: api.Points | undefined,
+  { filter, since }: MapState,
+  round: number,
+): Masks {
+  const key = points ? `${ofKey(points.of)} ${round}` : "";
+  const of = points?.of ?? NO_MAP;
   return {
-    filter: useAsked(map && filter ? `map mask ${key} ${filter}` : null, (signal) =>
-      api.mask(whichOf(map), { filter, since: "" }, signal),
+    filter: useAsked(points && filter ? `map mask ${key} ${filter}` : null, (signal) =>
+      api.mask(of, { filter, since: "" }, signal),
     ),
-    since: useAsked(map && since ? `map since ${key} ${since}` : null, (signal) =>
-      api.mask(whichOf(map), { filter: "", since }, signal),
+    since: useAsked(points && since ? `map since ${key} ${since}` : null, (signal) =>
+      api.mask(of, { filter: "", since }, signal),
     ),
   };
 }
+
+const NO_MAP: api.Of = { encoder: "", version: null, tag: "" };
+const ofKey = ({ encoder, version, tag }: api.Of) => `${encoder} ${version} ${tag}`;
 
 /** Whether a point is in a mask of bits. */
 export const bit = (mask: Uint8Array, at: number): boolean =>
   (((mask[at >> 3] ?? 0) >> (at & 7)) & 1) === 1;
 
-/** The names of the values of a legend as a person reads them. */
+/** The same object as long as it says the same. */
 export function useStable<T>(value: T): T {
   const said = JSON.stringify(value);
   // biome-ignore lint/correctness/useExhaustiveDependencies: the same said is the same

@@ -1,4 +1,5 @@
 import { useMemo } from "react";
+import type { Mask, Points } from "../../api/map";
 import { bit, type Masks } from "./asking";
 import { type Colouring, FADED, HIDDEN, LIFTED, STYLE_STEP, stylesOf } from "./colours";
 import { inside } from "./geometry";
@@ -13,18 +14,20 @@ export interface Choosing {
 
 /** What follows for each point from filter, time, legend and lasso together. */
 export function useChoosing(
-  points: Float32Array | undefined,
+  points: Points | undefined,
   colouring: Colouring,
   state: MapState,
   masks: Masks,
 ): Choosing {
   const { legend, lasso, filter, since } = state;
-  const passing = filter ? masks.filter.data : undefined;
-  const recent = since ? masks.since.data : undefined;
+  const own = (mask: Mask | undefined) =>
+    mask && mask.of.tag === points?.of.tag ? mask.bits : undefined;
+  const passing = filter ? own(masks.filter.data) : undefined;
+  const recent = since ? own(masks.since.data) : undefined;
   return useMemo(() => {
     if (!points) return { styles: new Uint8Array(), chosen: new Uint32Array() };
     const shown = colouring.rows.map((row) => isShown(legend, row.key));
-    const lifted = recent || lasso.length ? lift(points, lasso, recent) : null;
+    const lifted = recent || lasso.length ? lift(points.places, lasso, recent) : null;
     const passes = (at: number) => !passing || bit(passing, at);
     const styles = stylesOf(colouring.codes, shown, passes, lifted);
     return { styles, chosen: standing(styles) };

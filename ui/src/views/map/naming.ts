@@ -1,5 +1,5 @@
 import { useMemo } from "react";
-import type { Values } from "../../api/map";
+import type { Points, Values } from "../../api/map";
 import type { Asked } from "../../lib/ask";
 import { plain } from "../../lib/format";
 import { valueName } from "../../lib/names";
@@ -22,7 +22,7 @@ const EMPTY: Colouring = { rows: [], codes: new Uint8Array() };
 
 /** The colour of each point with the legend of it; empty until it is known. */
 export function useColouring(
-  points: Float32Array | undefined,
+  points: Points | undefined,
   colour: string,
   values: Asked<Values>,
   theme: Theme,
@@ -32,8 +32,11 @@ export function useColouring(
   const told = values.data;
   return useMemo(() => {
     if (!points) return EMPTY;
-    const n = points.length / 2;
-    const own = told?.legend.by === colour && told.packed.byteLength >= 2 * n;
+    const n = points.places.length / 2;
+    const own =
+      told?.legend.by === colour &&
+      told.of.tag === points.of.tag &&
+      told.packed.byteLength >= 2 * n;
     // Where they lie is shown at once, in one colour until it is known in which.
     if (colour === "none" || !own || !told)
       return plainColouring(n, t.all, categories(theme)[0] ?? "");
