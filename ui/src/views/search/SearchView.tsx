@@ -8,6 +8,7 @@ import { Icon } from "../../parts/Icon";
 import { Notice, ProblemNotice } from "../../parts/Notice";
 import { hindranceOf, useFacets, useSearch, useStart } from "./asking";
 import { Banners } from "./Banners";
+import { phrasesOf } from "./beginning";
 import { Drawer, placeToSee } from "./Drawer";
 import { Facets } from "./Facets";
 import { type FileTrouble, hold, troubleWith } from "./files";
@@ -174,8 +175,10 @@ export function SearchView({ params }: { params: URLSearchParams }) {
             <Start
               asked={start}
               narrowed={narrowed}
+              phrases={facets.data && phrasesOf(facets.data.facets)}
               onFile={() => picker.current?.click()}
               onType={() => field.current?.focus()}
+              onPhrase={(value) => add({ kind: "text", value, weight: 1 })}
               onStudy={(item: Item) => alone(item, imageName(item))}
             />
           </>
