@@ -45,8 +45,8 @@ def demo(
     """Index real sample files and drawn phantoms, search with one, show the page.
 
     Prints the table of neighbours, writes a contact sheet, makes a map, clusterings, a reference,
-    a report on drift and queues of work, and serves the library on this machine until Ctrl-C; not with --no-serve or
-    --json. What is there already is not made again.
+    a report on drift and queues of work, and serves the library on this machine until Ctrl-C; not
+    with --no-serve or --json. What is there already is not made again.
 
     [bold]Example[/]
 

@@ -208,6 +208,7 @@ const en = {
   signInWrong: "That key is not known here.",
 
   sheetTitle: "Keys",
+  licences: "Licences of what this page is made with",
   sheet: [
     ["/", "Search field"],
     ["o", "Open a file"],
@@ -442,6 +443,7 @@ const de: Messages = {
   signInWrong: "Dieser Schlüssel ist hier nicht bekannt.",
 
   sheetTitle: "Tasten",
+  licences: "Lizenzen dessen, woraus diese Seite gemacht ist",
   sheet: [
     ["/", "Suchfeld"],
     ["o", "Datei öffnen"],
