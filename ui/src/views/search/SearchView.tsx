@@ -208,7 +208,11 @@ export function SearchView({ params }: { params: URLSearchParams }) {
               />
             )}
             <Banners answer={answer} unlike={unlike} />
-            {asked.error ? (
+            {asked.error && facets.data?.items === 0 && !narrowed ? (
+              <Notice kind="info" title={t.emptyLibrary}>
+                {t.emptyLibraryDo}
+              </Notice>
+            ) : asked.error ? (
               <ProblemNotice problem={asked.error} retry={asked.retry} />
             ) : (
               !hindrance && <Results state={state} asked={asked} acts={acts} onChange={update} />
