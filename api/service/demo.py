@@ -59,7 +59,7 @@ def run_demo(
 ) -> DemoResult:
     """Index pydicom's own test files and drawn studies, or ``data``, and search with one.
 
-    Drawn are a cohort of 300 studies, and eight weeks of radiographs that arrive after it.
+    Drawn are a cohort of 300 studies, and seven weeks of radiographs that arrive after it.
 
     Then make what the other places of the page show; see `api.service.showcase.show_all`.
 

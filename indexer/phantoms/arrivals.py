@@ -16,15 +16,15 @@ SITES = ("city", "harbour", "hillside")
 """Each has one scanner, of a maker of its own."""
 AGEING = "harbour"
 """Where the detector ages."""
-_SOUND_WEEKS, _NOISE = 4, 0.05
+_SOUND_WEEKS, _NOISE = 3, 0.05
 _EACH = 4  # studies of a site in a week
 _FIRST_PATIENT = 5001  # none of a cohort's
 
 
-def plan_arrivals(weeks: int = 8) -> list[PhantomStudy]:
+def plan_arrivals(weeks: int = 7) -> list[PhantomStudy]:
     """Plan chest radiographs of new patients; nothing is drawn.
 
-    Each site sends four a week. From the fifth week on those of `AGEING` are noisier; nothing else
+    Each site sends four a week. From the fourth week on those of `AGEING` are noisier; nothing else
     changes.
 
     Args:
@@ -63,7 +63,7 @@ def _arriving(film: PhantomStudy, number: int) -> PhantomStudy:
 
 
 def write_arrivals(
-    folder: Path, weeks: int = 8, on_study: Callable[[int, int], None] | None = None
+    folder: Path, weeks: int = 7, on_study: Callable[[int, int], None] | None = None
 ) -> list[PhantomStudy]:
     """Write them as `indexer.phantoms.write.write_cohort` does; the table tells their sites alone.
 
