@@ -21,6 +21,8 @@ PAGE = Path(__file__).parent / "page"
 """Where ``make ui`` and the build of a package put it."""
 _HEADERS = {"Content-Security-Policy": PAGE_POLICY, "Vary": "Accept-Encoding"}
 _FOREVER = "public, max-age=31536000, immutable"
+_SAME_NAME = ".txt"
+"""Such files keep their name when their content changes: that of licences."""
 _ENCODINGS = {"br": ".br", "gzip": ".gz"}
 """Made when the page is built, best first."""
 _TYPES = {".js": "text/javascript", ".svg": "image/svg+xml", ".woff2": "font/woff2"}
@@ -38,13 +40,14 @@ class _Asset:
     """A file by its encodings; "" is the file as it is."""
 
     media_type: str
+    cache: str
     bodies: Mapping[str, bytes]
 
     def response(self, request: Request) -> Response:
         accepted = request.headers.get("accept-encoding", "")
         offered = {each.partition(";")[0].strip() for each in accepted.split(",")}
         name = next((e for e in self.bodies if e in offered), "")
-        headers = {**_HEADERS, "Cache-Control": _FOREVER}
+        headers = {**_HEADERS, "Cache-Control": self.cache}
         if name:
             headers["Content-Encoding"] = name
         return Response(self.bodies[name], headers=headers, media_type=self.media_type)
@@ -102,5 +105,6 @@ def _assets(folder: Path) -> dict[str, _Asset]:
         bodies = {name: each.read_bytes() for name, each in packed.items() if each.is_file()}
         guessed = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
         kind = _TYPES.get(path.suffix, guessed)
-        found[path.name] = _Asset(kind, {**bodies, "": path.read_bytes()})
+        cache = "no-cache" if path.suffix == _SAME_NAME else _FOREVER
+        found[path.name] = _Asset(kind, cache, {**bodies, "": path.read_bytes()})
     return found

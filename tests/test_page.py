@@ -20,12 +20,13 @@ UI = Path(__file__).parents[1] / "ui"
 
 @pytest.fixture
 def built(tmp_path: Path) -> Path:
-    """A page of two files, as a build leaves it."""
+    """A page of three files, as a build leaves it."""
     assets = tmp_path / "assets"
     assets.mkdir()
     (tmp_path / "index.html").write_text('<meta name="syntopy-upload-mb" content="0" />')
     (assets / "index-1a2b.js").write_bytes(b"let a = 1;")
     (assets / "index-1a2b.js.gz").write_bytes(gzip.compress(b"let a = 1;"))
+    (assets / "licences.txt").write_text("react 19.3.1 (MIT)")
     return tmp_path
 
 
@@ -72,6 +73,15 @@ def test_assets_are_kept_for_ever_and_come_packed_to_who_takes_them_so(client: T
     assert packed.headers["content-type"].startswith("text/javascript")
     assert "immutable" in packed.headers["cache-control"]
     assert packed.headers["vary"] == "Accept-Encoding"
+
+
+def test_the_licences_of_its_packages_are_read_as_text_and_asked_for_again(
+    client: TestClient,
+) -> None:
+    answer = client.get("/assets/licences.txt")
+    assert answer.text == "react 19.3.1 (MIT)"
+    assert answer.headers["content-type"].startswith("text/plain")
+    assert answer.headers["cache-control"] == "no-cache"
 
 
 @pytest.mark.parametrize("name", ["index-0000.js", "..%2Findex.html", "index-1a2b.js.gz"])

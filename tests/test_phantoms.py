@@ -3,6 +3,7 @@ import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -26,9 +27,11 @@ from indexer.phantoms import (
     abdomen_ct,
     brain_mr,
     head_ct,
+    plan_arrivals,
     plan_cohort,
     radiograph,
     ultrasound,
+    write_arrivals,
     write_cohort,
     write_study,
 )
@@ -132,6 +135,44 @@ def test_a_prior_is_the_same_patient_at_an_earlier_date() -> None:
             assert prior.study_date < study.study_date
             same = ("patient_id", "kind", "sex", "birth_date", "split")
             assert all(getattr(prior, name) == getattr(study, name) for name in same)
+
+
+def test_arrivals_come_week_by_week_from_new_patients_of_three_sites() -> None:
+    plan = plan_arrivals(3)
+    assert plan_arrivals(2) == plan[:24]
+    assert {s.patient_id for s in plan}.isdisjoint(s.patient_id for s in plan_cohort(300))
+    assert len({s.study_instance_uid for s in plan}) == len({s.patient_id for s in plan}) == 36
+    days = [date.fromisoformat(s.study_date) for s in plan]
+    assert min(days) > max(date.fromisoformat(s.study_date) for s in plan_cohort(300))
+    weeks = Counter((day.isocalendar().week, s.site) for day, s in zip(days, plan, strict=True))
+    assert set(weeks.values()) == {4}
+    assert {s.kind for s in plan} == {Kind.CHEST}
+    assert all(18 <= s.age_years < 100 for s in plan)
+
+
+def test_one_detector_ages_and_its_pictures_alone_become_noisy(tmp_path: Path) -> None:
+    plan = plan_arrivals()
+    ageing = [s for s in plan if s.noise]
+    assert {s.site for s in ageing} == {"harbour"}
+    assert min(s.study_date for s in ageing) == "20250127"
+    noisy = next(s for s in ageing if Trait.MONOCHROME1 not in s.traits)
+    grain = []
+    for name, study in (("sound", replace(noisy, noise=0.0)), ("aged", noisy)):
+        write_study(tmp_path / name, study)
+        (image,) = images_of(tmp_path / name, study)
+        grain.append(np.abs(np.diff(image.pixel_array.astype(float))).mean())
+    assert grain[1] > 2 * grain[0]
+
+
+def test_arrivals_are_told_with_their_sites_and_nothing_of_what_they_show(tmp_path: Path) -> None:
+    plan = write_arrivals(tmp_path, 1)
+    with (tmp_path / "labels.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["site"] for row in rows] == [s.site for s in plan]
+    assert rows[0].keys() == {"study_instance_uid", "patient_id", "site"}
+    assert write_arrivals(tmp_path, 1) == plan
+    with pytest.raises(ConfigError, match="another phantom cohort"):
+        write_cohort(tmp_path, 2)
 
 
 def test_ages_fit_the_dates() -> None:

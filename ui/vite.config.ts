@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 import react from "@vitejs/plugin-react";
 import { defineConfig, type Plugin } from "vite";
+import { licences } from "./licences.ts";
 
 const OUT = join(import.meta.dirname, "../api/page");
 
@@ -26,7 +27,7 @@ function packed(): Plugin {
 }
 
 export default defineConfig({
-  plugins: [react(), packed()],
+  plugins: [react(), licences(), packed()],
   build: {
     outDir: OUT,
     emptyOutDir: true,

@@ -44,9 +44,9 @@ def demo(
 ) -> None:
     """Index real sample files and drawn phantoms, search with one, show the page.
 
-    Prints the table of neighbours, writes a contact sheet, makes a map, clusterings, a reference
-    and queues of work, and serves the library on this machine until Ctrl-C; not with --no-serve or
-    --json. What is there already is not made again.
+    Prints the table of neighbours, writes a contact sheet, makes a map, clusterings, a reference,
+    a report on drift and queues of work, and serves the library on this machine until Ctrl-C; not
+    with --no-serve or --json. What is there already is not made again.
 
     [bold]Example[/]
 
@@ -107,7 +107,8 @@ def _serve(result: DemoResult, settings: Settings, port: int) -> None:
         err.print(f"{error}; taking a free port")
         listener = listening("127.0.0.1", 0)
     with listener:
-        out.print(f"\nopen {address_of(listener)}/#/search?study={result.query_uid}")
+        out.print(f"\nopen {address_of(listener)}/")
+        out.print(f"or this search: {address_of(listener)}/#/search?study={result.query_uid}")
         out.print("Ctrl-C ends it")
         settings = settings.model_copy(update={"library": result.library})
         with suppress(KeyboardInterrupt):  # the demonstration is at its end

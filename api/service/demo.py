@@ -19,10 +19,12 @@ from indexer.config import Settings
 from indexer.errors import QueryError
 from indexer.ingest import IngestProgress, IngestSummary
 from indexer.library import Library
-from indexer.phantoms import PhantomStudy, write_cohort
+from indexer.phantoms import PhantomStudy, write_arrivals, write_cohort
 from indexer.searching.answers import SearchAnswer
 from indexer.searching.asking import SearchRequest, like
 from indexer.types import Role
+
+_OF_ARRIVALS = {"label:site": "site"}
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,9 @@ def run_demo(
     on_step: showcase.OnStep | None = None,
     stop: threading.Event | None = None,
 ) -> DemoResult:
-    """Index pydicom's own test files and 300 phantom studies, or ``data``, and search with one.
+    """Index pydicom's own test files and drawn studies, or ``data``, and search with one.
+
+    Drawn are a cohort of 300 studies, and seven weeks of radiographs that arrive after it.
 
     Then make what the other places of the page show; see `api.service.showcase.show_all`.
 
@@ -72,10 +76,13 @@ def run_demo(
     if data is None:
         phantoms = folder / "phantoms"
         cohort = write_cohort(phantoms, on_study=on_phantom)
+        arrivals = folder / "arrivals"
+        write_arrivals(arrivals, on_study=on_phantom)
         samples = Path(pydicom.__file__).parent / "data" / "test_files"
         requests = [
             ingest.IndexRequest([samples]),
             ingest.IndexRequest([phantoms], metadata=phantoms / "labels.csv"),
+            ingest.IndexRequest([arrivals], metadata=arrivals / "labels.csv", mapping=_OF_ARRIVALS),
         ]
         query_uid = _telling_study(cohort)
     else:

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from api.service import cluster, curate, heat, maps, ood, reviews
+from api.jobs.worker import work
+from api.rights import EVERY_LIBRARY, Principal, Role
+from api.service import cluster, curate, heat, jobs, maps, ood, reviews
 from api.service.editing import Author
 from api.service.flags import queue_of
 from api.service.judge import Judge
@@ -17,12 +19,16 @@ from api.service.queueing import queue_findings
 from clustering.contract import Progress
 from indexer.config import Settings
 from indexer.errors import SyntopyError
+from indexer.groups.asked_jobs import DONE, FAILED
 from indexer.library import Library
+from indexer.phantoms.arrivals import FIRST_DAY
 
 REFERENCE = "chest"
 _USUAL = 'split=train and body_part=CHEST and modality in ("CR", "DX")'
 _INCOMING = 'not split=train and (modality in ("CR", "DX") or split=val)'
 """Mostly of the reference's kind, and some that are not, as it is when a scanner sends."""
+_ARRIVED = f"study_date>={FIRST_DAY}"
+_DRAWN = f"split in (train, val, test) or {_ARRIVED}"
 _LABEL = "label"
 _ALARM = 0.25
 """Coarse: so few radiographs to calibrate on allow no finer rate."""
@@ -31,6 +37,7 @@ _LONGEST = 40
 _HEATED = 40
 """Pictures that patches are taken from, to be done soon."""
 _AUTHOR = Author("demonstration")
+_ASKER = Principal(_AUTHOR.name, Role.CURATOR, frozenset({EVERY_LIBRARY}), "demonstration")
 
 OnStep = Callable[[str, str, int, int], None]
 """Told the step, what it does, how much of it is done, and of how much."""
@@ -75,7 +82,7 @@ def show_all(
     on_step: OnStep | None = None,
     stop: threading.Event | None = None,
 ) -> list[StepResult]:
-    """A map, clusterings, a reference with scores, and queues of work; what is there stays.
+    """A map, clusterings, a reference with scores and drift, queues of work; what is there stays.
 
     A step that cannot be done is told as such, and the next one begins.
 
@@ -87,7 +94,7 @@ def show_all(
         stop: when set, the step at hand ends and no other begins.
     """
     results = list[StepResult]()
-    for step in _STEPS + (_STEPS_OF_DRAWN if drawn else ()):
+    for step in _STEPS + (_STEPS_OF_DRAWN if drawn else _STEPS_OF_OWN):
         results.append(_done(step, library, settings, on_step, stop))
         if results[-1].outcome is Outcome.STOPPED:
             break
@@ -161,6 +168,24 @@ def _scores(library: Library, settings: Settings, progress: Progress) -> str:
     return f"{len(answers):,} studies, {len(flagged):,} flagged"
 
 
+def _drift(library: Library, settings: Settings, progress: Progress) -> str:
+    """Ask for the job and do it here: the page shows what the newest one found."""
+    wanted = {"reference": REFERENCE, "filter": _ARRIVED, "by": "label:site"}
+    uid = jobs.create(library, jobs.JobRequest("drift", wanted), settings, _ASKER).id
+    progress("comparing weeks", 0, 0)
+    work(settings.model_copy(update={"library": library.path}), once=True)
+    job = jobs.show(library, uid, _ASKER)
+    if job.state == FAILED:
+        raise RuntimeError(job.error)
+    if job.state != DONE or job.result is None:
+        raise _StopError
+    return str(job.result["headline"])
+
+
+def _has_drift(library: Library) -> bool:
+    return bool(jobs.listed(library, _ASKER, kind="drift", state=DONE, limit=1).rows)
+
+
 def _queue(
     name: str, task: str, find: Callable[[Library, Progress], curate.Report], label: str = ""
 ) -> _Step:
@@ -193,6 +218,8 @@ _STEPS = (
         "outliers",
         lambda library, progress: curate.odd_ones(library, _ALL, count=24, progress=progress),
     ),
+)
+_STEPS_OF_OWN = (
     _queue(
         "label-next",
         "selection",
@@ -200,6 +227,14 @@ _STEPS = (
     ),
 )
 _STEPS_OF_DRAWN = (
+    _queue(
+        f"label-next:{_LABEL}",
+        "selection",
+        lambda library, progress: curate.label_next(
+            library, curate.Scope(filter=_DRAWN), label=_LABEL, progress=progress
+        ),
+        _LABEL,
+    ),
     _queue(
         f"label-errors:{_LABEL}",
         "labels",
@@ -221,4 +256,5 @@ _STEPS_OF_DRAWN = (
         lambda library: _is_queue(library, queue_of(REFERENCE)),
         _scores,
     ),
+    _Step("report on drift", _has_drift, _drift),
 )

@@ -22,6 +22,7 @@ from indexer.dicom.stored import (
     decoded_frames,
     frames_in_place,
     lone_frame,
+    native_frames,
     read_header,
     uncompress,
 )
@@ -146,7 +147,8 @@ class Wado:
         Args:
             kept: the instance.
             numbers: which; in any order.
-            native: decoded, little endian, colour as RGB; else as they are stored.
+            native: little endian, and what is compressed is decoded, colour as RGB; what is not is
+                as the metadata say, such as colour by plane. Else as they are stored.
 
         Raises:
             NotGivenError: they cannot be decoded, or it is no DICOM file.
@@ -166,6 +168,9 @@ class Wado:
             if stored is not None:
                 return list(stored)
             opened = kept.opened(self._file_bytes)
+            stored = native_frames(opened, indices)
+            if stored is not None:
+                return list(stored)
             frames = decoded_frames(opened, indices, self._pixel_bytes)
             return [_packed(frame, opened.dataset) for frame in frames]
 

@@ -130,6 +130,35 @@ def native_frame_bytes(ds: Dataset) -> int | None:
     return None if bits % 8 else bits // 8
 
 
+def native_frames(opened: OpenedDicom, indices: Sequence[int]) -> Iterator[bytes] | None:
+    """Uncompressed frames of a data set as they are stored, but in little endian.
+
+    The header describes them: planes stay planes, and no colour is converted.
+
+    Args:
+        opened: a whole data set.
+        indices: zero-based.
+
+    Returns:
+        None where the pixels are compressed, frames do not begin at bytes, or samples are of no
+        length that a machine has.
+    """
+    ds, syntax = opened.dataset, opened.transfer_syntax
+    size, bits = native_frame_bytes(ds), number_of(ds, "BitsAllocated")
+    element = next((ds[keyword] for keyword in PIXEL_KEYWORDS if keyword in ds), None)
+    if size is None or element is None or syntax is None or syntax.is_encapsulated:
+        return None
+    if bits not in (1, 8, 16, 32, 64):
+        return None
+    data = bytes(element.value or b"")
+    if syntax == ExplicitVRBigEndian:
+        word = 2 if element.VR == "OW" else 1
+        width = max(int(bits) // 8, word)
+        whole = len(data) - len(data) % width
+        data = np.frombuffer(data[:whole], f">u{width}").astype(f"<u{width}").tobytes()
+    return _native(io.BytesIO(data), size, indices)
+
+
 def _native(stream: BinaryIO, size: int, indices: Sequence[int]) -> Iterator[bytes]:
     start = stream.tell()
     for index in indices:

@@ -4,6 +4,7 @@ They imitate the looks of radiographs, CT, MR and ultrasound. They show no perso
 learnt from them holds for patients.
 """
 
+from indexer.phantoms.arrivals import plan_arrivals, write_arrivals
 from indexer.phantoms.cohort import Kind, PhantomStudy, Trait, plan_cohort
 from indexer.phantoms.draw_2d import (
     RADIOGRAPH_FINDINGS,
@@ -36,12 +37,14 @@ __all__ = [
     "abdomen_ct",
     "brain_mr",
     "head_ct",
+    "plan_arrivals",
     "plan_cohort",
     "probe_fundus",
     "probe_images",
     "probe_volume",
     "radiograph",
     "ultrasound",
+    "write_arrivals",
     "write_cohort",
     "write_study",
 ]

@@ -66,6 +66,8 @@ class PhantomStudy:
         series: descriptions of the image series.
         findings_text, impression_text: the two sections of the report.
         traits: how its files differ from the plainest ones.
+        site: where it was made, ``""`` where nobody says; see `indexer.phantoms.arrivals`.
+        noise: that its detector adds, the standard deviation as a share of the range of grey.
     """
 
     index: int
@@ -91,6 +93,8 @@ class PhantomStudy:
     findings_text: str
     impression_text: str
     traits: frozenset[Trait]
+    site: str = ""
+    noise: float = 0.0
 
     @property
     def report(self) -> str:
@@ -115,6 +119,10 @@ class PhantomStudy:
     def exam_rng(self) -> np.random.Generator:
         """A new generator of what is particular to this examination."""
         return np.random.default_rng((self.seed, self.patient_number, self.visit, 2))
+
+    def noise_rng(self) -> np.random.Generator:
+        """A new generator of what the detector adds."""
+        return np.random.default_rng((self.seed, self.patient_number, self.visit, 4))
 
 
 _SHARES = {
@@ -334,7 +342,7 @@ def _patient_studies(
             visit=visit,
             patient_id=f"DRAWN-{patient.number:04d}",
             sex=sex,
-            age_years=_age(born, day),
+            age_years=years_between(born, day),
             birth_date=f"{born:%Y%m%d}",
             study_instance_uid=_uid(seed, patient.number, visit),
             study_date=f"{day:%Y%m%d}",
@@ -396,7 +404,8 @@ def _traits(patient: _Patient, count: int, ct_count: int) -> frozenset[Trait]:
     return frozenset(trait for trait, has in turns.items() if has)
 
 
-def _age(born: date, day: date) -> int:
+def years_between(born: date, day: date) -> int:
+    """How old somebody is on a day."""
     return day.year - born.year - ((day.month, day.day) < (born.month, born.day))
 
 

@@ -6,7 +6,7 @@ import csv
 import json
 import math
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -83,9 +83,34 @@ def write_cohort(
         ValueError: a number is negative.
     """
     plan = plan_cohort(n_studies, seed)
-    parameters = {"format": _FORMAT, "n_studies": n_studies, "seed": seed}
+    table = [("study_instance_uid", "patient_id", "label", "kind", "split")]
+    table += [(s.study_instance_uid, s.patient_id, s.label, s.kind.value, s.split) for s in plan]
+    write_studies(folder, plan, table, {"n_studies": n_studies, "seed": seed}, on_study)
+    return plan
+
+
+def write_studies(
+    folder: Path,
+    plan: Sequence[PhantomStudy],
+    table: Iterable[tuple[str, ...]],
+    parameters: Mapping[str, int],
+    on_study: Callable[[int, int], None] | None = None,
+) -> None:
+    """Write planned studies and what is told of them; see `write_cohort`.
+
+    Args:
+        folder: made if missing.
+        plan: the studies.
+        table: rows of ``labels.csv``, the names of its columns first.
+        parameters: by which the plan is known when it is written again.
+        on_study: called after each study with how many are done and how many there are.
+
+    Raises:
+        ConfigError: the folder holds studies of another phantom cohort.
+    """
+    parameters = {"format": _FORMAT, **parameters}
     if _is_complete(folder, parameters):
-        return plan
+        return
     _refuse_strangers(folder, plan)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / _MARKER).unlink(missing_ok=True)
@@ -94,11 +119,11 @@ def write_cohort(
         files += write_study(folder, study)
         if on_study is not None:
             on_study(done, len(plan))
-    _write_labels(folder / "labels.csv", plan)
+    with (folder / "labels.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows(table)
     draft = folder / f"{_MARKER}.tmp"
     draft.write_text(json.dumps({**parameters, "files": files}, indent=2) + "\n", "utf-8")
     draft.replace(folder / _MARKER)
-    return plan
 
 
 def write_study(folder: Path, study: PhantomStudy) -> int:
@@ -121,7 +146,7 @@ def write_study(folder: Path, study: PhantomStudy) -> int:
     return sum(map(len, evidence.values())) + 1
 
 
-def _is_complete(folder: Path, parameters: dict[str, int]) -> bool:
+def _is_complete(folder: Path, parameters: Mapping[str, int]) -> bool:
     try:
         marker = json.loads((folder / _MARKER).read_text("utf-8"))
     except (FileNotFoundError, ValueError):
@@ -130,7 +155,7 @@ def _is_complete(folder: Path, parameters: dict[str, int]) -> bool:
     return marker == {**parameters, "files": files} and (folder / "labels.csv").is_file()
 
 
-def _refuse_strangers(folder: Path, plan: list[PhantomStudy]) -> None:
+def _refuse_strangers(folder: Path, plan: Sequence[PhantomStudy]) -> None:
     """Two cohorts in one folder would be ground truth for neither."""
     planned = {study.study_instance_uid for study in plan}
     strangers = sum(1 for path in folder.glob("DRAWN-*/*") if path.name not in planned)
@@ -139,14 +164,6 @@ def _refuse_strangers(folder: Path, plan: list[PhantomStudy]) -> None:
             f"{folder} holds {strangers} studies of another phantom cohort: "
             "give an empty folder, or delete this one"
         )
-
-
-def _write_labels(path: Path, plan: list[PhantomStudy]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(("study_instance_uid", "patient_id", "label", "kind", "split"))
-        for s in plan:
-            table.writerow((s.study_instance_uid, s.patient_id, s.label, s.kind.value, s.split))
 
 
 class _Encoder:
@@ -256,6 +273,8 @@ def _chest(study: PhantomStudy) -> Iterator[Dataset]:
     rows, columns = _ASPECTS[study.patient_number % len(_ASPECTS)]
     size = (rows + 32 * (study.visit % 2), columns + 32 * (study.visit % 2))
     grey = radiograph(study.exam_rng(), study.finding, size, patient=study.patient_rng())
+    if study.noise:
+        grey = (grey + study.noise_rng().normal(0, study.noise, grey.shape)).clip(0, 1)
     stored = np.rint(120 + 3800 * grey).astype(np.uint16)
     ds.ImageType = ["ORIGINAL", "PRIMARY", ""] if is_dx else ["ORIGINAL", "PRIMARY"]
     ds.SOPInstanceUID = study.uid("image", 1)

@@ -69,6 +69,24 @@ describe("searching", () => {
     await page.context().close();
   });
 
+  it("says what it is for, tries a phrase of its labels, and leads to the other places", async () => {
+    const { page } = await open(browser);
+    await settled(page);
+    await page.locator(".phrases button").first().click();
+    await searched(page);
+    expect(page.url()).toContain("text=");
+    await page.goBack();
+    await page.getByRole("link", { name: /See all at once/ }).click();
+    await page.waitForURL(/#\/map/);
+    await page.goBack();
+    await page.getByRole("button", { name: "Hide this" }).click();
+    await page.waitForSelector(".around", { state: "detached" });
+    await page.reload();
+    await page.waitForSelector(".tiles [data-hit]");
+    expect(await page.locator(".around").count()).toBe(0);
+    await page.context().close();
+  });
+
   it("takes a phrase beside a study, and each can be weighted, turned round and removed", async () => {
     const { page } = await open(browser, `#/search?study=${study}&study=${another}`);
     await searched(page);
@@ -205,6 +223,8 @@ describe("with the keyboard alone", () => {
     await page.waitForSelector(".hits.dense");
     await page.keyboard.press("?");
     await page.getByRole("dialog", { name: "Keys" }).waitFor();
+    const licences = await page.getByRole("link", { name: /Licences/ }).getAttribute("href");
+    expect(await (await page.request.get(`${URL_}${licences}`)).text()).toContain("react-dom");
     await page.keyboard.press("Escape");
     await page.waitForSelector("dialog", { state: "detached" });
     await page.context().close();

@@ -1,10 +1,11 @@
 // Pictures of every view in both themes: npm run shots -- http://127.0.0.1:8000 FOLDER
-// SCALE=0.6 makes them small, as they are in docs/page.
+// SCALE=0.6 makes them small, as they are in docs/page; SIZES=large those of 1920 pixels.
 import { mkdirSync, readdirSync } from "node:fs";
 import { chromium } from "playwright-core";
 
 const [, , url = "http://127.0.0.1:8000", folder = "shots", wanted = ""] = process.argv;
-const SIZES = { wide: [1440, 900], phone: [390, 844] };
+const SIZES = { wide: [1440, 900], phone: [390, 844], large: [1920, 1080] };
+const sizes = (process.env.SIZES ?? "wide,phone").split(",");
 mkdirSync(folder, { recursive: true });
 
 const browser = await chromium.launch({
@@ -16,7 +17,8 @@ for (const name of readdirSync(new URL("./pictured", import.meta.url)))
   Object.assign(VIEWS, await (await import(`./pictured/${name}`)).pictured(url));
 
 for (const theme of ["dark", "light"])
-  for (const [size, [width, height]] of Object.entries(SIZES)) {
+  for (const size of sizes) {
+    const [width, height] = SIZES[size];
     const page = await browser.newPage({
       viewport: { width, height },
       deviceScaleFactor: Number(process.env.SCALE ?? 1),

@@ -30,12 +30,31 @@ const en = {
   dropHint: "DICOM, PNG, JPEG, NIfTI or an archive. It is looked at and forgotten.",
   startTitle: "Which studies look like yours?",
   startText:
-    "Start with any picture or phrase. You get the studies nearest to it, the reason why each is there, and this patient’s priors apart.",
+    "Syntopy finds those of this library that look like a picture, a study or a phrase. It says why each is there, and keeps this patient’s priors apart.",
   startDrop: "Drop a file, or open one",
   startPaste: "Paste a picture or a UID",
   pasteKey: "Ctrl V",
   startType: "Type a finding",
-  startPick: "Or pick a study below",
+  startTry: "In words, for example",
+  startPick: "Click one to find those like it",
+  around: "Or look around",
+  aroundHide: "Hide this",
+  aroundMap: {
+    title: "See all at once",
+    text: "A map: pictures that look alike lie close together.",
+  },
+  aroundClusters: {
+    title: "What is in here?",
+    text: "Groups, found without labels, and what tells them apart.",
+  },
+  aroundCurate: {
+    title: "What is to be decided?",
+    text: "Duplicates, outliers, what to label next: a key each.",
+  },
+  aroundQa: {
+    title: "Is what arrives usual?",
+    text: "Flags with their reasons, and drift over the weeks.",
+  },
   recent: "Studies of this library",
   recentOf: (n: string) => `Studies that pass · ${n}`,
   emptyLibrary: "This library has no images yet",
@@ -200,6 +219,7 @@ const en = {
   signInWrong: "That key is not known here.",
 
   sheetTitle: "Keys",
+  licences: "Licences of what this page is made with",
   sheet: [
     ["/", "Search field"],
     ["o", "Open a file"],
@@ -256,12 +276,31 @@ const de: Messages = {
   dropHint: "DICOM, PNG, JPEG, NIfTI oder ein Archiv. Es wird angesehen und vergessen.",
   startTitle: "Welche Studien sehen aus wie Ihre?",
   startText:
-    "Mit einem Bild oder einem Satz beginnen. Gezeigt werden die nächsten Studien, warum jede dabei ist, und getrennt davon die Voraufnahmen.",
+    "Syntopy findet in dieser Bibliothek, was einem Bild, einer Studie oder einem Satz ähnlich ist. Es sagt, warum jede da ist, und stellt Voraufnahmen derselben Person für sich.",
   startDrop: "Datei ablegen oder öffnen",
   startPaste: "Bild oder UID einfügen",
   pasteKey: "Strg V",
   startType: "Befund eintippen",
-  startPick: "Oder unten eine Studie wählen",
+  startTry: "In Worten, etwa",
+  startPick: "Eine anklicken, um ähnliche zu finden",
+  around: "Oder sich umsehen",
+  aroundHide: "Ausblenden",
+  aroundMap: {
+    title: "Alles auf einen Blick",
+    text: "Eine Karte: Was sich ähnlich sieht, liegt nah beieinander.",
+  },
+  aroundClusters: {
+    title: "Was ist hier drin?",
+    text: "Gruppen, ohne Labels gefunden, und was sie unterscheidet.",
+  },
+  aroundCurate: {
+    title: "Was ist zu entscheiden?",
+    text: "Dubletten, Ausreißer, was als Nächstes zu labeln ist.",
+  },
+  aroundQa: {
+    title: "Ist üblich, was eintrifft?",
+    text: "Auffälliges mit Gründen, und Drift über die Wochen.",
+  },
   recent: "Studien dieser Bibliothek",
   recentOf: (n) => `Passende Studien · ${n}`,
   emptyLibrary: "Diese Bibliothek hat noch keine Bilder",
@@ -427,6 +466,7 @@ const de: Messages = {
   signInWrong: "Dieser Schlüssel ist hier nicht bekannt.",
 
   sheetTitle: "Tasten",
+  licences: "Lizenzen dessen, woraus diese Seite gemacht ist",
   sheet: [
     ["/", "Suchfeld"],
     ["o", "Datei öffnen"],

@@ -58,6 +58,11 @@ export function KeySheet({ onClose }: { onClose: () => void }) {
           </div>
         ))}
       </dl>
+      <p className="licences">
+        <a href="/assets/licences.txt" target="_blank" rel="noreferrer">
+          {t.licences}
+        </a>
+      </p>
     </Dialog>
   );
 }

@@ -108,6 +108,18 @@ export function Bar(props: BarProps) {
   );
 }
 
+/** Where nothing can be gone through: the way back alone. */
+export function BareBar({ onBack }: { onBack: () => void }) {
+  const words = useWordsOf(WORDS);
+  return (
+    <header className="compare-bar">
+      <button type="button" className="button" title="Esc" onClick={onBack}>
+        <Icon name="left" size={16} /> {words.back}
+      </button>
+    </header>
+  );
+}
+
 /** `420, 310 · 120 × 90 px`. */
 const regionWords = (region: Region): string =>
   `${region.x}, ${region.y} · ${region.width} × ${region.height} px`;

@@ -4,7 +4,7 @@ import { useKeySheet } from "../../lib/keys";
 import { useWords, useWordsOf } from "../../lib/settings";
 import { actsOf, type SideName, write } from "./acts";
 import { isThere } from "./asking";
-import { Bar } from "./Bar";
+import { Bar, BareBar } from "./Bar";
 import { inHu, useComparison } from "./comparison";
 import { Differences, Words } from "./Differences";
 import { MIDDLE, type Part } from "./geometry";
@@ -55,25 +55,31 @@ export function CompareView({ params }: { params: URLSearchParams }) {
   useKeySheet(words.sheet);
 
   const looked = active === "ours" && isThere(found.left) ? "ours" : "theirs";
+  const there = isThere(found.left) || found.right !== "" || found.source.loading;
+  const asks = state.search.parts.length > 0;
   return (
     <main id="main" tabIndex={-1} className={`compare tab-${state.tab}`}>
-      <h1 className="sr">{words.title}</h1>
-      <Bar
-        state={state}
-        found={found}
-        onBack={acts.back}
-        onStep={acts.step}
-        onOf={acts.goThrough}
-        onDropRegion={acts.dropRegion}
-        onKeep={acts.keep}
-        onTab={acts.tab}
-      />
+      <h1 className={there || asks ? "sr" : "compare-title"}>{words.title}</h1>
+      {there ? (
+        <Bar
+          state={state}
+          found={found}
+          onBack={acts.back}
+          onStep={acts.step}
+          onOf={acts.goThrough}
+          onDropRegion={acts.dropRegion}
+          onKeep={acts.keep}
+          onTab={acts.tab}
+        />
+      ) : (
+        asks && <BareBar onBack={acts.back} />
+      )}
       <Hindrances
         state={state}
         found={found}
         onFirst={() => acts.show(found.candidates[0]?.item.id ?? "", "replace")}
       />
-      {(isThere(found.left) || found.right || found.source.loading) && (
+      {there && (
         <>
           <Tools
             tool={tool}

@@ -57,7 +57,8 @@ const en = {
   sameDay: "The same day, the same patient",
   reports: "Labels and reports",
   emptyTitle: "Nothing to compare yet",
-  emptyText: "Search, go to a hit, and press v. Or keep two studies with c.",
+  emptyText:
+    "Search, and open a hit: “Compare” (v) puts it beside your study. Or keep two studies (c) and compare these.",
   toSearch: "To Search",
   oneKept: "Keep one more study to compare this one with.",
   noPicture: "The query has no picture",
@@ -149,7 +150,8 @@ const de: CompareWords = {
   sameDay: "Am selben Tag, derselbe Patient",
   reports: "Labels und Befunde",
   emptyTitle: "Noch nichts zu vergleichen",
-  emptyText: "Suchen, zu einem Treffer gehen und v drücken. Oder zwei Studien mit c merken.",
+  emptyText:
+    "Suchen und einen Treffer öffnen: „Vergleichen“ (v) stellt ihn neben Ihre Studie. Oder zwei Studien merken (c) und diese vergleichen.",
   toSearch: "Zur Suche",
   oneKept: "Eine weitere Studie merken, um diese mit ihr zu vergleichen.",
   noPicture: "Die Anfrage hat kein Bild",

@@ -6,6 +6,7 @@ import { fieldName, imageName, valueName } from "../../lib/names";
 import { useSettings, useWords } from "../../lib/settings";
 import { Icon, type IconName } from "../../parts/Icon";
 import { Thumb } from "../../parts/Thumb";
+import { votesOf } from "./said";
 
 export interface HitActs {
   open: (id: string) => void;
@@ -125,7 +126,7 @@ export function Labels({ hit, answer }: { hit: Hit; answer: SearchAnswer }) {
 /** The value of each label that has most of the votes. */
 function votedFirst(answer: SearchAnswer): string[] {
   const first = new Map<string, { value: string; share: number }>();
-  for (const { name, value, share } of answer.votes)
+  for (const { name, value, share } of votesOf(answer))
     if (share > (first.get(name)?.share ?? 0)) first.set(name, { value, share });
   return [...first.values()].map((each) => each.value);
 }

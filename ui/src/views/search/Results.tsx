@@ -8,6 +8,7 @@ import { Icon } from "../../parts/Icon";
 import { Notice } from "../../parts/Notice";
 import { Segments } from "../../parts/Segments";
 import { type HitActs, HitCard } from "./HitCard";
+import { votesOf } from "./said";
 import { MOST, type SearchState, STEP } from "./state";
 
 interface ResultsProps {
@@ -150,13 +151,14 @@ export function Toolbar({ state, asked, onChange, onRequest, filters }: ToolbarP
 /** Of each label the values that the nearest have, by their weighted share of the votes. */
 function Votes({ answer }: { answer: SearchAnswer }) {
   const t = useWords();
-  const names = [...new Set(answer.votes.map((vote) => vote.name))].slice(0, 3);
+  const all = votesOf(answer);
+  const names = [...new Set(all.map((vote) => vote.name))].slice(0, 3);
   if (!names.length) return null;
   return (
     <section className="votes" aria-label={t.vote}>
       <h2>{t.vote}</h2>
       {names.map((name) => {
-        const votes = answer.votes
+        const votes = all
           .filter((vote) => vote.name === name && vote.share > 0)
           .sort((a, b) => b.share - a.share)
           .slice(0, 3);

@@ -9,6 +9,7 @@ import { Notice, ProblemNotice } from "../../parts/Notice";
 import { AsRequest } from "./AsRequest";
 import { hindranceOf, useFacets, useSearch, useStart } from "./asking";
 import { Banners } from "./Banners";
+import { phrasesOf } from "./beginning";
 import { Drawer, placeToSee } from "./Drawer";
 import { Facets } from "./Facets";
 import { type FileTrouble, hold, troubleWith } from "./files";
@@ -177,8 +178,10 @@ export function SearchView({ params }: { params: URLSearchParams }) {
             <Start
               asked={start}
               narrowed={narrowed}
+              phrases={facets.data && phrasesOf(facets.data.facets)}
               onFile={() => picker.current?.click()}
               onType={() => field.current?.focus()}
+              onPhrase={(value) => add({ kind: "text", value, weight: 1 })}
               onStudy={(item: Item) => alone(item, imageName(item))}
             />
           </>
@@ -214,7 +217,11 @@ export function SearchView({ params }: { params: URLSearchParams }) {
               />
             )}
             <Banners answer={answer} unlike={unlike} />
-            {asked.error ? (
+            {asked.error && facets.data?.items === 0 && !narrowed ? (
+              <Notice kind="info" title={t.emptyLibrary}>
+                {t.emptyLibraryDo}
+              </Notice>
+            ) : asked.error ? (
               <ProblemNotice problem={asked.error} retry={asked.retry} />
             ) : (
               !hindrance && <Results state={state} asked={asked} acts={acts} onChange={update} />

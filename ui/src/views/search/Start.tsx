@@ -7,17 +7,22 @@ import { useWords } from "../../lib/settings";
 import { Icon, type IconName } from "../../parts/Icon";
 import { Notice, ProblemNotice } from "../../parts/Notice";
 import { Thumb } from "../../parts/Thumb";
+import { LookAround } from "./LookAround";
 
 interface StartProps {
   asked: Asked<Item[]>;
   narrowed: boolean;
+  /** To try; nothing as long as they are not known. */
+  phrases: readonly string[] | undefined;
   onFile: () => void;
   onType: () => void;
+  onPhrase: (phrase: string) => void;
   onStudy: (item: Item) => void;
 }
 
 /** Before anything is asked: what this is for, the ways to begin, and studies to begin with. */
-export function Start({ asked, narrowed, onFile, onType, onStudy }: StartProps) {
+export function Start(props: StartProps) {
+  const { asked, narrowed, phrases, onFile, onType, onPhrase, onStudy } = props;
   const t = useWords();
   const empty = asked.data?.length === 0;
   return (
@@ -30,7 +35,18 @@ export function Start({ asked, narrowed, onFile, onType, onStudy }: StartProps) 
           {way("picture", t.startPaste, <kbd>{t.pasteKey}</kbd>, onType)}
           {way("text", t.startType, <kbd>/</kbd>, onType)}
         </div>
+        {phrases?.length !== 0 && (
+          <p className="phrases">
+            {t.startTry}
+            {phrases?.map((phrase) => (
+              <button key={phrase} type="button" onClick={() => onPhrase(phrase)}>
+                “{phrase}”
+              </button>
+            ))}
+          </p>
+        )}
       </section>
+      {!empty && <LookAround />}
       <section className="lane" aria-label={t.recent} aria-busy={asked.loading}>
         <h2>
           {t.recent} {!empty && <span className="aside">{t.startPick}</span>}

@@ -1,6 +1,7 @@
 import type { Schemas, SearchAnswer } from "../../api/client";
 import * as api from "../../api/client";
 import { type Asked, useAsked } from "../../lib/ask";
+import { inTurns } from "./beginning";
 import { held } from "./files";
 import { FIRST } from "./HitCard";
 import { exampleOf, filterOf, type Part, type SearchState, WORD } from "./state";
@@ -123,7 +124,7 @@ function inOrder(facets: Schemas["Facet"][]): Schemas["Facet"][] {
   return facets.sort((a, b) => rank(a.field) - rank(b.field) || a.field.localeCompare(b.field));
 }
 
-/** Items to begin with, one a study. */
+/** Items to begin with, one a study, kinds in turns. */
 export function useStart(state: SearchState, active: boolean): Asked<api.Item[]> {
   const filter = ["role=primary", filterOf(state.choices, state.filter)].filter(Boolean);
   const said = filter.map((each) => `(${each})`).join(" and ");
@@ -133,6 +134,6 @@ export function useStart(state: SearchState, active: boolean): Asked<api.Item[]>
     const first = rows.filter(
       (row) => !seen.has(row.study_instance_uid) && seen.add(row.study_instance_uid),
     );
-    return first.slice(0, 60);
+    return inTurns(first).slice(0, 60);
   });
 }

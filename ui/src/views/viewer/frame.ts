@@ -79,8 +79,13 @@ export interface Frame {
   instanceNumber: number;
 }
 
-/** Syntaxes of frames that the service hands on as they lie in their files. */
-const IN_PLACE = new Set(["1.2.840.10008.1.2", "1.2.840.10008.1.2.1"]);
+/** Syntaxes of frames that are not compressed: the service hands them on as the header has them. */
+const IN_PLACE = new Set([
+  "1.2.840.10008.1.2",
+  "1.2.840.10008.1.2.1",
+  "1.2.840.10008.1.2.1.99",
+  "1.2.840.10008.1.2.2",
+]);
 const CENTIMETRES = 3;
 
 /** The frames of an instance in their order; none where it has no pixels. */

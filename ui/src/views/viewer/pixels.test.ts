@@ -186,6 +186,14 @@ describe("colour", () => {
     expect(rgb([1, 2, 3, 4, 5, 6], ds)).toEqual([1, 2, 3, 4, 5, 6]);
   });
 
+  it("that is not compressed is as the header says, whatever its file's order of bytes", () => {
+    const ds = {
+      ...colour(2, "RGB", 1),
+      "00083002": { vr: "UI", Value: ["1.2.840.10008.1.2.2"] },
+    };
+    expect(rgb([1, 4, 2, 5, 3, 6], ds)).toEqual([1, 2, 3, 4, 5, 6]);
+  });
+
   it("of brightness and two differences is turned into red, green, blue", () => {
     expect(rgb([76, 85, 255, 255, 128, 128], colour(2, "YBR_FULL"))).toEqual([
       254, 0, 0, 255, 255, 255,
