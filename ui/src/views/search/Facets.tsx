@@ -51,12 +51,14 @@ export function Facets({ asked, choices, filter, onChange, onClose }: FacetsProp
       {facets.map((facet) => (
         <FacetGroup key={facet.field} facet={facet} choices={choices} onChange={onChange} />
       ))}
-      <ByHand
-        key={filter}
-        filter={filter}
-        error={asked.error?.code === "filter" ? asked.error.message : ""}
-        onChange={onChange}
-      />
+      {(asked.data || asked.error) && (
+        <ByHand
+          key={filter}
+          filter={filter}
+          error={asked.error?.code === "filter" ? asked.error.message : ""}
+          onChange={onChange}
+        />
+      )}
     </aside>
   );
 }
