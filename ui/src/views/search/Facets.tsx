@@ -1,4 +1,4 @@
-import { type FormEvent, useEffect, useState } from "react";
+import { type FormEvent, memo, useEffect, useState } from "react";
 import type { Facet, Schemas } from "../../api/client";
 import type { Asked } from "../../lib/ask";
 import { count } from "../../lib/format";
@@ -10,16 +10,21 @@ import { type Choice, toggled } from "./state";
 
 const FEW = 6;
 
+/** The same for the whole life of the view. */
+export interface FacetActs {
+  change: (change: { choices?: Choice[]; filter?: string }) => void;
+  close: () => void;
+}
+
 interface FacetsProps {
   asked: Asked<Schemas["FacetAnswer"]>;
   choices: Choice[];
   filter: string;
-  onChange: (change: { choices?: Choice[]; filter?: string }) => void;
-  onClose: () => void;
+  acts: FacetActs;
 }
 
 /** What can be chosen, with how many studies have it; of one field any choice will do. */
-export function Facets({ asked, choices, filter, onChange, onClose }: FacetsProps) {
+export function Facets({ asked, choices, filter, acts }: FacetsProps) {
   const t = useWords();
   const facets = asked.data?.facets ?? [];
   return (
@@ -30,7 +35,7 @@ export function Facets({ asked, choices, filter, onChange, onClose }: FacetsProp
           <button
             type="button"
             className="button quiet small"
-            onClick={() => onChange({ choices: [], filter: "" })}
+            onClick={() => acts.change({ choices: [], filter: "" })}
           >
             {t.clearFilters}
           </button>
@@ -39,7 +44,7 @@ export function Facets({ asked, choices, filter, onChange, onClose }: FacetsProp
           type="button"
           className="button quiet facets-close"
           aria-label={t.close}
-          onClick={onClose}
+          onClick={() => acts.close()}
         >
           <Icon name="close" />
         </button>
@@ -49,14 +54,14 @@ export function Facets({ asked, choices, filter, onChange, onClose }: FacetsProp
       )}
       {!asked.data && asked.loading && <FacetSkeleton />}
       {facets.map((facet) => (
-        <FacetGroup key={facet.field} facet={facet} choices={choices} onChange={onChange} />
+        <FacetGroup key={facet.field} facet={facet} choices={choices} acts={acts} />
       ))}
       {(asked.data || asked.error) && (
         <ByHand
           key={filter}
           filter={filter}
           error={asked.error?.code === "filter" ? asked.error.message : ""}
-          onChange={onChange}
+          acts={acts}
         />
       )}
     </aside>
@@ -66,10 +71,14 @@ export function Facets({ asked, choices, filter, onChange, onClose }: FacetsProp
 interface GroupProps {
   facet: Facet;
   choices: Choice[];
-  onChange: (change: { choices: Choice[] }) => void;
+  acts: FacetActs;
 }
 
-function FacetGroup({ facet, choices, onChange }: GroupProps) {
+const sameGroup = (was: GroupProps, is: GroupProps): boolean =>
+  was.facet === is.facet && JSON.stringify(was.choices) === JSON.stringify(is.choices);
+
+/** The values of one field; drawn again when they or the choices change, not at each search. */
+const FacetGroup = memo(function FacetGroup({ facet, choices, acts }: GroupProps) {
   const t = useWords();
   const { language } = useSettings();
   const [all, setAll] = useState(false);
@@ -83,7 +92,7 @@ function FacetGroup({ facet, choices, onChange }: GroupProps) {
       <input
         type="checkbox"
         checked={chosen.has(value)}
-        onChange={() => onChange({ choices: toggled(choices, { field: facet.field, value }) })}
+        onChange={() => acts.change({ choices: toggled(choices, { field: facet.field, value }) })}
       />
       <span className="facet-name" title={valueName(facet.field, value, t)}>
         {valueName(facet.field, value, t)}
@@ -108,21 +117,21 @@ function FacetGroup({ facet, choices, onChange }: GroupProps) {
       )}
     </fieldset>
   );
-}
+}, sameGroup);
 
 interface ByHandProps {
   filter: string;
   error: string;
-  onChange: (change: { filter: string }) => void;
+  acts: FacetActs;
 }
 
-function ByHand({ filter, error, onChange }: ByHandProps) {
+function ByHand({ filter, error, acts }: ByHandProps) {
   const t = useWords();
   const [typed, setTyped] = useState(filter);
   useEffect(() => setTyped(filter), [filter]);
   function submit(event: FormEvent): void {
     event.preventDefault();
-    onChange({ filter: typed.trim() });
+    acts.change({ filter: typed.trim() });
   }
   return (
     <form className="by-hand" onSubmit={submit}>
