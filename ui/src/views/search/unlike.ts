@@ -6,7 +6,7 @@ import type { SearchState } from "./state";
 
 /** As many references as the service asks about files. */
 const MOST = 5;
-const PICTURES_FIRST_MS = 500;
+const PICTURES_FIRST_MS = 200;
 
 /** Whether references flag the first thing that was asked with. */
 export function useUnlike(state: SearchState, asked: Asked<SearchAnswer>): Said | undefined {
