@@ -140,13 +140,13 @@ def create_app(
     )
     app.state.ending = asyncio.Event()
     for routes in (  # in this order they are looked through: what is asked most comes first
+        pictures.routes,
         search.routes,
         system.open_to_all,
         system.for_readers,
         session.routes,
         catalog.routes,
         facets.routes,
-        pictures.routes,
         regions.routes,
         groups.clusters,
         groups.naming,

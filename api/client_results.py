@@ -40,6 +40,7 @@ class Results(Asking):
         *,
         alarm: float | None = None,
         limit: int = 100,
+        look: bool = True,
     ) -> Scores:
         """What a reference says of items of the library, study by study, of so many at most.
 
@@ -48,8 +49,9 @@ class Results(Asking):
             filter: of items.
             alarm: false-alarm rate; None for the reference's.
             limit: 1 to 1000 studies; ``more`` tells whether it left some out.
+            look: also look for the reason in the pixels of what is flagged.
         """
-        asked = ScoreAsked(reference=reference, filter=filter, alarm=alarm, limit=limit)
+        asked = ScoreAsked(reference=reference, filter=filter, alarm=alarm, limit=limit, look=look)
         answer = self._ask("POST", "ood/score", json=asked.model_dump())
         return Scores.model_validate_json(answer.content)
 

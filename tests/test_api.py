@@ -273,6 +273,12 @@ def test_references_judge_items_and_files(client: httpx.Client) -> None:
     judged = post(client, "ood/score", asked)
     assert len(judged["studies"]) == 3 and judged["more"]
     assert all(0 < study["p_value"] <= 1 for study in judged["studies"])
+    anything = {"reference": REFERENCE, "alarm": 0.99, "limit": 2}
+    looked, quick = (
+        post(client, "ood/score", anything | {"look": look})["studies"] for look in (True, False)
+    )
+    told_by = [[(each["flagged"], each["p_value"]) for each in those] for those in (looked, quick)]
+    assert told_by[0] == told_by[1] and any(flagged for flagged, _ in told_by[0])
     noise = io.BytesIO()
     random = np.random.default_rng(1).integers(0, 255, (128, 128)).astype(np.uint8)
     Image.fromarray(random).save(noise, "PNG")

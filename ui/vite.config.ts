@@ -26,8 +26,27 @@ function packed(): Plugin {
   };
 }
 
+/**
+ * A script of its own before the first paint, for a theme that was chosen: the others come later.
+ * The policy of the page allows none within it.
+ */
+function themed(): Plugin {
+  const source = readFileSync(join(import.meta.dirname, "src/theme.js"), "utf-8");
+  return {
+    name: "themed",
+    apply: "build",
+    buildStart() {
+      this.emitFile({ type: "asset", name: "theme.js", source });
+    },
+    transformIndexHtml(_html, { bundle = {} }) {
+      const name = Object.keys(bundle).find((each) => /theme-[^/]+\.js$/.test(each));
+      return [{ tag: "script", attrs: { src: `/${name}` }, injectTo: "head-prepend" }];
+    },
+  };
+}
+
 export default defineConfig({
-  plugins: [react(), licences(), packed()],
+  plugins: [react(), licences(), packed(), themed()],
   build: {
     outDir: OUT,
     emptyOutDir: true,

@@ -108,7 +108,8 @@ def get_drift(served: Service, reference: NameParam) -> list[GroupStanding]:
 @routes.post("/ood/score")
 def score(served: Service, asked: ScoreAsked) -> Scores:
     """What a reference says of items of the library, study by study; nothing is stored."""
-    return _scores(served, _judge(served, asked).of_items(asked.filter), asked.limit)
+    judge = _judge(served, asked, look=asked.look)
+    return _scores(served, judge.of_items(asked.filter), asked.limit)
 
 
 @routes.post(
@@ -129,12 +130,13 @@ def _of_files(served: Served, asked: ScoreFilesAsked, paths: list[Path]) -> Scor
     return _scores(served, _judge(served, asked).of_files(paths), len(paths))
 
 
-def _judge(served: Served, asked: ScoreAsked | ScoreFilesAsked) -> Judge:
+def _judge(served: Served, asked: ScoreAsked | ScoreFilesAsked, *, look: bool = True) -> Judge:
     return Judge(
         served.library,
         asked.reference,
         asked.alarm,
         settings=served.settings,
+        look=look,
         fitted=served.references.sets,
     )
 

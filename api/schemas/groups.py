@@ -196,6 +196,11 @@ class ScoreAsked(Asked):
     filter: str = Field(default="", max_length=900_000)
     alarm: float | None = Field(default=None, gt=0, lt=1, description="False-alarm rate.")
     limit: int = Field(default=100, ge=1, le=1000, description="Studies that are judged.")
+    look: bool = Field(
+        default=True,
+        description="Also look for the reason in the pixels of what is flagged, which are read "
+        "again from its files and take most of the time.",
+    )
 
 
 class ScoreFilesAsked(Asked):

@@ -7,23 +7,24 @@ import io
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from api.service.options import read_options
 from indexer.catalog.database import reading
-from indexer.catalog.tables import Item
+from indexer.catalog.tables import Item, Thumbnail
 from indexer.config import Settings
 from indexer.dicom.render import fit_square, render_frame, volume_slice
 from indexer.errors import ItemNotFoundError, OriginalGoneError, QueryError
 from indexer.evidence.originals import read_again
 from indexer.library import Library
 from indexer.reading.study import read_study
-from indexer.searching.search import thumbnails
 from indexer.types import Frame, ImagePixels, Pixels, VolumePixels, Window
 
 SMALLEST, LARGEST = 16, 4096
 _PLAIN = "texture"
 """The encoder that items are prepared for when they are read: quick, and it takes all of them."""
+_THUMBNAIL = select(Thumbnail.webp).join(Item).where(Item.uid == bindparam("uid"))
+"""Built once: building it anew took twice as long as asking it."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,8 @@ def thumbnail(library: Library, uid: str) -> bytes:
     Raises:
         ItemNotFoundError: there is no such item.
     """
-    found = thumbnails(library, [uid]).get(uid)
+    with reading(library.engine) as db:
+        found = db.execute(_THUMBNAIL, {"uid": uid}).scalar()
     if found is None:
         raise ItemNotFoundError(f"there is no item '{uid}' with a thumbnail in the library")
     return found

@@ -1,7 +1,9 @@
 // What the page costs: node e2e/measure.mjs http://127.0.0.1:8000
-// Bytes of JavaScript before the first result, first paint, from a search to its pixels, and the
-// memory of the page before and after 100 searches, each after a collection of garbage.
+// Bytes of JavaScript before the first result, first paint, from a search to its pixels, the memory
+// of the page before and after 100 searches, each after a collection of garbage, and a first visit
+// on a slow line.
 import { chromium } from "playwright-core";
+import { firstVisit } from "./throttled.mjs";
 
 const [, , url = "http://127.0.0.1:8000", rounds = "20"] = process.argv;
 const browser = await chromium.launch({
@@ -12,6 +14,7 @@ const { rows } = await (await fetch(`${url}/v1/items?limit=200&filter=role=prima
 const studies = [...new Set(rows.map((row) => row.study_instance_uid))];
 const middle = (values) => values.sort((a, b) => a - b)[Math.floor(values.length / 2)];
 
+await (await browser.newPage()).close(); // the start of the browser is not that of the page
 const page = await browser.newPage({ viewport: { width: 1440, height: 900 } });
 const session = await page.context().newCDPSession(page);
 await session.send("Network.enable");
@@ -99,6 +102,8 @@ await searchMore(0, 10);
 const before = await held();
 await searchMore(10, 100);
 const after = await held();
+await page.close();
+const throttled = await firstVisit(browser, `${url}/#/search?study=${studies[0]}`);
 
 const added = whole.map((each, at) => each - api[at]);
 console.log(
@@ -113,6 +118,7 @@ console.log(
       searches: whole.length,
       before_100_searches: before,
       after_100_searches: after,
+      first_visit_throttled: throttled,
     },
     null,
     1,

@@ -22,9 +22,15 @@ export function percentile(value: number, language = "en"): string {
 
 export const percent = (share: number): string => `${Math.round(share * 100)} %`;
 
+/** Making one takes longer than all that it writes on a page. */
+const grouping = new Map<string, Intl.NumberFormat>();
+
 /** How many pixels, bytes, studies: grouped by the language. */
-export const count = (value: number, language: string): string =>
-  new Intl.NumberFormat(language).format(value);
+export function count(value: number, language: string): string {
+  const format = grouping.get(language) ?? new Intl.NumberFormat(language);
+  grouping.set(language, format);
+  return format.format(value);
+}
 
 /** A value of a label or a tag as a person reads it. */
 export const plain = (value: string): string => value.replaceAll("_", " ");

@@ -90,7 +90,8 @@ export function useJudged(
   const least = leastAlarm(reference);
   const alarm = least > reference.alarm ? Math.min(0.99, Math.ceil(least * 100) / 100) : null;
   return useAsked(study ? `judged ${reference.name} ${study}` : null, async (signal) => {
-    const body = { reference: reference.name, filter: `study="${study}"`, limit: 1, alarm };
+    const filter = `study="${study}"`;
+    const body = { reference: reference.name, filter, limit: 1, alarm, look: true };
     return (await qa.score(body, signal)).studies[0];
   });
 }

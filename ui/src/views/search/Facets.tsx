@@ -1,4 +1,4 @@
-import { type FormEvent, useEffect, useState } from "react";
+import { type FormEvent, memo, useEffect, useState } from "react";
 import type { Facet, Schemas } from "../../api/client";
 import type { Asked } from "../../lib/ask";
 import { count } from "../../lib/format";
@@ -11,16 +11,21 @@ import { WordField } from "./WordField";
 
 const FEW = 6;
 
+/** The same for the whole life of the view. */
+export interface FacetActs {
+  change: (change: { choices?: Choice[]; filter?: string }) => void;
+  close: () => void;
+}
+
 interface FacetsProps {
   asked: Asked<Schemas["FacetAnswer"]>;
   choices: Choice[];
   filter: string;
-  onChange: (change: { choices?: Choice[]; filter?: string }) => void;
-  onClose: () => void;
+  acts: FacetActs;
 }
 
 /** What can be chosen, with how many studies have it; of one field any choice will do. */
-export function Facets({ asked, choices, filter, onChange, onClose }: FacetsProps) {
+export function Facets({ asked, choices, filter, acts }: FacetsProps) {
   const t = useWords();
   const facets = asked.data?.facets ?? [];
   return (
@@ -31,7 +36,7 @@ export function Facets({ asked, choices, filter, onChange, onClose }: FacetsProp
           <button
             type="button"
             className="button quiet small"
-            onClick={() => onChange({ choices: [], filter: "" })}
+            onClick={() => acts.change({ choices: [], filter: "" })}
           >
             {t.clearFilters}
           </button>
@@ -40,7 +45,7 @@ export function Facets({ asked, choices, filter, onChange, onClose }: FacetsProp
           type="button"
           className="button quiet facets-close"
           aria-label={t.close}
-          onClick={onClose}
+          onClick={() => acts.close()}
         >
           <Icon name="close" />
         </button>
@@ -50,14 +55,16 @@ export function Facets({ asked, choices, filter, onChange, onClose }: FacetsProp
       )}
       {!asked.data && asked.loading && <FacetSkeleton />}
       {facets.map((facet) => (
-        <FacetGroup key={facet.field} facet={facet} choices={choices} onChange={onChange} />
+        <FacetGroup key={facet.field} facet={facet} choices={choices} acts={acts} />
       ))}
-      <ByHand
-        key={filter}
-        filter={filter}
-        error={asked.error?.code === "filter" ? asked.error.message : ""}
-        onChange={onChange}
-      />
+      {(asked.data || asked.error) && (
+        <ByHand
+          key={filter}
+          filter={filter}
+          error={asked.error?.code === "filter" ? asked.error.message : ""}
+          acts={acts}
+        />
+      )}
     </aside>
   );
 }
@@ -65,10 +72,14 @@ export function Facets({ asked, choices, filter, onChange, onClose }: FacetsProp
 interface GroupProps {
   facet: Facet;
   choices: Choice[];
-  onChange: (change: { choices: Choice[] }) => void;
+  acts: FacetActs;
 }
 
-function FacetGroup({ facet, choices, onChange }: GroupProps) {
+const sameGroup = (was: GroupProps, is: GroupProps): boolean =>
+  was.facet === is.facet && JSON.stringify(was.choices) === JSON.stringify(is.choices);
+
+/** The values of one field; drawn again when they or the choices change, not at each search. */
+const FacetGroup = memo(function FacetGroup({ facet, choices, acts }: GroupProps) {
   const t = useWords();
   const { language } = useSettings();
   const [all, setAll] = useState(false);
@@ -79,7 +90,7 @@ function FacetGroup({ facet, choices, onChange }: GroupProps) {
   const hidden = facet.values.length - values.length;
   const words = facet.field === WORD;
   const choose = (value: string) =>
-    onChange({ choices: toggled(choices, { field: facet.field, value }) });
+    acts.change({ choices: toggled(choices, { field: facet.field, value }) });
   const row = (value: string, studies: number) => (
     <label key={value} className="facet-value">
       <input type="checkbox" checked={chosen.has(value)} onChange={() => choose(value)} />
@@ -114,21 +125,21 @@ function FacetGroup({ facet, choices, onChange }: GroupProps) {
       )}
     </fieldset>
   );
-}
+}, sameGroup);
 
 interface ByHandProps {
   filter: string;
   error: string;
-  onChange: (change: { filter: string }) => void;
+  acts: FacetActs;
 }
 
-function ByHand({ filter, error, onChange }: ByHandProps) {
+function ByHand({ filter, error, acts }: ByHandProps) {
   const t = useWords();
   const [typed, setTyped] = useState(filter);
   useEffect(() => setTyped(filter), [filter]);
   function submit(event: FormEvent): void {
     event.preventDefault();
-    onChange({ filter: typed.trim() });
+    acts.change({ filter: typed.trim() });
   }
   return (
     <form className="by-hand" onSubmit={submit}>

@@ -1,4 +1,4 @@
-import type { ReactNode } from "react";
+import { type ReactNode, useEffect, useState } from "react";
 import type { Hit, SearchAnswer } from "../../api/client";
 import type { Asked } from "../../lib/ask";
 import { count, decimal, percent, plain } from "../../lib/format";
@@ -21,6 +21,7 @@ interface ResultsProps {
 /** Two lanes: other patients, and the priors of the query's own. */
 export function Results({ state, asked, acts, onChange }: ResultsProps) {
   const t = useWords();
+  const late = useLate(asked.loading);
   const answer = asked.data;
   if (!answer) return asked.loading ? <ResultSkeleton dense={state.dense} /> : null;
   const card = (hit: Hit, place: number | null) => (
@@ -36,7 +37,10 @@ export function Results({ state, asked, acts, onChange }: ResultsProps) {
   );
   const more = answer.hits.length >= state.k && state.k < MOST;
   return (
-    <div className={`lanes${asked.loading ? " stale" : ""}`} aria-busy={asked.loading}>
+    <div
+      className={`lanes${asked.loading ? " stale" : ""}${late ? " late" : ""}`}
+      aria-busy={asked.loading}
+    >
       <section className="lane" aria-label={t.others}>
         <Votes answer={answer} />
         {answer.hits.length ? (
@@ -84,6 +88,22 @@ export function Results({ state, asked, acts, onChange }: ResultsProps) {
       )}
     </div>
   );
+}
+
+const LATE_MS = 250;
+
+/** Whether it is waited for so long that what is shown should look old; quick answers never are. */
+function useLate(waiting: boolean): boolean {
+  const [late, setLate] = useState(false);
+  useEffect(() => {
+    if (!waiting) return;
+    const timer = setTimeout(() => setLate(true), LATE_MS);
+    return () => {
+      clearTimeout(timer);
+      setLate(false);
+    };
+  }, [waiting]);
+  return waiting && late;
 }
 
 interface ToolbarProps {

@@ -11,7 +11,7 @@ import { hindranceOf, useFacets, useSearch, useStart } from "./asking";
 import { Banners } from "./Banners";
 import { phrasesOf } from "./beginning";
 import { Drawer, placeToSee } from "./Drawer";
-import { Facets } from "./Facets";
+import { type FacetActs, Facets } from "./Facets";
 import { type FileTrouble, hold, troubleWith } from "./files";
 import type { HitActs } from "./HitCard";
 import { Kept } from "./Kept";
@@ -77,6 +77,10 @@ export function SearchView({ params }: { params: URLSearchParams }) {
         "replace",
       );
     },
+  });
+  const facetActs = useSteady<FacetActs>({
+    change: (change) => update({ ...change, hit: "" }),
+    close: () => setFacetsOpen(false),
   });
   function alone(of: { study_instance_uid: string; id: string }, name: string): void {
     see(of.study_instance_uid, { words: name, item: of.id });
@@ -159,13 +163,7 @@ export function SearchView({ params }: { params: URLSearchParams }) {
         onParts={ask}
         onFiles={take}
       />
-      <Facets
-        asked={facets}
-        choices={state.choices}
-        filter={state.filter}
-        onChange={(change) => update({ ...change, hit: "" })}
-        onClose={() => setFacetsOpen(false)}
-      />
+      <Facets asked={facets} choices={state.choices} filter={state.filter} acts={facetActs} />
       <main id="main" tabIndex={-1}>
         {trouble && (
           <Notice kind="error" title={t.refusedTitle}>

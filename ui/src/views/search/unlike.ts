@@ -6,7 +6,7 @@ import type { SearchState } from "./state";
 
 /** As many references as the service asks about files. */
 const MOST = 5;
-const PICTURES_FIRST_MS = 500;
+const PICTURES_FIRST_MS = 200;
 
 /** Whether references flag the first thing that was asked with. */
 export function useUnlike(state: SearchState, asked: Asked<SearchAnswer>): Said | undefined {
@@ -28,7 +28,7 @@ export function useUnlike(state: SearchState, asked: Asked<SearchAnswer>): Said 
 async function saidOfStudy(study: string, names: string[], signal: AbortSignal): Promise<Said[]> {
   const answers: Said[] = [];
   for (const reference of names) {
-    const body = { reference, filter: `study="${study}"`, limit: 1 };
+    const body = { reference, filter: `study="${study}"`, limit: 1, look: false };
     const found = (await api.scoreItems(body, signal)).studies[0];
     if (found && found.p_value !== null && found.flagged !== null) {
       const { flagged, p_value, reason } = found;
