@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from email.message import Message
 
 from api.problems import ProblemError
-from api.service.wado import NATIVE, compressed
+from api.service.dicomweb.wado import NATIVE, compressed
 
 DICOM, OCTETS, JSON = "application/dicom", "application/octet-stream", "application/dicom+json"
 _RELATED = "multipart/related"

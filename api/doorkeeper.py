@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from api import cookies
 from api.origins import Site
 from api.rights import Principal
-from api.service import sessions
-from api.service.keys import authenticate
+from api.service.access import sessions
+from api.service.access.keys import authenticate
 from api.tokens import TokenVerifier
 from indexer.config import Settings
 from indexer.errors import NotAuthenticatedError

@@ -21,13 +21,13 @@ from api import logs
 from api.jobs.errors import JobError, JobNotDoneError, TooManyJobsError
 from api.places import without_places
 from api.schemas.edited import shown
-from api.service.multipart import (
+from api.service.dicomweb.multipart import (
     MultipartError,
     MultipartTooLargeError,
     UnsupportedMediaError,
 )
-from api.service.qido_keys import MatchingError
-from api.service.wado import NotGivenError
+from api.service.dicomweb.qido_keys import MatchingError
+from api.service.dicomweb.wado import NotGivenError
 from indexer import errors
 from indexer.errors import SyntopyError
 

@@ -14,7 +14,7 @@ from fastapi.responses import Response
 from api.problems import ProblemError
 from api.rate import TokenBuckets
 from api.rights import Principal
-from api.service.audit import Recorder, record
+from api.service.access.audit import Recorder, record
 from indexer.catalog.audit import Action, AuditEvent, Ending
 from indexer.catalog.database import reading
 from indexer.catalog.lookup import pseudonyms_of

@@ -15,16 +15,16 @@ from api import logs
 from api.metrics import Metrics
 from api.origins import Site
 from api.recording import Rates, Recording
-from api.service.arrivals import count_waiting
-from api.service.audit import Recorder, activity
+from api.service.access.audit import Recorder, activity
+from api.service.arriving.arrivals import count_waiting
 from api.service.facets import FacetCounts
 from api.service.figures import FiguresReader, KeptFigures
-from api.service.heat_kept import KeptHeat
-from api.service.kept_maps import KeptMaps
-from api.service.kept_references import KeptReferences
+from api.service.grouping.kept_maps import KeptMaps
+from api.service.grouping.map_values import MapValues
+from api.service.grouping.run_quality import KeptQualities
+from api.service.judging.heat_kept import KeptHeat
+from api.service.judging.kept_references import KeptReferences
 from api.service.links import Links
-from api.service.map_values import MapValues
-from api.service.run_quality import KeptQualities
 from api.service.search import open_searcher
 from api.signing_in import SigningIn, signing_in
 from api.uploads import uploads_folder

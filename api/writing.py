@@ -10,7 +10,7 @@ from fastapi.responses import Response
 
 from api.problems import ProblemError, quoted
 from api.served import Served
-from api.service.editing import Author, Expected
+from api.service.curating.editing import Author, Expected
 
 _TAG = re.compile(r'(W/)?"([\x21\x23-\x7e]*)"')
 _HOW = "GET it, and send its ETag as If-Match"

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from api.service import audit, keys
+from api.service.access import audit, keys
 from indexer.catalog.audit import Action, AuditEvent
 from indexer.errors import NotAuthenticatedError
 from indexer.library import Library

@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 import search_service
 
-from api.service import ood
-from api.service.judge import Judge
-from api.service.kept_references import KeptReferences
+from api.service.judging import ood
+from api.service.judging.judge import Judge
+from api.service.judging.kept_references import KeptReferences
 from indexer.config import Settings
 from indexer.library import Library
 

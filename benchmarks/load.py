@@ -33,7 +33,7 @@ from pathlib import Path
 import numpy as np
 from search_service import fill
 
-from api.service import keys
+from api.service.access import keys
 from api.service.search import open_searcher
 from indexer.config import load_settings
 from indexer.encoders.texture import TextureEncoder

@@ -28,8 +28,8 @@ import numpy as np
 from pictures import encoded, read
 from PIL import Image
 
-from api.service.cases import qualities_in, with_qualities
-from api.service.corrupted import VARIANTS, corrupted_pixels
+from api.service.judging.cases import qualities_in, with_qualities
+from api.service.judging.corrupted import VARIANTS, corrupted_pixels
 from indexer.errors import FileRejectedError, QueryError
 from indexer.reading.drafts import ReadOptions
 from indexer.reading.quality import QUALITIES, qualities_of

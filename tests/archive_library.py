@@ -9,7 +9,8 @@ import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian
 
-from api.service import ingest, ood
+from api.service import ingest
+from api.service.judging import ood
 from indexer.config import Settings
 from indexer.library import Library
 

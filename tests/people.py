@@ -13,7 +13,7 @@ from served_library import serving
 
 from api.app import create_app
 from api.rights import Role
-from api.service import keys
+from api.service.access import keys
 from indexer.catalog.audit import Action, AuditRow, rows_since, verify_chain
 from indexer.catalog.database import reading
 from indexer.config import Settings

@@ -22,7 +22,7 @@ from told_library import make_told
 
 from api.app import create_app
 from api.server import listening, server_of
-from api.service import ood
+from api.service.judging import ood
 from indexer.catalog.database import reading
 from indexer.config import Settings
 from indexer.groups.items import gather_ids

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from api.cli.main import app
 from api.rate import TokenBuckets
 from api.rights import EVERY_LIBRARY, Principal, Role, permitted
-from api.service import audit, keys
+from api.service.access import audit, keys
 from indexer.catalog.audit import rows_since
 from indexer.catalog.database import reading
 from indexer.errors import (

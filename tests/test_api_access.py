@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from api.app import create_app
 from api.cli.main import app
 from api.rights import Role
-from api.service import keys
+from api.service.access import keys
 from indexer.catalog.audit import Action, AuditRow, Ending, rows_since, verify_chain
 from indexer.catalog.database import reading
 from indexer.config import Settings

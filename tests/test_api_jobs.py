@@ -17,7 +17,7 @@ from api.app import create_app
 from api.jobs.kinds import KINDS
 from api.jobs.worker import work
 from api.rights import Role
-from api.service import keys
+from api.service.access import keys
 from indexer.catalog.audit import Action, AuditRow, Ending, rows_since
 from indexer.catalog.database import reading, transaction
 from indexer.config import Settings

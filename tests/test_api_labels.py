@@ -21,8 +21,8 @@ from PIL import Image
 from served_library import serving
 
 from api.app import create_app
-from api.service import labelling
-from api.service.editing import Author, Expected
+from api.service.curating import labelling
+from api.service.curating.editing import Author, Expected
 from indexer.catalog.audit import Ending
 from indexer.config import Settings
 from indexer.errors import ChangedMeanwhileError

@@ -18,7 +18,7 @@ from api.access import Rule
 from api.app import create_app
 from api.rights import Role
 from api.routing import Route
-from api.service import keys
+from api.service.access import keys
 from indexer.catalog.tables import now
 from indexer.config import Settings
 from indexer.library import Library

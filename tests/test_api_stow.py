@@ -19,8 +19,8 @@ from served_library import serving
 
 from api.app import create_app
 from api.rights import Role
-from api.service import keys
-from api.service.arrivals import index_arrivals
+from api.service.access import keys
+from api.service.arriving.arrivals import index_arrivals
 from indexer.catalog.audit import Action, rows_since
 from indexer.catalog.database import reading
 from indexer.config import Settings

@@ -14,7 +14,7 @@ from served_library import all_rows, get, own_copy, serving
 from api.app import create_app
 from api.jobs.worker import work
 from api.rights import Role
-from api.service import audit, keys
+from api.service.access import audit, keys
 from api.service.ingest import IndexRequest, index
 from indexer.config import Settings
 from indexer.library import Library

@@ -24,12 +24,12 @@ from api.app import create_app
 from api.cli.main import app
 from api.dimse.node import AssociationEnded, CallerRefused
 from api.dimse.options import NodeOptions
-from api.service.archives import ArchiveQuery
-from api.service.arrival_audit import ArrivalAudit, PullAudit
-from api.service.listen import Listening, ListenRequest, listen
-from api.service.pull import PullRequest, pull
-from api.service.pull_web import WebArchive as Asked
-from api.service.web_client import WebOptions
+from api.service.arriving.archives import ArchiveQuery
+from api.service.arriving.arrival_audit import ArrivalAudit, PullAudit
+from api.service.arriving.listen import Listening, ListenRequest, listen
+from api.service.arriving.pull import PullRequest, pull
+from api.service.arriving.pull_web import WebArchive as Asked
+from api.service.arriving.web_client import WebOptions
 from indexer.catalog.audit import Action, AuditRow, Ending, rows_since, verify_chain
 from indexer.catalog.database import reading
 from indexer.config import Settings

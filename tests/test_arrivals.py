@@ -14,7 +14,7 @@ from sent_objects import as_file, real_file, small_slice
 from typer.testing import CliRunner
 
 from api.cli.main import app
-from api.service.arrivals import ArrivalPace, Held, index_arrivals
+from api.service.arriving.arrivals import ArrivalPace, Held, index_arrivals
 from api.service.ingest import IndexRequest, index, rejected
 from api.service.library import remove, show, verify
 from indexer.config import Settings

@@ -30,9 +30,9 @@ from sqlalchemy import event
 from typer.testing import CliRunner
 
 from api.cli.main import app
-from api.service import audit
 from api.service import library as library_service
-from api.service.audit_message import audit_message
+from api.service.access import audit
+from api.service.access.audit_message import audit_message
 from indexer.catalog import database
 from indexer.catalog.audit import (
     GENESIS,
@@ -419,7 +419,7 @@ def test_rows_of_an_earlier_version_are_numbered_and_chained(tmp_path: Path) -> 
 WRITER = """
 import sys
 from pathlib import Path
-from api.service.audit import record
+from api.service.access.audit import record
 from indexer.catalog.audit import Action, AuditEvent
 from indexer.library import Library
 

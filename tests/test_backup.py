@@ -15,7 +15,7 @@ from sqlalchemy import func, insert, select
 from typer.testing import CliRunner
 
 from api.cli.main import app
-from api.service import audit
+from api.service.access import audit
 from api.service.backup import backup
 from api.service.library import verify
 from api.service.search import open_searcher

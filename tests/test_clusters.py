@@ -16,11 +16,13 @@ from placed_library import Placed, add, on_circle, place
 from typer.testing import CliRunner, Result
 
 from api.cli.main import app
-from api.service import cluster, curate, export, maps
-from api.service import labels as labelling
-from api.service.cluster import ClusterRequest
+from api.service import export
+from api.service.curating import curate
+from api.service.curating import labels as labelling
+from api.service.grouping import cluster, maps
+from api.service.grouping.cluster import ClusterRequest
+from api.service.grouping.run_quality import KeptQualities
 from api.service.library import remove
-from api.service.run_quality import KeptQualities
 from indexer.catalog.database import reading
 from indexer.config import Settings
 from indexer.errors import ClusteringError, ConfigError, FilterError, QueryError, SourceError

@@ -12,7 +12,7 @@ import pytest
 from typer.main import get_command
 
 from api.cli.main import app
-from api.service.audit_message import audit_message
+from api.service.access.audit_message import audit_message
 from indexer.catalog.audit import Action, AuditRow, Ending
 from indexer.types import Flag, Outcome, Reason
 

@@ -19,8 +19,8 @@ from placed_library import Placed, on_circle, place
 from typer.testing import CliRunner
 
 from api.cli.main import app
-from api.service.evaluate import Evaluation, EvaluationRequest, evaluate_retrieval
-from api.service.evaluation_files import markdown, sheets, write_evaluation
+from api.service.evaluating.evaluate import Evaluation, EvaluationRequest, evaluate_retrieval
+from api.service.evaluating.evaluation_files import markdown, sheets, write_evaluation
 from indexer.errors import FilterError, QueryError, StorageFullError
 from indexer.evaluating.evaluation import Compared, Plan, Report, Row, ask, retrieval, row_of
 from indexer.evaluating.rankings import ExactRanking

@@ -17,8 +17,8 @@ from told_library import make_told
 from typer.testing import CliRunner, Result
 
 from api.cli.main import app
-from api.service.corrupted import VARIANTS, corrupted_pixels
-from api.service.evaluate_ood import OodEvaluation, OodRequest, TriedShift, evaluate_ood
+from api.service.evaluating.evaluate_ood import OodEvaluation, OodRequest, TriedShift, evaluate_ood
+from api.service.judging.corrupted import VARIANTS, corrupted_pixels
 from indexer.config import Settings
 from indexer.errors import ConfigError, FilterError, QueryError, ReferenceSetError
 from indexer.library import Library

@@ -12,8 +12,8 @@ from sklearn.metrics import roc_auc_score
 from tiny_models import shared_models
 from told_library import make_told
 
-from api.service.evaluate import EvaluationRequest, evaluate_retrieval
-from api.service.protocols import PROTOCOLS
+from api.service.evaluating.evaluate import EvaluationRequest, evaluate_retrieval
+from api.service.evaluating.protocols import PROTOCOLS
 from indexer.config import Settings
 from indexer.encoders.contract import EncoderContext, TextEncoder
 from indexer.errors import QueryError

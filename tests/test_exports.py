@@ -23,7 +23,7 @@ from served_library import REFERENCE, RUN, STUDIES, own_copy, serving
 from api.app import create_app
 from api.rights import Role
 from api.service import export as manifest
-from api.service import keys
+from api.service.access import keys
 from api.service.exports import TABLES, ExportRequest, open_export
 from api.service.table_streams import encoded
 from indexer.catalog.audit import Action, rows_since, verify_chain

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from people import ITEMS, NEW, changes, make_library, people_at
 
-from api.service import flags
+from api.service.judging import flags
 from api.service.paging import Paging
 from indexer.catalog.database import transaction
 from indexer.groups.references import ReferenceDraft, find_reference, save_reference

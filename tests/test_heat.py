@@ -15,9 +15,9 @@ from told_library import Told, make_told
 from typer.testing import CliRunner, Result
 
 from api.cli.main import app
-from api.service import heat as service
-from api.service import ood
-from api.service.judge import Judge
+from api.service.judging import heat as service
+from api.service.judging import ood
+from api.service.judging.judge import Judge
 from indexer.config import Settings
 from indexer.encoders.texture import TextureEncoder
 from indexer.errors import ConfigError, QueryError, ReferenceSetError, SourceError

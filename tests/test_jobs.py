@@ -25,7 +25,8 @@ from api.jobs.results import RowsFile, read_rows
 from api.jobs.work import Kind, Parameters, Work
 from api.jobs.worker import work
 from api.rights import EVERY_LIBRARY, Principal, Role
-from api.service import jobs, reviews
+from api.service import jobs
+from api.service.curating import reviews
 from api.service.jobs import JobRequest, ParametersError
 from api.service.paging import Paging
 from indexer.catalog.database import reading, transaction

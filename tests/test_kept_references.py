@@ -13,9 +13,9 @@ from placed_library import Placed, on_circle, place
 from served_library import post, serving
 
 from api.service import library as libraries
-from api.service import ood
-from api.service.judge import Judge
-from api.service.kept_references import KeptReferences
+from api.service.judging import ood
+from api.service.judging.judge import Judge
+from api.service.judging.kept_references import KeptReferences
 from indexer.config import Settings
 from indexer.errors import ReferenceSetError
 from indexer.groups.references import StoredReference

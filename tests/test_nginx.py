@@ -29,7 +29,7 @@ from served_library import serving
 from api.app import create_app
 from api.rights import Role
 from api.routing import router
-from api.service import keys
+from api.service.access import keys
 from indexer.catalog.audit import rows_since
 from indexer.catalog.database import reading
 from indexer.config import Settings

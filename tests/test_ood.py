@@ -16,8 +16,8 @@ from told_library import Told, make_told
 from typer.testing import CliRunner, Result
 
 from api.cli.main import app
-from api.service import ood
-from api.service.judge import Judge
+from api.service.judging import ood
+from api.service.judging.judge import Judge
 from indexer.errors import ConfigError, FilterError, QueryError, ReferenceSetError
 from indexer.library import Library
 from ood.registry import Recipe

@@ -16,7 +16,7 @@ from served_library import own_copy, running, wait_until_ready
 
 from api.page import PAGE
 from api.rights import Role
-from api.service import keys
+from api.service.access import keys
 from api.service.demo import run_demo
 from api.service.showcase import Outcome
 from indexer.config import Settings

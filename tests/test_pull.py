@@ -20,10 +20,10 @@ from typer.testing import CliRunner
 from web_archive import WebArchive, serving_archive
 
 from api.cli.main import app
-from api.service.archives import ArchiveError, ArchiveQuery, is_uid, parse_query
-from api.service.pull import PullEvent, PullRequest, PullSummary, StudyFailed, pull
-from api.service.pull_web import WebArchive as Asked
-from api.service.web_client import WebOptions
+from api.service.arriving.archives import ArchiveError, ArchiveQuery, is_uid, parse_query
+from api.service.arriving.pull import PullEvent, PullRequest, PullSummary, StudyFailed, pull
+from api.service.arriving.pull_web import WebArchive as Asked
+from api.service.arriving.web_client import WebOptions
 from indexer.config import Settings
 from indexer.errors import ConfigError, InboxFullError
 from indexer.library import Library

@@ -23,7 +23,7 @@ from api.cli.main import app
 from api.dimse.archive import DimseArchive
 from api.dimse.calling import DimseOptions
 from api.dimse.finding import Finder
-from api.service.archives import (
+from api.service.arriving.archives import (
     ArchiveBusyError,
     ArchiveError,
     ArchiveQuery,

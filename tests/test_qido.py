@@ -14,7 +14,7 @@ from served_library import serving
 
 from api.app import create_app
 from api.rights import Role
-from api.service import keys
+from api.service.access import keys
 from indexer.config import Settings
 from indexer.library import Library
 

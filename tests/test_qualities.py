@@ -14,8 +14,8 @@ from placed_library import Placed, on_circle, place
 from scipy import ndimage
 from told_library import Told, make_told
 
-from api.service import ood
-from api.service.judge import Judge, StudyAnswer
+from api.service.judging import ood
+from api.service.judging.judge import Judge, StudyAnswer
 from indexer.library import Library
 from indexer.reading.quality import QUALITIES, qualities_of
 from indexer.types import ImagePixels, VolumePixels, Window

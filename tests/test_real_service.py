@@ -15,7 +15,7 @@ from served_library import running
 from token_issuer import AUDIENCE, issuing, rsa_key
 
 from api.rights import Role
-from api.service import keys
+from api.service.access import keys
 from indexer.catalog.audit import rows_since
 from indexer.catalog.database import reading
 from indexer.library import Library

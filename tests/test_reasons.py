@@ -17,8 +17,9 @@ from sqlalchemy import update
 from typer.testing import CliRunner
 
 from api.cli.main import app
-from api.service import ingest, ood
-from api.service.judge import Judge, StudyAnswer
+from api.service import ingest
+from api.service.judging import ood
+from api.service.judging.judge import Judge, StudyAnswer
 from indexer.catalog.database import transaction
 from indexer.catalog.tables import Space
 from indexer.config import Settings

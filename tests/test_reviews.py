@@ -19,10 +19,10 @@ from sqlalchemy.exc import IntegrityError
 from typer.testing import CliRunner
 
 from api.cli.main import app
-from api.service import labelling, reviews
 from api.service import library as library_service
-from api.service.editing import Author, Expected
-from api.service.reviews import Decision
+from api.service.curating import labelling, reviews
+from api.service.curating.editing import Author, Expected
+from api.service.curating.reviews import Decision
 from indexer.catalog.database import reading, transaction
 from indexer.catalog.tables import Review, now
 from indexer.errors import ChangedMeanwhileError, QueryError

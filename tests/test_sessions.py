@@ -23,7 +23,7 @@ from typer.testing import CliRunner
 from api.app import create_app
 from api.cli.main import app as command
 from api.rights import Role
-from api.service import keys, sessions
+from api.service.access import keys, sessions
 from api.signing_in import is_path
 from indexer.catalog.audit import Action, AuditRow, Ending, rows_since, verify_chain
 from indexer.catalog.database import reading, transaction

@@ -16,11 +16,11 @@ from people import ITEMS, NEW, RUN, changes, make_library, people_at, problem, t
 from typer.testing import CliRunner
 
 from api.cli.main import app
-from api.service import sets
-from api.service.choosing import Choice
-from api.service.editing import Author, Expected
+from api.service.curating import sets
+from api.service.curating.choosing import Choice
+from api.service.curating.editing import Author, Expected
+from api.service.curating.sets import SetChange, SetRequest
 from api.service.paging import Paging
-from api.service.sets import SetChange, SetRequest
 from indexer.errors import ChangedMeanwhileError, QueryError
 from indexer.library import Library
 

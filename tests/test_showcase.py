@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from served_library import own_copy
 
-from api.service import cluster, reviews
+from api.service.curating import reviews
+from api.service.grouping import cluster
 from api.service.showcase import Outcome, StepResult, show_all
 from indexer.config import Settings
 from indexer.library import Library

@@ -18,8 +18,9 @@ from sqlalchemy import select, update
 from typer.testing import CliRunner, Result
 
 from api.cli.main import app
-from api.service import ingest, ood
-from api.service.structured import (
+from api.service import ingest
+from api.service.judging import ood
+from api.service.outgoing.structured import (
     OodReportRequest,
     SimilarReportRequest,
     ood_report,

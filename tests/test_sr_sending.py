@@ -27,12 +27,12 @@ from typer.testing import CliRunner, Result
 from api.app import create_app
 from api.cli.main import app
 from api.rights import Role
-from api.service import keys
-from api.service.arrivals import index_arrivals
-from api.service.deliveries import listed, retry
-from api.service.destinations import WebDestination, destinations, find_destination
-from api.service.sending import send
-from api.service.structured import (
+from api.service.access import keys
+from api.service.arriving.arrivals import index_arrivals
+from api.service.outgoing.deliveries import listed, retry
+from api.service.outgoing.destinations import WebDestination, destinations, find_destination
+from api.service.outgoing.sending import send
+from api.service.outgoing.structured import (
     OodReportRequest,
     SimilarReportRequest,
     hand_over,

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from sent_objects import REAL, as_file, real_file, small_slice
 
-from api.service.multipart import (
+from api.service.dicomweb.multipart import (
     MultipartError,
     MultipartLimits,
     MultipartParser,
@@ -23,7 +23,7 @@ from api.service.multipart import (
     PartData,
     UnsupportedMediaError,
 )
-from api.service.stow import StowAnswer, StowRequest, stow, stow_async
+from api.service.dicomweb.stow import StowAnswer, StowRequest, stow, stow_async
 from indexer.receiving.inbox import Inbox, InboxLimits
 
 BOUNDARY = "end-of-part"

@@ -23,7 +23,7 @@ from api.app import create_app
 from api.doorkeeper import Doorkeeper
 from api.key_sets import FRESH_SECONDS, RETRY_SECONDS
 from api.rights import Principal, Role
-from api.service import keys
+from api.service.access import keys
 from api.tokens import TokenRules, TokenVerifier, token_rules
 from indexer.config import Settings, load_settings
 from indexer.errors import (

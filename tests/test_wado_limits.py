@@ -17,7 +17,7 @@ from sent_objects import as_file, real_file, small_slice
 from served_library import serving
 
 from api.app import create_app
-from api.service import keys
+from api.service.access import keys
 from indexer.catalog.audit import Action, rows_since
 from indexer.catalog.database import reading
 from indexer.config import Settings

@@ -24,12 +24,13 @@ from typer.testing import CliRunner, Result
 from webhook_receiver import SECRET, Receiver, receiving
 
 from api.cli.main import app
-from api.service import arrival_windows, ood
-from api.service.deliveries import drop, listed, retry
+from api.service.drifting import arrival_windows
+from api.service.drifting.watch import Event, Judged, WatchRequest, watch
+from api.service.judging import ood
 from api.service.library import remove
-from api.service.signatures import read_secret, signed, verify
-from api.service.watch import Event, Judged, WatchRequest, watch
-from api.service.webhooks import Attempt, Message, Posting, check_webhook
+from api.service.outgoing.deliveries import drop, listed, retry
+from api.service.outgoing.signatures import read_secret, signed, verify
+from api.service.outgoing.webhooks import Attempt, Message, Posting, check_webhook
 from indexer.catalog.database import reading, transaction
 from indexer.catalog.tables import Item, Study
 from indexer.errors import ConfigError, LibraryLockedError, QueryError

@@ -26,7 +26,7 @@ from api.app import create_app
 from api.cli.main import app
 from api.metrics import Answered, Metrics
 from api.rights import Role
-from api.service import keys
+from api.service.access import keys
 from api.service.figures import FiguresReader
 from indexer.catalog.audit import rows_since
 from indexer.catalog.database import reading, transaction

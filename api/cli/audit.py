@@ -45,7 +45,7 @@ def verify(
       syntopy audit verify --head /safe/head.json --library chest
     """
     with errors_on_one_line(as_json=as_json), telling("checking the audit", _STOPPED) as show:
-        from api.service import audit as service
+        from api.service.access import audit as service
         from indexer.library import Library
 
         anchor = None if head is None else service.read_head(head)
@@ -97,7 +97,7 @@ def export(
       syntopy audit export --format dicom > messages.xml
     """
     with errors_on_one_line(as_json=as_json), telling("exporting", _STOPPED) as show:
-        from api.service import audit as service
+        from api.service.access import audit as service
         from indexer.library import Library
 
         start = service.parse_since(since) if since else None

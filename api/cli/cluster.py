@@ -19,7 +19,7 @@ from api.cli.output import (
 from api.cli.progress import telling
 
 if TYPE_CHECKING:
-    from api.service.cluster import ShownRun
+    from api.service.grouping.cluster import ShownRun
     from indexer.groups.runs import NamedCluster
 
 app = typer.Typer(
@@ -69,7 +69,7 @@ def run(
     Ctrl-C stops it (exit code 130); nothing is stored then.
     """
     with errors_on_one_line(as_json=as_json):
-        from api.service import cluster as service
+        from api.service.grouping import cluster as service
         from indexer.library import Library
 
         settings = settings_with(library)
@@ -100,7 +100,7 @@ def run(
 def list_(library: LibraryOption = None, as_json: JsonOption = False) -> None:
     """List the clusterings of a library."""
     with errors_on_one_line(as_json=as_json):
-        from api.service import cluster as service
+        from api.service.grouping import cluster as service
         from indexer.library import Library
 
         with Library.open(settings_with(library).library) as opened:
@@ -149,7 +149,7 @@ def show(
       syntopy cluster show first --label class --json
     """
     with errors_on_one_line(as_json=as_json):
-        from api.service import cluster as service
+        from api.service.grouping import cluster as service
         from indexer.library import Library
 
         with Library.open(settings_with(library).library) as opened:
@@ -178,7 +178,7 @@ def stability(
     Nothing is stored. It takes as long as so many runs.
     """
     with errors_on_one_line(as_json=as_json):
-        from api.service import cluster as service
+        from api.service.grouping import cluster as service
         from indexer.library import Library
 
         with (
@@ -209,7 +209,7 @@ def compare(
 ) -> None:
     """Show what stayed together and what moved between two clusterings."""
     with errors_on_one_line(as_json=as_json):
-        from api.service import cluster as service
+        from api.service.grouping import cluster as service
         from indexer.library import Library
 
         with Library.open(settings_with(library).library) as opened:
@@ -245,7 +245,7 @@ def export(
 ) -> None:
     """Write which cluster each item is in as a table."""
     with errors_on_one_line(as_json=as_json):
-        from api.service import cluster as service
+        from api.service.grouping import cluster as service
         from indexer.library import Library
 
         with Library.open(settings_with(library).library) as opened:
@@ -265,7 +265,7 @@ def rename(
 ) -> None:
     """Give a cluster a name."""
     with errors_on_one_line():
-        from api.service import cluster as service
+        from api.service.grouping import cluster as service
         from indexer.library import Library
 
         with Library.open(settings_with(library).library) as opened:
@@ -280,7 +280,7 @@ def remove(
 ) -> None:
     """Delete a clustering; images and vectors stay."""
     with errors_on_one_line():
-        from api.service import cluster as service
+        from api.service.grouping import cluster as service
         from indexer.library import Library
 
         with Library.open(settings_with(library).library) as opened:

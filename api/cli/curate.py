@@ -20,7 +20,7 @@ from api.cli.output import (
 from api.cli.progress import telling
 
 if TYPE_CHECKING:
-    from api.service.curate import Report
+    from api.service.curating.curate import Report
 
 app = typer.Typer(
     name="curate",
@@ -247,7 +247,7 @@ def _run(
 ) -> None:
     """Make a report, show it, and write its table where that is asked for."""
     with errors_on_one_line(as_json=as_json):
-        from api.service import curate as service
+        from api.service.curating import curate as service
         from clustering.tables import check_ending, write_table
         from indexer.library import Library
 

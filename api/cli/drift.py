@@ -13,7 +13,7 @@ from api.cli.output import errors_on_one_line, out, print_json, print_note, sett
 from api.cli.progress import telling
 
 if TYPE_CHECKING:
-    from api.service.drift_answers import DriftAnswer, PartAnswer
+    from api.service.drifting.drift_answers import DriftAnswer, PartAnswer
 
 CHANGED = 10
 """Exit code of a report that found a sustained change."""
@@ -71,9 +71,9 @@ def drift(
     Exit code 10: a sustained change was found. Ctrl-C stops it (exit code 130).
     """
     with errors_on_one_line(as_json=as_json):
-        from api.service import drift as service
-        from api.service.drift_answers import DriftRequest
-        from api.service.drift_files import write_report
+        from api.service.drifting import drift as service
+        from api.service.drifting.drift_answers import DriftRequest
+        from api.service.drifting.drift_files import write_report
         from indexer.library import Library
 
         request = DriftRequest(

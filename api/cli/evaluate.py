@@ -22,8 +22,8 @@ from api.cli.output import (
 from api.cli.progress import telling
 
 if TYPE_CHECKING:
-    from api.service.evaluate import Evaluation, EvaluationRequest
-    from api.service.evaluate_ood import OodEvaluation
+    from api.service.evaluating.evaluate import Evaluation, EvaluationRequest
+    from api.service.evaluating.evaluate_ood import OodEvaluation
     from indexer.config import Settings
 
 app = typer.Typer(
@@ -108,7 +108,7 @@ def retrieval(
     Ctrl-C stops it (exit code 130); nothing is written then.
     """
     with errors_on_one_line(as_json=as_json):
-        from api.service import evaluate as service
+        from api.service.evaluating import evaluate as service
 
         request = service.EvaluationRequest(
             label=label,
@@ -130,11 +130,11 @@ def retrieval(
             raise typer.Exit(INTERRUPTED) from None
         files = list[Path]()
         if folder is not None:
-            from api.service.evaluation_files import write_evaluation
+            from api.service.evaluating.evaluation_files import write_evaluation
 
             files = write_evaluation(evaluation, folder)
     if as_json:
-        from api.service.evaluation_files import as_json as plain
+        from api.service.evaluating.evaluation_files import as_json as plain
 
         print_json(plain(evaluation))
         return
@@ -196,7 +196,7 @@ def ood(
     Ctrl-C stops it (exit code 130); nothing is written then.
     """
     with errors_on_one_line(as_json=as_json):
-        from api.service import evaluate_ood as service
+        from api.service.evaluating import evaluate_ood as service
         from indexer.library import Library
         from ood.reference import DEFAULT
         from ood.registry import Recipe
@@ -236,7 +236,7 @@ def _ks(text: str) -> tuple[int, ...]:
 
 
 def _measure(request: EvaluationRequest, settings: Settings) -> Evaluation:
-    from api.service.evaluate import evaluate_retrieval
+    from api.service.evaluating.evaluate import evaluate_retrieval
     from indexer.library import Library
 
     with Library.open(settings.library) as opened, err.status("reading the catalog") as status:
@@ -248,7 +248,7 @@ def _measure(request: EvaluationRequest, settings: Settings) -> Evaluation:
 
 
 def _print(evaluation: Evaluation) -> None:
-    from api.service.evaluation_files import said, sheets
+    from api.service.evaluating.evaluation_files import said, sheets
 
     for sheet in sheets(evaluation):
         out.print(sheet.title, style="bold")

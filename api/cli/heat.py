@@ -49,7 +49,7 @@ def patches(
     Ctrl-C stops it (exit code 130); nothing is stored then.
     """
     with errors_on_one_line(as_json=as_json):
-        from api.service import heat as service
+        from api.service.judging import heat as service
         from indexer.library import Library
 
         settings = settings_with(library)
@@ -95,7 +95,7 @@ def heat(
       syntopy ood heat today.dcm --reference chest-v1 --out heat.png
     """
     with errors_on_one_line(as_json=as_json):
-        from api.service import heat as service
+        from api.service.judging import heat as service
         from indexer.library import Library
 
         settings = settings_with(library)

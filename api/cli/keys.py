@@ -42,7 +42,7 @@ def create(
     """
     with errors_on_one_line(as_json=as_json):
         from api.rights import parse_role
-        from api.service import keys as service
+        from api.service.access import keys as service
         from indexer.library import Library
 
         request = service.KeyRequest(name, parse_role(role), days, libraries or ())
@@ -66,7 +66,7 @@ def list_(
 ) -> None:
     """List keys by the part of them that may be seen."""
     with errors_on_one_line(as_json=as_json):
-        from api.service import keys as service
+        from api.service.access import keys as service
         from indexer.library import Library
 
         with Library.open(settings_with(library).library) as opened:
@@ -97,7 +97,7 @@ def revoke(
       syntopy keys revoke 3f9a0c1b2d4e --library chest
     """
     with errors_on_one_line(as_json=as_json):
-        from api.service import keys as service
+        from api.service.access import keys as service
         from indexer.library import Library
 
         with Library.open(settings_with(library).library) as opened:
@@ -112,7 +112,7 @@ def revoke(
 def sessions_(library: LibraryOption = None, as_json: JsonOption = False) -> None:
     """List who is signed in with a browser."""
     with errors_on_one_line(as_json=as_json):
-        from api.service import sessions as service
+        from api.service.access import sessions as service
         from indexer.library import Library
 
         settings = settings_with(library)
@@ -144,7 +144,7 @@ def sign_out(
       syntopy keys sign-out 5b1e0c9d2a3f --library chest
     """
     with errors_on_one_line(as_json=as_json):
-        from api.service import sessions as service
+        from api.service.access import sessions as service
         from indexer.library import Library
 
         with Library.open(settings_with(library).library) as opened:

@@ -31,7 +31,7 @@ def export(
 ) -> None:
     """Write labels as a table: uid, name, value, study."""
     with errors_on_one_line():
-        from api.service import labels as service
+        from api.service.curating import labels as service
         from indexer.library import Library
 
         with Library.open(settings_with(library).library) as opened:
@@ -50,7 +50,7 @@ def import_(
     A uid is a Study Instance UID or the id of an item. Labels that are there stay as they are.
     """
     with errors_on_one_line(as_json=as_json):
-        from api.service import labels as service
+        from api.service.curating import labels as service
         from indexer.library import Library
 
         with Library.open(settings_with(library).library) as opened:
@@ -81,7 +81,7 @@ def tag(
       syntopy tag odd --cluster first:7
     """
     with errors_on_one_line(as_json=as_json):
-        from api.service import labels as service
+        from api.service.curating import labels as service
         from indexer.errors import QueryError
         from indexer.library import Library
 

@@ -128,7 +128,7 @@ def remove(
     """
     with errors_on_one_line(as_json=as_json):
         from api.service import library as service
-        from api.service.ood import with_removed_cases
+        from api.service.judging.ood import with_removed_cases
         from api.service.options import index_options
         from indexer.library import Library
 

@@ -45,7 +45,7 @@ def fit(
     Ctrl-C stops it (exit code 130); nothing is stored then.
     """
     with errors_on_one_line(as_json=as_json):
-        from api.service import maps as service
+        from api.service.grouping import maps as service
         from indexer.library import Library
 
         with (
@@ -83,7 +83,7 @@ def place(
 ) -> None:
     """Place items that came later on a map; those that are on it do not move."""
     with errors_on_one_line(as_json=as_json):
-        from api.service import maps as service
+        from api.service.grouping import maps as service
         from indexer.library import Library
 
         with (
@@ -106,7 +106,7 @@ def list_(
 ) -> None:
     """List the versions of a map."""
     with errors_on_one_line(as_json=as_json):
-        from api.service import maps as service
+        from api.service.grouping import maps as service
         from indexer.library import Library
 
         with Library.open(settings_with(library).library) as opened:
@@ -152,7 +152,7 @@ def export(
       syntopy map export map.png --run first
     """
     with errors_on_one_line():
-        from api.service import maps as service
+        from api.service.grouping import maps as service
         from indexer.library import Library
 
         with Library.open(settings_with(library).library) as opened:
@@ -172,7 +172,7 @@ def remove(
 ) -> None:
     """Delete a version of a map."""
     with errors_on_one_line():
-        from api.service import maps as service
+        from api.service.grouping import maps as service
         from indexer.library import Library
 
         with Library.open(settings_with(library).library) as opened:

@@ -23,7 +23,7 @@ from api.cli.output import (
 from api.cli.progress import telling
 
 if TYPE_CHECKING:
-    from api.service.judge import StudyAnswer
+    from api.service.judging.judge import StudyAnswer
     from indexer.groups.references import StoredReference
 
 FLAGGED = 10
@@ -77,7 +77,7 @@ def fit(
     Ctrl-C stops it (exit code 130); nothing is stored then.
     """
     with errors_on_one_line(as_json=as_json):
-        from api.service import ood as service
+        from api.service.judging import ood as service
         from indexer.library import Library
         from ood.registry import Recipe
 
@@ -102,7 +102,7 @@ def fit(
 def list_(library: LibraryOption = None, as_json: JsonOption = False) -> None:
     """List the references of a library."""
     with errors_on_one_line(as_json=as_json):
-        from api.service import ood as service
+        from api.service.judging import ood as service
         from indexer.library import Library
 
         with Library.open(settings_with(library).library) as opened:
@@ -136,7 +136,7 @@ def show(
 ) -> None:
     """Show a reference: its strata, how well each tells other items apart, what is too rare."""
     with errors_on_one_line(as_json=as_json):
-        from api.service import ood as service
+        from api.service.judging import ood as service
         from indexer.library import Library
 
         with Library.open(settings_with(library).library) as opened:
@@ -193,7 +193,7 @@ def score(
     """
     flagged = False
     with errors_on_one_line(as_json=as_json):
-        from api.service.judge import Judge
+        from api.service.judging.judge import Judge
         from api.service.links import Links
         from indexer.errors import ConfigError
         from indexer.library import Library
@@ -230,7 +230,7 @@ def remove(
 ) -> None:
     """Delete a reference; items and vectors stay."""
     with errors_on_one_line(as_json=as_json):
-        from api.service import ood as service
+        from api.service.judging import ood as service
         from indexer.library import Library
 
         with Library.open(settings_with(library).library) as opened:

@@ -29,8 +29,8 @@ from api.cli.receive import inbox_limits, print_batch
 if TYPE_CHECKING:
     import threading
 
-    from api.service.archives import Archive, ArchiveQuery
-    from api.service.pull import PullEvent, PullRequest, PullSummary
+    from api.service.arriving.archives import Archive, ArchiveQuery
+    from api.service.arriving.pull import PullEvent, PullRequest, PullSummary
     from indexer.config import Settings
     from indexer.receiving.inbox import Inbox, InboxLimits
 
@@ -87,8 +87,8 @@ def dicomweb(
         from indexer.extras import extra
 
         extra("httpx")
-        from api.service.pull_web import WebArchive
-        from api.service.web_client import WebOptions
+        from api.service.arriving.pull_web import WebArchive
+        from api.service.arriving.web_client import WebOptions
 
         options = WebOptions(
             url,
@@ -102,7 +102,7 @@ def dicomweb(
         return WebArchive(inbox, asked, options, stop)
 
     with errors_on_one_line(as_json=as_json):
-        from api.service.pull import PullRequest
+        from api.service.arriving.pull import PullRequest
 
         _pull(
             make,
@@ -182,7 +182,7 @@ def dimse(
         return DimseArchive(inbox, asked, options, stop)
 
     with errors_on_one_line(as_json=as_json):
-        from api.service.pull import PullRequest
+        from api.service.arriving.pull import PullRequest
 
         _pull(
             make,
@@ -221,9 +221,9 @@ def _pull(
     as_json: bool,
 ) -> None:
     """Fetch, tell of it, and end with the exit code."""
-    from api.service.archives import parse_query
+    from api.service.arriving.archives import parse_query
+    from api.service.arriving.pull import PullSummary, pull
     from api.service.library import open_or_create
-    from api.service.pull import PullSummary, pull
     from indexer.receiving.inbox import Inbox
 
     asked = parse_query(query)
@@ -258,7 +258,7 @@ def _so_far(summary: PullSummary) -> str:
 
 
 def _print(event: PullEvent, *, as_json: bool) -> None:
-    from api.service.pull import IndexedElsewhere, PullSummary, StudyFailed, StudyPulled
+    from api.service.arriving.pull import IndexedElsewhere, PullSummary, StudyFailed, StudyPulled
 
     names = {
         StudyPulled: "study",

@@ -24,8 +24,8 @@ from api.cli.output import (
 
 if TYPE_CHECKING:
     from api.dimse.options import Address, NodeOptions, Tls
-    from api.service.arrivals import Held
-    from api.service.listen import ListenEvent
+    from api.service.arriving.arrivals import Held
+    from api.service.arriving.listen import ListenEvent
     from indexer.ingest import IngestSummary
     from indexer.library import Library
     from indexer.receiving.inbox import InboxLimits
@@ -106,8 +106,8 @@ def listen(
         from indexer.extras import extra
 
         extra("pynetdicom")
-        from api.service.listen import ListenRequest
-        from api.service.listen import listen as service
+        from api.service.arriving.listen import ListenRequest
+        from api.service.arriving.listen import listen as service
 
         node = NodeOptions(
             ae_title=ae_title,
@@ -161,7 +161,7 @@ def arrivals(
       syntopy arrivals --follow --library chest
     """
     with errors_on_one_line(as_json=as_json):
-        from api.service.arrivals import index_arrivals
+        from api.service.arriving.arrivals import index_arrivals
         from indexer.library import Library
         from indexer.receiving.inbox import Inbox
 
@@ -248,7 +248,7 @@ def inbox_limits(object_mb: int, free_mb: int, waiting: int = 1_000_000) -> Inbo
 
 def _print(event: ListenEvent, node: NodeOptions, *, as_json: bool) -> None:
     from api.dimse.node import AssociationEnded
-    from api.service.listen import Listening
+    from api.service.arriving.listen import Listening
 
     if isinstance(event, Listening):
         if as_json:
@@ -275,7 +275,7 @@ def _print(event: ListenEvent, node: NodeOptions, *, as_json: bool) -> None:
 
 def print_batch(event: IngestSummary | Held, *, as_json: bool) -> int:
     """Tell of a batch; the number of its files that were indexed."""
-    from api.service.arrivals import Held
+    from api.service.arriving.arrivals import Held
 
     if isinstance(event, Held):
         if as_json:

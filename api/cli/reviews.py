@@ -21,7 +21,7 @@ app = typer.Typer(
 def list_(library: LibraryOption = None, as_json: JsonOption = False) -> None:
     """List all queues, with how many of their subjects are in each state."""
     with errors_on_one_line(as_json=as_json):
-        from api.service import reviews as service
+        from api.service.curating import reviews as service
         from indexer.library import Library
 
         with Library.open(settings_with(library).library) as opened:
@@ -44,7 +44,7 @@ def export(
 ) -> None:
     """Write how the subjects of a queue stand: queue, subject, verdict, comment, by, at."""
     with errors_on_one_line():
-        from api.service import reviews as service
+        from api.service.curating import reviews as service
         from indexer.library import Library
 
         with Library.open(settings_with(library).library) as opened:

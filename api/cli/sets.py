@@ -20,7 +20,7 @@ NameArgument = Annotated[str, typer.Argument(help="Of the set.")]
 def list_(library: LibraryOption = None, as_json: JsonOption = False) -> None:
     """List all sets."""
     with errors_on_one_line(as_json=as_json):
-        from api.service import sets as service
+        from api.service.curating import sets as service
         from indexer.library import Library
 
         with Library.open(settings_with(library).library) as opened:
@@ -40,7 +40,7 @@ def list_(library: LibraryOption = None, as_json: JsonOption = False) -> None:
 def show(name: NameArgument, library: LibraryOption = None, as_json: JsonOption = False) -> None:
     """Tell what a set is."""
     with errors_on_one_line(as_json=as_json):
-        from api.service import sets as service
+        from api.service.curating import sets as service
         from indexer.library import Library
 
         with Library.open(settings_with(library).library) as opened:
@@ -67,7 +67,7 @@ def export(
 ) -> None:
     """Write the ids of a set's items as a table; of a filter those that pass now."""
     with errors_on_one_line():
-        from api.service import sets as service
+        from api.service.curating import sets as service
         from indexer.library import Library
 
         with Library.open(settings_with(library).library) as opened:

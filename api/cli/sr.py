@@ -68,7 +68,7 @@ def ood(
       syntopy sr ood 1.2.840.113619.2.1 --reference chest-v1 --send pacs
     """
     with errors_on_one_line(as_json=as_json):
-        from api.service import structured as service
+        from api.service.outgoing import structured as service
         from indexer.library import Library
 
         settings = settings_with(library)
@@ -103,7 +103,7 @@ def similar(
       syntopy sr similar 1.2.840.113619.2.1 --no-references --send pacs
     """
     with errors_on_one_line(as_json=as_json):
-        from api.service import structured as service
+        from api.service.outgoing import structured as service
         from indexer.library import Library
 
         settings = settings_with(library)
@@ -118,7 +118,7 @@ def similar(
 def list_destinations(library: LibraryOption = None, as_json: JsonOption = False) -> None:
     """List where reports may be sent: what destinations.toml in the library names."""
     with errors_on_one_line(as_json=as_json):
-        from api.service import destinations as service
+        from api.service.outgoing import destinations as service
         from indexer.library import Library
 
         with Library.open(settings_with(library).library) as opened:
@@ -136,8 +136,8 @@ def list_destinations(library: LibraryOption = None, as_json: JsonOption = False
 
 
 def _hand_over(opened: Library, made: Document, output: Path | None, names: list[str]) -> None:
-    from api.service.destinations import find_destination
-    from api.service.structured import hand_over
+    from api.service.outgoing.destinations import find_destination
+    from api.service.outgoing.structured import hand_over
 
     to = [find_destination(opened, name) for name in dict.fromkeys(names)]
     hand_over(opened, made, actor=user_name(), output=output, to=to)

@@ -21,8 +21,8 @@ from api.cli.output import (
 from api.cli.progress import telling
 
 if TYPE_CHECKING:
-    from api.service.watch import Event
-    from api.service.webhooks import Message, Posting
+    from api.service.drifting.watch import Event
+    from api.service.outgoing.webhooks import Message, Posting
     from indexer.config import Settings
     from indexer.library import Library
 
@@ -100,8 +100,8 @@ def watch(
       syntopy ood watch --reference chest-v1 --once --json
     """
     with errors_on_one_line(as_json=as_json):
-        from api.service.watch import WatchRequest
-        from api.service.watch import watch as service
+        from api.service.drifting.watch import WatchRequest
+        from api.service.drifting.watch import watch as service
         from indexer.library import Library
 
         settings = settings_with(library)
@@ -128,7 +128,7 @@ def list_(
 ) -> None:
     """List messages, oldest first."""
     with errors_on_one_line(as_json=as_json):
-        from api.service import deliveries as service
+        from api.service.outgoing import deliveries as service
         from indexer.library import Library
 
         with Library.open(settings_with(library).library) as opened:
@@ -164,7 +164,7 @@ def retry(
 ) -> None:
     """Let messages be sent anew by the next pass of a watch."""
     with errors_on_one_line(as_json=as_json):
-        from api.service import deliveries as service
+        from api.service.outgoing import deliveries as service
         from indexer.library import Library
 
         with Library.open(settings_with(library).library) as opened:
@@ -183,7 +183,7 @@ def drop(
 ) -> None:
     """Delete messages that wait or are dead; they are never sent."""
     with errors_on_one_line(as_json=as_json):
-        from api.service import deliveries as service
+        from api.service.outgoing import deliveries as service
         from indexer.library import Library
 
         with Library.open(settings_with(library).library) as opened:
@@ -200,7 +200,7 @@ def list_monitors(
 ) -> None:
     """Show the moving average of each group of studies and its limit."""
     with errors_on_one_line(as_json=as_json):
-        from api.service import arrival_windows as service
+        from api.service.drifting import arrival_windows as service
         from indexer.library import Library
 
         with Library.open(settings_with(library).library) as opened:
@@ -230,7 +230,7 @@ def reset(
 ) -> None:
     """Start the moving averages anew, once the cause of a drift is mended."""
     with errors_on_one_line(as_json=as_json):
-        from api.service import arrival_windows as service
+        from api.service.drifting import arrival_windows as service
         from indexer.library import Library
 
         with Library.open(settings_with(library).library) as opened:
@@ -244,8 +244,8 @@ def reset(
 def _posting(
     settings: Settings, urls: list[str], secret_file: Path | None, *, insecure: bool
 ) -> Posting:
-    from api.service.signatures import read_secret
-    from api.service.webhooks import Posting
+    from api.service.outgoing.signatures import read_secret
+    from api.service.outgoing.webhooks import Posting
 
     if not urls:
         return Posting()
@@ -258,9 +258,9 @@ def _with_reports(
 ) -> Posting:
     from dataclasses import replace
 
-    from api.service.destinations import find_destination
-    from api.service.structured import reporting
-    from api.service.webhooks import REPORTS
+    from api.service.outgoing.destinations import find_destination
+    from api.service.outgoing.structured import reporting
+    from api.service.outgoing.webhooks import REPORTS
     from indexer.extras import extra
 
     if not names:
@@ -275,8 +275,8 @@ def _with_reports(
 
 
 def _print(event: Event, *, as_json: bool) -> None:
-    from api.service.watch import Judged
-    from api.service.webhooks import Attempt
+    from api.service.drifting.watch import Judged
+    from api.service.outgoing.webhooks import Attempt
 
     if isinstance(event, Attempt):
         if event.error:

@@ -21,7 +21,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 from api.dimse.calling import DimseOptions, associated
 from api.dimse.node import Node
 from api.dimse.storing import prepare
-from api.service.archives import (
+from api.service.arriving.archives import (
     ArchiveBusyError,
     ArchiveError,
     ArchiveQuery,
@@ -61,7 +61,7 @@ _STUDY, _SERIES, _CLASS, _INSTANCE = (
 
 
 class DimseArchive:
-    """An `api.service.archives.Archive` over DIMSE.
+    """An `api.service.arriving.archives.Archive` over DIMSE.
 
     Args:
         inbox: where instances go.

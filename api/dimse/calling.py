@@ -25,7 +25,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 from api.dimse.options import Address, NodeOptions
 from api.dimse.storing import limit_connection, store
 from api.dimse.streaming import IMPLEMENTATION_NAME, IMPLEMENTATION_UID, StreamingProvider
-from api.service.archives import (
+from api.service.arriving.archives import (
     ArchiveBusyError,
     ArchiveError,
     ArchiveRefusesError,

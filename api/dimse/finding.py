@@ -9,10 +9,10 @@ from typing import Any
 from pydicom.dataset import Dataset
 from pydicom.valuerep import PersonName
 
-from api.service.audit import record
-from api.service.originals_kept import Place
-from api.service.qido import Found, Query, find, read_query
-from api.service.qido_keys import Level, MatchingError, tag_of
+from api.service.access.audit import record
+from api.service.dicomweb.originals_kept import Place
+from api.service.dicomweb.qido import Found, Query, find, read_query
+from api.service.dicomweb.qido_keys import Level, MatchingError, tag_of
 from indexer.catalog.audit import Action, AuditEvent, Ending
 from indexer.catalog.database import reading
 from indexer.catalog.lookup import pseudonyms_of

@@ -7,7 +7,7 @@ from typing import Any
 
 from api.jobs.work import Kind, Parameters, Work
 from api.rights import Role
-from api.service import audit
+from api.service.access import audit
 
 
 class AuditVerifyParameters(Parameters):

@@ -9,10 +9,11 @@ from pydantic import Field
 
 from api.jobs.work import Encoder, Filter, Kind, Parameters, Seed, Work
 from api.rights import Role
-from api.service import cluster, curate
-from api.service.editing import Author, plain
-from api.service.queueing import queue_findings
-from api.service.reviews import LONGEST_QUEUE
+from api.service.curating import curate
+from api.service.curating.editing import Author, plain
+from api.service.curating.queueing import queue_findings
+from api.service.curating.reviews import LONGEST_QUEUE
+from api.service.grouping import cluster
 from clustering.selection import STRATEGIES
 from indexer.config import Settings
 from indexer.errors import QueryError
@@ -101,7 +102,7 @@ class SubsetParameters(Scoped):
 def _reporting(
     find: Callable[..., curate.Report],
 ) -> Callable[[Work, Scoped], Mapping[str, Any]]:
-    """A run of one of the functions of `api.service.curate`."""
+    """A run of one of the functions of `api.service.curating.curate`."""
 
     def run(work: Work, asked: Scoped) -> Mapping[str, Any]:
         options = {name: getattr(asked, name) for name in type(asked).model_fields}

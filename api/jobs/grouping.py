@@ -10,7 +10,7 @@ from pydantic import Field
 
 from api.jobs.work import Encoder, Filter, Kind, Name, Parameters, Seed, Work
 from api.rights import Role
-from api.service import cluster, maps
+from api.service.grouping import cluster, maps
 from clustering.registry import DEFAULT, make_method
 from indexer.config import Settings
 from indexer.errors import QueryError

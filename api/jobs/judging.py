@@ -10,11 +10,14 @@ from pydantic import Field
 
 from api.jobs.work import Alarm, Encoder, Filter, Kind, Name, Parameters, Seed, Work
 from api.rights import Role
-from api.service import cluster, drift, evaluate, heat, ood
-from api.service.drift_answers import DriftRequest
-from api.service.evaluation_files import as_json
-from api.service.judge import Judge, StudyAnswer
-from api.service.kept_scores import AT_ONCE, keep_answers
+from api.service.drifting import drift
+from api.service.drifting.drift_answers import DriftRequest
+from api.service.evaluating import evaluate
+from api.service.evaluating.evaluation_files import as_json
+from api.service.grouping import cluster
+from api.service.judging import heat, ood
+from api.service.judging.judge import Judge, StudyAnswer
+from api.service.judging.kept_scores import AT_ONCE, keep_answers
 from indexer.config import Settings
 from indexer.errors import QueryError
 from indexer.evaluating.evaluation import MIN_PATIENTS

@@ -17,7 +17,7 @@ from api.routing import router
 from api.schemas.common import CursorParam, LimitParam, PageOf
 from api.schemas.upkeep import AuditRow
 from api.served import Served, Service
-from api.service import audit
+from api.service.access import audit
 from indexer.catalog.audit import Wanted
 from indexer.catalog.database import reading
 

@@ -14,7 +14,7 @@ from api.routing import router
 from api.schemas.common import Uid
 from api.schemas.dicomweb import root_of
 from api.served import Served, Service
-from api.service.stow import StowRequest, stow_async
+from api.service.dicomweb.stow import StowRequest, stow_async
 
 routes = router("dicomweb", Role.OPERATOR, prefix="/dicomweb")
 _JSON = "application/dicom+json"

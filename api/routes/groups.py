@@ -35,8 +35,9 @@ from api.schemas.groups import (
     RunDetails,
 )
 from api.served import Service
-from api.service import browse, cluster, cluster_names, maps
-from api.service.map_values import Packed
+from api.service import browse
+from api.service.grouping import cluster, cluster_names, maps
+from api.service.grouping.map_values import Packed
 from api.service.paging import Paging
 from api.writing import TAGGED, MadeFrom, Writer, give_tag
 from clustering.registry import told_methods

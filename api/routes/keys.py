@@ -11,8 +11,8 @@ from api.rights import Principal, Role
 from api.routing import router
 from api.schemas.upkeep import Key, KeyAsked, NewKey
 from api.served import Service
-from api.service import keys
-from api.service.keys import KeyRequest
+from api.service.access import keys
+from api.service.access.keys import KeyRequest
 
 routes = router("keys", Role.ADMIN)
 Prefix = Annotated[

@@ -12,7 +12,7 @@ from api.schemas.common import Uid
 from api.schemas.edited import Changed, LabelName, LabelSheet, Tag
 from api.schemas.edits import LabelItemsAsked, LabelsAsked, LabelsChange, TagChange
 from api.served import Service
-from api.service import labelling as service
+from api.service.curating import labelling as service
 from api.writing import TAGGED, MadeFrom, Writer, give_tag
 
 reading = router("labels", Role.READER)

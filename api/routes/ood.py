@@ -18,8 +18,9 @@ from api.schemas.common import CursorParam, FilterParam, LimitParam, PageOf
 from api.schemas.flags import GroupStanding, ScoreCounts, StudyScore
 from api.schemas.groups import Reference, ScoreAsked, ScoreFilesAsked, Scores, StudyJudged
 from api.served import Served, Service
-from api.service import arrival_windows, flags, ood
-from api.service.judge import Judge, StudyAnswer
+from api.service.drifting import arrival_windows
+from api.service.judging import flags, ood
+from api.service.judging.judge import Judge, StudyAnswer
 from api.service.paging import Paging
 from api.uploads import received
 

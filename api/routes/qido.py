@@ -14,9 +14,9 @@ from api.rights import Principal, Role
 from api.routing import query_of_its_own, router
 from api.schemas.dicomweb import DicomUid, root_of, warned
 from api.served import Served, Service
-from api.service.originals_kept import Place
-from api.service.qido import find, read_query
-from api.service.qido_keys import ATTRIBUTES, Level, keyword_of
+from api.service.dicomweb.originals_kept import Place
+from api.service.dicomweb.qido import find, read_query
+from api.service.dicomweb.qido_keys import ATTRIBUTES, Level, keyword_of
 
 routes = router("qido", Role.READER, prefix="/dicomweb")
 _LISTED = {"type": "array", "items": {"type": "object"}}

@@ -12,7 +12,7 @@ from api.schemas.common import CursorParam, LimitParam, PageOf
 from api.schemas.edited import Changed, Claimed, QueueCounts, Review, Reviewed
 from api.schemas.edits import DecisionAsked, NextAsked, ReleaseAsked, SubjectsAsked
 from api.served import Service
-from api.service import reviews as service
+from api.service.curating import reviews as service
 from api.service.paging import Paging
 from api.writing import TAGGED, MadeFrom, MadeFromOrNew, Writer, give_tag
 

@@ -22,7 +22,7 @@ from api.schemas.search import (
 )
 from api.served import Served, Service
 from api.service import reports as words
-from api.service import unlike
+from api.service.judging import unlike
 from api.uploads import received
 from indexer.searching.asking import SearchRequest, like
 from indexer.texts.reports import ReportsRequest

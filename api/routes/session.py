@@ -17,9 +17,9 @@ from api.rights import Principal, Role, permitted
 from api.routing import router
 from api.schemas.session import SessionTold, SignInAsked
 from api.served import Served, Service
-from api.service import sessions
-from api.service.keys import authenticate
-from api.service.sessions import Recognised, SessionInfo
+from api.service.access import sessions
+from api.service.access.keys import authenticate
+from api.service.access.sessions import Recognised, SessionInfo
 from api.signing_in import LONGEST_SECONDS, SigningIn
 from indexer.catalog.audit import Action, Ending
 from indexer.errors import AccessDeniedError, AccessError, NotAuthenticatedError

@@ -13,7 +13,7 @@ from api.schemas.common import CursorParam, FilterParam, LimitParam, PageOf, Sor
 from api.schemas.edited import SavedSet
 from api.schemas.edits import SetAsked, SetChangeAsked
 from api.served import Service
-from api.service import sets as service
+from api.service.curating import sets as service
 from api.service.paging import Paging
 from api.writing import TAGGED, MadeFrom, MadeFromOrNew, Writer, give_tag
 from indexer.groups.sets import StoredSet

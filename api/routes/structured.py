@@ -19,9 +19,9 @@ from api.schemas.structured import (
     SimilarReportAsked,
 )
 from api.served import Served, Service
-from api.service import destinations
-from api.service import structured as service
-from api.service.sending import send
+from api.service.outgoing import destinations
+from api.service.outgoing import structured as service
+from api.service.outgoing.sending import send
 from api.structured.document import Document
 
 # A report names the patient, whom curators know by a pseudonym alone.

@@ -36,8 +36,8 @@ from api.schemas.dicomweb import (
     warned,
 )
 from api.served import Served, Service
-from api.service.originals_kept import Place, find_kept
-from api.service.wado import NATIVE, Wado
+from api.service.dicomweb.originals_kept import Place, find_kept
+from api.service.dicomweb.wado import NATIVE, Wado
 
 routes = router("wado", Role.READER, prefix="/dicomweb")
 STUDY, SERIES = "/studies/{uid}", "/studies/{uid}/series/{series}"

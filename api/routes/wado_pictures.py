@@ -22,9 +22,9 @@ from api.schemas.dicomweb import (
     StudyPlace,
 )
 from api.served import Served, Service
-from api.service import wado_pictures
-from api.service.originals_kept import Place, find_kept
-from api.service.wado_pictures import FORMS, Shown, Viewport
+from api.service.dicomweb import wado_pictures
+from api.service.dicomweb.originals_kept import Place, find_kept
+from api.service.dicomweb.wado_pictures import FORMS, Shown, Viewport
 
 routes = router("wado", Role.READER, prefix="/dicomweb")
 _PICTURE = answers("A picture.", *FORMS)

@@ -10,8 +10,8 @@ from fastapi import Depends, Path, Query, Request
 
 from api.accepting import Range, accepted
 from api.problems import ProblemError
-from api.service.originals_kept import Place
-from api.service.wado_pictures import LARGEST, Viewport
+from api.service.dicomweb.originals_kept import Place
+from api.service.dicomweb.wado_pictures import LARGEST, Viewport
 from indexer.types import Window
 
 _MOST_FRAMES = 10_000

@@ -8,7 +8,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from api.schemas.common import Told
-from api.service import cluster_names, labelling, reviews
+from api.service.curating import labelling, reviews
+from api.service.grouping import cluster_names
 from indexer.groups.sets import StoredSet
 
 

@@ -8,10 +8,10 @@ from pydantic import ConfigDict, Field
 
 from api.schemas.common import Asked
 from api.schemas.search import SearchAsked
-from api.service.choosing import Choice
-from api.service.labelling import MOST
-from api.service.reviews import LONGEST_CLAIM, LONGEST_COMMENT, MOST_CLAIMED, Decision
-from api.service.sets import SetChange, SetRequest
+from api.service.curating.choosing import Choice
+from api.service.curating.labelling import MOST
+from api.service.curating.reviews import LONGEST_CLAIM, LONGEST_COMMENT, MOST_CLAIMED, Decision
+from api.service.curating.sets import SetChange, SetRequest
 from indexer.groups.labels import LabelLine
 
 Name = Annotated[str, Field(min_length=1, max_length=64)]

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from api.schemas.common import Asked, Told
-from api.service.structured import MOST, OodReportRequest, SimilarReportRequest
+from api.service.outgoing.structured import MOST, OodReportRequest, SimilarReportRequest
 
 _References = Annotated[
     bool, Field(description="Name other studies by their UIDs, which lead to their patients.")

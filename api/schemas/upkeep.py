@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from api.schemas.common import Asked, Told
-from api.service.keys import LONGEST_DAYS
+from api.service.access.keys import LONGEST_DAYS
 
 RoleName = Literal["monitor", "reader", "curator", "operator", "admin"]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sqlalchemy import func, select
 
-from api.service.audit import recorded
+from api.service.access.audit import recorded
 from indexer.catalog.audit import Action, AuditEvent
 from indexer.catalog.database import reading
 from indexer.catalog.tables import Instance, Patient, Study

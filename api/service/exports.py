@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, and_, func, or_, select
 
-from api.service.cluster import chosen_space
+from api.service.grouping.cluster import chosen_space
 from indexer.catalog.database import reading
 from indexer.catalog.tables import (
     ClusterAssignment,

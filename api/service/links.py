@@ -14,7 +14,7 @@ from indexer.types import Hit
 from indexer.viewing import ViewerTemplate
 
 if TYPE_CHECKING:
-    from api.service.judge import StudyAnswer
+    from api.service.judging.judge import StudyAnswer
 
 _T = TypeVar("_T", Hit, StudyLine, "StudyAnswer")
 

@@ -10,12 +10,15 @@ from enum import StrEnum
 
 from api.jobs.worker import work
 from api.rights import EVERY_LIBRARY, Principal, Role
-from api.service import cluster, curate, heat, jobs, maps, ood, reviews
-from api.service.editing import Author
-from api.service.flags import queue_of
-from api.service.judge import Judge
-from api.service.kept_scores import keep_answers
-from api.service.queueing import queue_findings
+from api.service import jobs
+from api.service.curating import curate, reviews
+from api.service.curating.editing import Author
+from api.service.curating.queueing import queue_findings
+from api.service.grouping import cluster, maps
+from api.service.judging import heat, ood
+from api.service.judging.flags import queue_of
+from api.service.judging.judge import Judge
+from api.service.judging.kept_scores import keep_answers
 from clustering.contract import Progress
 from indexer.config import Settings
 from indexer.errors import SyntopyError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from api.service.judge import ItemAnswer, Near, StudyAnswer
+from api.service.judging.judge import ItemAnswer, Near, StudyAnswer
 from api.structured import codes, tree
 from api.structured.subject import Reference
 from indexer.extras import extra

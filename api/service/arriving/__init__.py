@@ -1,0 +1,1 @@
+"""Studies that arrive by themselves, or are fetched from other systems."""

@@ -1,0 +1,1 @@
+"""What people decide: labels, sets, and queues of findings."""

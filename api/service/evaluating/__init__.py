@@ -1,0 +1,1 @@
+"""How well search and detectors do: protocols, and what is measured by them."""

@@ -1,0 +1,1 @@
+"""Clusterings, maps, and near neighbours of a library."""

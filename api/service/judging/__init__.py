@@ -1,0 +1,1 @@
+"""What is unlike a reference: fitting, scores, reasons, heat."""
