@@ -97,7 +97,9 @@ def show_all(
         stop: when set, the step at hand ends and no other begins.
     """
     results = list[StepResult]()
-    for step in _STEPS + (_STEPS_OF_DRAWN if drawn else _STEPS_OF_OWN):
+    kinds = _clustering("kinds", "kmeans", _KINDS if drawn else None)
+    rest = _STEPS_OF_DRAWN if drawn else _STEPS_OF_OWN
+    for step in (_MAP, kinds, *_STEPS, *rest):
         results.append(_done(step, library, settings, on_step, stop))
         if results[-1].outcome is Outcome.STOPPED:
             break
@@ -135,9 +137,9 @@ def _map(library: Library, _settings: Settings, progress: Progress) -> str:
     return f"{maps.fit(library, progress=progress).points:,} items"
 
 
-def _clustering(name: str, method: str) -> _Step:
+def _clustering(name: str, method: str, n_clusters: int | None = None) -> _Step:
     def make(library: Library, settings: Settings, progress: Progress) -> str:
-        asked = cluster.ClusterRequest(name, method=method)
+        asked = cluster.ClusterRequest(name, method=method, n_clusters=n_clusters)
         cluster.run_clustering(library, asked, settings, progress)
         return f"{cluster.show_run(library, name).n_clusters:,} clusters"
 
@@ -207,9 +209,11 @@ def _is_queue(library: Library, name: str) -> bool:
 
 
 _ALL = curate.Scope()
+_KINDS = 12
+"""As many as there are kinds of drawn studies, each with and without a finding: found by themselves
+there are two, the radiographs and all others, within which are the rest."""
+_MAP = _Step("map", lambda library: bool(maps.versions(library)), _map)
 _STEPS = (
-    _Step("map", lambda library: bool(maps.versions(library)), _map),
-    _clustering("kinds", "kmeans"),
     _clustering("dense groups", "hdbscan"),
     _queue(
         "duplicates",
