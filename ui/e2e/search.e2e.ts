@@ -179,6 +179,22 @@ describe("searching", () => {
     await page.context().close();
   });
 
+  it("says that a query is unlike a reference, without moving what is shown", async () => {
+    const { rows } = await asked<{ rows: { study_instance_uid: string }[] }>(
+      "ood/scores?reference=chest&flagged=true&sort=p_value&limit=1",
+    );
+    const { page } = await open(browser, `#/search?study=${rows[0]?.study_instance_uid}`);
+    await searched(page);
+    const before = await cards(page).first().boundingBox();
+    const remark = page.getByRole("button", { name: /^Unlike what reference “chest”/ });
+    await remark.waitFor();
+    expect(await cards(page).first().boundingBox()).toEqual(before);
+    await remark.click();
+    await page.getByText("Hits may be nearest without being near.").waitFor();
+    await expectAccessible(page);
+    await page.context().close();
+  });
+
   it("shows the details of a hit, with what differs and the report", async () => {
     const { page, complaints } = await open(browser, `#/search?study=${study}`);
     await searched(page);

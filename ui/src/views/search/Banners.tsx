@@ -2,6 +2,7 @@ import { useState } from "react";
 import type { SearchAnswer } from "../../api/client";
 import { decimal } from "../../lib/format";
 import { remember, remembered, useSettings, useWords } from "../../lib/settings";
+import { Icon } from "../../parts/Icon";
 import { Notice } from "../../parts/Notice";
 import type { Said } from "./said";
 
@@ -12,28 +13,70 @@ interface BannersProps {
 
 /** What must be known to read the results: the query is unusual, the encoder is no clinical one. */
 export function Banners({ answer, unlike }: BannersProps) {
-  const t = useWords();
-  const { language } = useSettings();
   return (
     <>
-      {unlike && (
-        <Notice kind="warn" title={t.oodTitle(unlike.reference)}>
+      <Remarks notes={answer?.notes ?? []} unlike={unlike} />
+      {answer && answer.hits.length > 0 && <Once builtIn={answer.notice !== ""} />}
+    </>
+  );
+}
+
+interface RemarksProps {
+  notes: readonly string[];
+  unlike: Said | undefined;
+}
+
+/**
+ * That the query is unlike a reference, and what was left out of the search: a line whose place is
+ * kept, for the verdict comes a moment after the hits and moves none of them. Each can be opened.
+ */
+function Remarks({ notes, unlike }: RemarksProps) {
+  const t = useWords();
+  const { language } = useSettings();
+  const [open, setOpen] = useState<"" | "unlike" | "notes">("");
+  const toggle = (which: "unlike" | "notes") => () => setOpen(open === which ? "" : which);
+  const title = unlike ? t.oodTitle(unlike.reference) : "";
+  return (
+    <div className="remarks">
+      <span className="sr" role="status">
+        {title}
+      </span>
+      <div className="remarks-line">
+        {unlike && (
+          <button
+            type="button"
+            className="remark unlike"
+            aria-expanded={open === "unlike"}
+            onClick={toggle("unlike")}
+          >
+            <Icon name="warn" size={16} /> <strong>{title}</strong>
+          </button>
+        )}
+        {notes.length > 0 && (
+          <button
+            type="button"
+            className="remark"
+            aria-expanded={open === "notes"}
+            onClick={toggle("notes")}
+          >
+            {t.notes(notes.length)}
+          </button>
+        )}
+      </div>
+      {open === "unlike" && unlike && (
+        <p>
           {unlike.reason && <>{sentence(unlike.reason)} </>}
           {t.oodText(decimal(unlike.p_value, unlike.p_value < 0.01 ? 3 : 2, language))}
-        </Notice>
+        </p>
       )}
-      {answer && answer.hits.length > 0 && <Once builtIn={answer.notice !== ""} />}
-      {answer && answer.notes.length > 0 && (
-        <details className="notes">
-          <summary>{t.notes(answer.notes.length)}</summary>
-          <ul>
-            {answer.notes.map((note) => (
-              <li key={note}>{sentence(note)}</li>
-            ))}
-          </ul>
-        </details>
+      {open === "notes" && (
+        <ul>
+          {notes.map((note) => (
+            <li key={note}>{sentence(note)}</li>
+          ))}
+        </ul>
       )}
-    </>
+    </div>
   );
 }
 
