@@ -77,11 +77,6 @@ export function reportOf(rows: Schemas["ResultRows"]["rows"]): Report {
   };
 }
 
-/** Groups in the order of the report; "" is all studies. */
-export const groupsOf = (report: Report): string[] => [
-  ...new Set(report.watches.map((watch) => watch.group)),
-];
-
 export const detectorsOf = (report: Report): string[] => [
   ...new Set(report.watches.map((watch) => watch.detector)),
 ];
@@ -99,6 +94,17 @@ function reach(watch: Watch): number {
     0,
     ...watch.steps.map((step) => (step.limit > 0 ? Math.abs(step.level) / step.limit : 0)),
   );
+}
+
+/** All studies, which is "", then those groups first whose averages left their limits furthest. */
+export function groupsOf(report: Report): string[] {
+  const far = new Map<string, number>();
+  for (const watch of report.watches)
+    far.set(watch.group, Math.max(far.get(watch.group) ?? 0, reach(watch)));
+  const isAll = (group: string) => Number(group === "");
+  return [...far]
+    .sort(([one, a], [other, b]) => isAll(other) - isAll(one) || b - a)
+    .map(([group]) => group);
 }
 
 /** The detector whose average left its limits furthest, of any group. */
