@@ -82,9 +82,10 @@ export async function tabTo(page: Page, name: RegExp): Promise<void> {
     await page.keyboard.press("Tab");
     const there = await page.evaluate(() => {
       const { activeElement: at } = document;
+      if (!at || at === document.body) return "";
       const labelled = at instanceof HTMLInputElement || at instanceof HTMLSelectElement;
       const label = labelled ? at.labels?.[0]?.textContent : "";
-      return `${label ?? ""} ${at?.getAttribute("aria-label") ?? ""} ${at?.textContent ?? ""}`;
+      return `${label ?? ""} ${at.getAttribute("aria-label") ?? ""} ${at.textContent ?? ""}`;
     });
     if (name.test(there.trim())) return;
   }

@@ -7,6 +7,10 @@ import { asked, launch, open, settled, tabTo } from "./browser";
 interface Run {
   name: string;
 }
+interface Labelled {
+  labels: Record<string, string[]>;
+}
+
 let browser: Browser;
 let run: string;
 /** Names of this walk are its own. */
@@ -120,8 +124,8 @@ describe("a curator of an archive", () => {
     const said = ((await value.locator("span").textContent()) ?? "").trim();
     const given = await decide(page, () => value.click());
     await expect
-      .poll(async () => (await items(`label:label="${said}"`)).some(({ id }) => id === given))
-      .toBe(true);
+      .poll(async () => (await asked<Labelled>(`items/${given}`)).labels.label)
+      .toEqual([said]);
     await page.context().close();
   });
 
@@ -162,6 +166,7 @@ describe("a curator of an archive", () => {
     await page.keyboard.press("u");
     await page.keyboard.press("l");
     await page.waitForURL(/list=/);
+    await settled(page);
     await tabTo(page, /CSV/);
     const file = page.waitForEvent("download");
     await page.keyboard.press("Enter");
