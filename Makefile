@@ -23,7 +23,7 @@ ifeq ($(TESTS),tests)
 	@$(MAKE) -s ui
 	$(PAGE) run test
 endif
-	$(BIN)/python -m pytest $(TESTS) -n auto $(ARGS)
+	$(BIN)/python -m pytest $(TESTS) -n auto --dist worksteal $(ARGS)
 ifeq ($(TESTS),tests)
 	@# 5: ARGS chose none of these
 	PYTHONPATH=$(EXTRAS) $(BIN)/python -m pytest tests/extras -n auto $(ARGS) || test $$? -eq 5

@@ -55,7 +55,7 @@ def test_a_browser_finds_its_way(walk: str, demonstration: Path, tmp_path: Path)
     with running(library, *arguments, settings=settings) as (service, address):
         assert service.stderr is not None
         threading.Thread(target=service.stderr.read, daemon=True).start()  # the log
-        with httpx.Client(base_url=address) as client:
+        with httpx.Client(base_url=address, timeout=60) as client:
             wait_until_ready(client)
         walked = subprocess.run(
             [*_npm(), "run", "--silent", "e2e", "--", f"e2e/{walk}.e2e.ts"],

@@ -107,7 +107,9 @@ describe("a clinician with a study", () => {
     await page.keyboard.press("s"); // the first of them becomes the query
     await page.waitForURL(/study=/);
     await searched(page);
+    await page.waitForSelector("#facets input[type=checkbox]");
     await page.keyboard.press("f");
+    await page.waitForFunction(() => document.activeElement?.closest("#facets fieldset"));
     await page.keyboard.press("Space");
     await page.waitForURL(/f=/);
     await page.keyboard.press("Escape");
