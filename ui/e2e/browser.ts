@@ -50,9 +50,6 @@ export async function settled(page: Page): Promise<void> {
   );
 }
 
-/** Until the answer to what was asked is shown. */
-export const searched = (page: Page) => page.waitForSelector(".lanes:not(.stale) .hit:not(.bones)");
-
 export const cards = (page: Page) => page.locator(".lane:not(.priors) [data-hit]");
 
 /** axe-core finds nothing to object to, of WCAG 2.2 A and AA and of its best practices. */

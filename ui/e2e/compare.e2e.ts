@@ -1,6 +1,7 @@
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { asked, cards, expectAccessible, launch, open, settled, URL_ } from "./browser";
+import { both, searched } from "./shown";
 
 interface Row {
   id: string;
@@ -31,12 +32,6 @@ afterAll(async () => {
   await browser.close();
 });
 
-const both = (page: Page) =>
-  page.waitForFunction(
-    () =>
-      document.querySelectorAll(".pane .stage img").length === 2 &&
-      !document.querySelector(".compare [aria-busy=true], .compare .bone"),
-  );
 const param = (page: Page, name: string) =>
   new URLSearchParams(new URL(page.url()).hash.split("?")[1]).get(name);
 const until = (page: Page, name: string, value: RegExp | null) =>
@@ -55,7 +50,7 @@ const placed = (page: Page, said: RegExp) =>
 describe("comparing", () => {
   it("comes from a hit of a search, and goes back to it", async () => {
     const { page, complaints } = await open(browser, `#/search?study=${film.id}`);
-    await page.waitForSelector(".lanes:not(.stale) .hit:not(.bones)");
+    await searched(page);
     await cards(page).nth(1).focus();
     const second = await cards(page).nth(1).getAttribute("data-hit");
     await page.keyboard.press("v");

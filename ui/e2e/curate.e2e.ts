@@ -1,6 +1,7 @@
-import type { Browser, Page } from "playwright-core";
+import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { asked, expectAccessible, launch, open, settled, URL_ } from "./browser";
+import { moved, posed, subject } from "./shown";
 
 interface Row {
   id: string;
@@ -47,10 +48,6 @@ const some = (n: number) => items.slice(0, n).map(({ id }) => [id]);
 const pairs = (n: number) =>
   Array.from({ length: n }, (_, at) => [items[2 * at]?.id ?? "", items[2 * at + 1]?.id ?? ""]);
 const address = (queue: string, more = "") => `#/curate?queue=${encodeURIComponent(queue)}${more}`;
-const drawn = (page: Page) =>
-  page.waitForFunction(
-    () => document.querySelector(".screens img") && !document.querySelector(".stage .bone"),
-  );
 const stands = async (queue: string) =>
   (await asked<{ rows: Review[] }>(`reviews?queue=${encodeURIComponent(queue)}`)).rows;
 
@@ -64,9 +61,6 @@ async function decided(queue: string, verdicts: string[]): Promise<Review[]> {
   expect((await stands(queue)).map((row) => row.verdict)).toEqual(verdicts);
   return [];
 }
-const at = (page: Page) => new URL(page.url()).hash.match(/at=([^&]*)/)?.[1] ?? "";
-const moved = (page: Page, from: string) =>
-  page.waitForFunction((old) => !window.location.hash.includes(`at=${old}`), from);
 
 describe("finding", () => {
   it("asks for a job, follows it, and works at the queue that it fills", async () => {
@@ -79,7 +73,7 @@ describe("finding", () => {
     await card.getByText(/new in the queue/).waitFor({ timeout: 60_000 });
     await card.getByRole("link", { name: /^Work/ }).click();
     await page.waitForURL(/queue=outliers&at=/);
-    await drawn(page);
+    await posed(page);
     await page.getByText(/of the least typical/).waitFor();
     expect(complaints).toEqual([]);
     await page.context().close();
@@ -103,17 +97,17 @@ describe("working with the keyboard alone", () => {
   it("accepts, rejects with a comment, skips, goes back, undoes, and comes to the end", async () => {
     const queue = await fill("mine", some(4));
     const { page, complaints } = await open(browser, address(queue));
-    await drawn(page);
-    const first = at(page);
+    await posed(page);
+    const first = subject(page);
     await page.keyboard.press("a");
     await moved(page, first);
     await page.keyboard.press("c");
     await page.keyboard.type("rotated");
     await page.keyboard.press("Escape");
-    const second = at(page);
+    const second = subject(page);
     await page.keyboard.press("r");
     await moved(page, second);
-    const third = at(page);
+    const third = subject(page);
     await page.keyboard.press("s");
     await moved(page, third);
     const rows = await decided(queue, ["accept", "reject", "skip", ""]);
@@ -123,16 +117,16 @@ describe("working with the keyboard alone", () => {
     await page.keyboard.press("u");
     await decided(queue, ["accept", "reject", "", ""]);
     await page.reload(); // what was decided, and what is this tab's, stays
-    await drawn(page);
+    await posed(page);
     expect(await page.textContent(".shares-words")).toContain("1 accepted");
     await page.keyboard.press("a");
     await moved(page, third);
-    await drawn(page);
+    await posed(page);
     await page.keyboard.press("a");
     await page.getByText("Nothing is left to decide").waitFor();
     await decided(queue, ["accept", "reject", "accept", "accept"]);
     await page.goBack();
-    await drawn(page);
+    await posed(page);
     expect(complaints).toEqual([]);
     await page.context().close();
   });
@@ -140,7 +134,7 @@ describe("working with the keyboard alone", () => {
   it("shows a pair beside each other, in turn, and by what differs", async () => {
     const queue = await fill("duplicates", pairs(2));
     const { page } = await open(browser, address(queue));
-    await drawn(page);
+    await posed(page);
     expect(await page.locator(".screens.pair figure").count()).toBe(2);
     await page.keyboard.press("b");
     await page.waitForSelector(".screens.blink");
@@ -155,7 +149,7 @@ describe("several people", () => {
   it("say who was quicker, and let one insist", async () => {
     const queue = await fill("mine", some(2));
     const { page } = await open(browser, address(queue));
-    await drawn(page);
+    await posed(page);
     const [mine] = await stands(queue);
     const path = `reviews/${encodeURIComponent(queue)}/subjects/${mine?.subject}`;
     await send("PUT", path, { verdict: "reject", comment: "no" }, { "If-Match": '"0"' });
@@ -170,10 +164,10 @@ describe("several people", () => {
   it("are given other subjects", async () => {
     const queue = await fill("mine", some(6));
     const one = await open(browser, address(queue));
-    await drawn(one.page);
+    await posed(one.page);
     const two = await open(browser, address(queue));
-    await drawn(two.page);
-    expect(at(two.page)).not.toBe(at(one.page));
+    await posed(two.page);
+    expect(subject(two.page)).not.toBe(subject(one.page));
     await one.page.context().close();
     await two.page.context().close();
   });
@@ -183,9 +177,9 @@ describe("when something is wrong", () => {
   it("keeps decisions while the service is gone, and sends them when it is back", async () => {
     const queue = await fill("mine", some(4));
     const { page } = await open(browser, address(queue));
-    await drawn(page);
+    await posed(page);
     await settled(page);
-    const first = at(page);
+    const first = subject(page);
     await page.route(/subjects\/[^/]*$/, (route) =>
       route.request().method() === "PUT" ? route.abort() : route.continue(),
     );
@@ -213,8 +207,8 @@ describe("what was decided", () => {
   it("is listed by verdict, exported, and becomes a tag", async () => {
     const queue = await fill("mine", some(3));
     const { page } = await open(browser, address(queue));
-    await drawn(page);
-    const first = at(page);
+    await posed(page);
+    const first = subject(page);
     await page.keyboard.press("a");
     await moved(page, first);
     await decided(queue, ["accept", "", ""]);
@@ -240,12 +234,12 @@ describe("for everyone", () => {
   it("works in 390 pixels, and nothing is cut off", async () => {
     const queue = await fill("duplicates", pairs(2));
     const { page } = await open(browser, address(queue), { viewport: { width: 390, height: 844 } });
-    await drawn(page);
+    await posed(page);
     await settled(page);
     const wide = () => page.evaluate(() => document.documentElement.scrollWidth);
     expect(await wide()).toBe(390);
     await expectAccessible(page);
-    const first = at(page);
+    const first = subject(page);
     await page.getByRole("button", { name: "The same" }).click();
     await moved(page, first);
     await page.getByRole("button", { name: "Decisions" }).click();
@@ -266,7 +260,7 @@ describe("for everyone", () => {
       await page.waitForSelector("dialog");
       await expectAccessible(page);
       await page.goto(`${URL_}/${address(queue)}`);
-      await drawn(page);
+      await posed(page);
       await settled(page);
       await expectAccessible(page);
       await page.keyboard.press("a");

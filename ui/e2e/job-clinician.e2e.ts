@@ -3,8 +3,9 @@
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { SearchAnswer } from "../src/api/client";
-import { asked, cards, launch, open, searched, settled, URL_ } from "./browser";
+import { asked, cards, launch, open, settled, URL_ } from "./browser";
 import { dropFiles, originals } from "./original";
+import { both, searched, viewed } from "./shown";
 
 interface Row {
   id: string;
@@ -33,18 +34,11 @@ beforeAll(async () => {
 
 afterAll(() => browser.close());
 
-const both = (page: Page) =>
-  page.waitForFunction(
-    () =>
-      document.querySelectorAll(".pane .stage img").length === 2 &&
-      !document.querySelector(".compare [aria-busy=true], .compare .bone"),
-  );
 const coloured = (page: Page) =>
   page.waitForFunction(() => document.querySelectorAll(".pane canvas.heat").length === 2);
 /** The region on the left, and what is like it on the right. */
 const boxes = (page: Page) =>
   page.waitForFunction(() => document.querySelectorAll(".region-box").length === 2);
-const inViewer = (page: Page) => page.waitForSelector(".viewer-canvas[data-shown]");
 
 describe("a clinician with a study", () => {
   it("drops its file, sees who is like it and why, narrows, compares, and opens one", async () => {
@@ -87,7 +81,7 @@ describe("a clinician with a study", () => {
     await searched(page);
     await cards(page).first().click();
     await page.locator(".drawer").getByRole("link", { name: "Open the study" }).click();
-    await inViewer(page);
+    await viewed(page);
     await page.goBack();
     await page.waitForSelector(".drawer");
     expect(page.url()).toContain("f=sex");
@@ -132,7 +126,7 @@ describe("a clinician with a study", () => {
     await searched(page);
     await page.keyboard.press("j");
     await page.keyboard.press("e");
-    await inViewer(page);
+    await viewed(page);
     await page.context().close();
   });
 
@@ -161,7 +155,7 @@ describe("a clinician with a study", () => {
     await wide();
     await page.getByRole("button", { name: "Results" }).tap();
     await page.locator(".drawer").getByRole("link", { name: "Open the study" }).tap();
-    await inViewer(page);
+    await viewed(page);
     await wide();
     await page.context().close();
   });

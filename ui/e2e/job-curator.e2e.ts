@@ -3,6 +3,7 @@
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { asked, launch, open, settled, tabTo } from "./browser";
+import { mapped, moved, posed, subject } from "./shown";
 
 interface Run {
   name: string;
@@ -22,18 +23,7 @@ afterAll(() => browser.close());
 const items = async (filter: string) =>
   (await asked<{ rows: { id: string }[] }>(`items?limit=500&filter=${encodeURIComponent(filter)}`))
     .rows;
-const mapped = async (page: Page) => {
-  await page.waitForSelector(".map-points[data-drawn=all]");
-  await settled(page);
-};
 const card = (page: Page, task: string) => page.locator(".task", { hasText: task });
-const drawn = (page: Page) =>
-  page.waitForFunction(
-    () => document.querySelector(".screens img") && !document.querySelector(".stage .bone"),
-  );
-const subject = (page: Page) => new URL(page.url()).hash.match(/at=([^&]*)/)?.[1] ?? "";
-const moved = (page: Page, from: string) =>
-  page.waitForFunction((old) => !window.location.hash.includes(`at=${old}`), from);
 /** Find what a task finds, whatever was found before, and begin to work at it. */
 async function find(page: Page, task: string, label = ""): Promise<void> {
   await card(page, task).getByRole("button", { name: /Find/ }).click();
@@ -44,7 +34,7 @@ async function find(page: Page, task: string, label = ""): Promise<void> {
     .waitFor({ timeout: 60_000 });
   await card(page, task).getByRole("link", { name: /^Work/ }).last().click();
   await page.waitForURL(/queue=/);
-  await drawn(page);
+  await posed(page);
 }
 
 /** Decide, and wait for the next. */
@@ -90,7 +80,7 @@ describe("a curator of an archive", () => {
     await find(page, "Near-duplicates");
     expect(await page.locator(".screens.pair figure").count()).toBe(2);
     await decide(page, () => page.getByRole("button", { name: "The same" }).click());
-    await page.getByRole("button", { name: "Decisions" }).click();
+    await page.getByRole("button", { name: "Decisions" }).first().click(); // or at the end of a queue
     await page.getByRole("button", { name: "Accepted", exact: true }).click();
     await settled(page);
     await page.getByRole("button", { name: "What becomes of the accepted" }).click();
@@ -158,7 +148,7 @@ describe("a curator of an archive", () => {
     await settled(page);
     await tabTo(page, /^Work.*[Ss]uspected|^Work.*label-errors/);
     await page.keyboard.press("Enter");
-    await drawn(page);
+    await posed(page);
     await decide(page, () => page.keyboard.press("a"));
     await decide(page, () => page.keyboard.press("r"));
     await page.keyboard.press("u");
@@ -190,7 +180,7 @@ describe("a curator of an archive", () => {
     await settled(page);
     await wide();
     await card(page, "Near-duplicates").getByRole("link", { name: /^Work/ }).first().tap();
-    await drawn(page);
+    await posed(page);
     await decide(page, () => page.getByRole("button", { name: "Different" }).tap());
     await wide();
     await page.context().close();

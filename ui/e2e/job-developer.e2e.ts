@@ -3,8 +3,9 @@
 // The service asks who it is: SYNTOPY_KEY has the key of an administrator.
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { launch, open, searched, settled, tabTo, URL_ } from "./browser";
+import { launch, open, settled, tabTo, URL_ } from "./browser";
 import { originals } from "./original";
+import { searched } from "./shown";
 
 interface Item {
   id: string;

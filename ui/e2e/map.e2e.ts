@@ -1,6 +1,7 @@
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { asked, expectAccessible, launch, open, settled, URL_ } from "./browser";
+import { asked, expectAccessible, launch, open, URL_ } from "./browser";
+import { mapped, searched } from "./shown";
 
 interface Told {
   items: string[];
@@ -18,11 +19,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await browser.close();
 });
-
-async function drawn(page: Page): Promise<void> {
-  await page.waitForSelector(".map-points[data-drawn=all]");
-  await settled(page);
-}
 
 const stage = (page: Page) => page.locator(".map-stage");
 const chosen = async (page: Page) =>
@@ -48,7 +44,7 @@ const colours = (page: Page) =>
 describe("the map", () => {
   it("draws all points in the colours of a clustering, and breaks no policy", async () => {
     const { page, complaints } = await open(browser, "#/map");
-    await drawn(page);
+    await mapped(page);
     expect(await colours(page)).toBeGreaterThan(2);
     const rows = page.locator(".legend-row .facet-count");
     const counts = (await rows.allTextContents()).map((each) => Number(each.replace(/\D/g, "")));
@@ -59,7 +55,7 @@ describe("the map", () => {
 
   it("is walked by keys, opens a picture, and goes back step by step", async () => {
     const { page } = await open(browser, "#/map");
-    await drawn(page);
+    await mapped(page);
     await page.keyboard.press("ArrowRight");
     await page.waitForSelector(".peek strong:not(:empty)");
     await page.keyboard.press("ArrowLeft");
@@ -77,7 +73,7 @@ describe("the map", () => {
 
   it("chooses by a lasso, by what is in view, and takes it back", async () => {
     const { page } = await open(browser, "#/map");
-    await drawn(page);
+    await mapped(page);
     const [x, y, width, height] = await middle(page);
     await page.keyboard.down("Shift");
     await page.mouse.move(x + 2, y + 2);
@@ -106,7 +102,7 @@ describe("the map", () => {
       some,
     );
     await page.reload();
-    await drawn(page);
+    await mapped(page);
     expect(await chosen(page)).toBe(some);
     await page.keyboard.press("x");
     await page.waitForSelector(".map-about");
@@ -115,7 +111,7 @@ describe("the map", () => {
 
   it("rings the point whose picture is pointed at in the grid", async () => {
     const { page } = await open(browser, "#/map?colour=none");
-    await drawn(page);
+    await mapped(page);
     await page.keyboard.press("v");
     await page.waitForSelector(".map-grid");
     const above = () =>
@@ -131,7 +127,7 @@ describe("the map", () => {
 
   it("hides and shows by its legend, with the keyboard, too", async () => {
     const { page } = await open(browser, "#/map");
-    await drawn(page);
+    await mapped(page);
     const first = page.locator(".legend-row").first();
     const all = items.length;
     const own = Number(
@@ -152,7 +148,7 @@ describe("the map", () => {
 
   it("filters, and says where a filter cannot be read, losing nothing", async () => {
     const { page } = await open(browser, "#/map?hide=none");
-    await drawn(page);
+    await mapped(page);
     await page.keyboard.press("/");
     await page.keyboard.type("kind=image and");
     await page.keyboard.press("Enter");
@@ -168,7 +164,7 @@ describe("the map", () => {
 
   it("keeps what is chosen: a set once, a tag that can be taken back", async () => {
     const { page } = await open(browser, "#/map?colour=none");
-    await drawn(page);
+    await mapped(page);
     await page.keyboard.press("v");
     const name = `map ${Date.now()}`;
     const save = async () => {
@@ -197,10 +193,10 @@ describe("the map", () => {
 
   it("starts a search with some of what is chosen", async () => {
     const { page } = await open(browser, "#/map?colour=none");
-    await drawn(page);
+    await mapped(page);
     await page.keyboard.press("v");
     await page.getByRole("link", { name: "Search from these" }).click();
-    await page.waitForSelector(".lanes:not(.stale) .hit:not(.bones)");
+    await searched(page);
     expect(await page.locator(".chip").count()).toBe(6);
     await page.context().close();
   });
@@ -209,7 +205,7 @@ describe("the map", () => {
 describe("when something is wrong", () => {
   it("asks for the map again when it has got other points meanwhile", async () => {
     const { page } = await open(browser, "#/map?colour=none");
-    await drawn(page);
+    await mapped(page);
     let asked = 0;
     await page.route("**/v1/maps/points?**", (route) => {
       asked += 1;
@@ -227,7 +223,7 @@ describe("when something is wrong", () => {
 
   it("says that a picture cannot be asked for, and opens it when it can", async () => {
     const { page } = await open(browser, "#/map?colour=none");
-    await drawn(page);
+    await mapped(page);
     await page.route("**/v1/maps/items?**", (route) => route.abort());
     await page.keyboard.press("ArrowRight");
     await page.keyboard.press("Enter");
@@ -249,7 +245,7 @@ describe("when something is wrong", () => {
     await page.goto(`${URL_}/#/map`);
     await page.reload();
     await page.getByText("Drawn without WebGL").waitFor();
-    await drawn(page);
+    await mapped(page);
     expect(await colours(page)).toBeGreaterThan(2);
     await expectAccessible(page);
     await page.context().close();
@@ -257,17 +253,17 @@ describe("when something is wrong", () => {
 
   it("goes on plainly when the graphics are lost, and tries them again", async () => {
     const { page } = await open(browser, "#/map");
-    await drawn(page);
+    await mapped(page);
     await page.evaluate(() => {
       const canvas = document.querySelector<HTMLCanvasElement>(".map-points");
       canvas?.getContext("webgl")?.getExtension("WEBGL_lose_context")?.loseContext();
     });
     await page.getByText("The graphics driver gave up").waitFor();
-    await drawn(page);
+    await mapped(page);
     expect(await colours(page)).toBeGreaterThan(2);
     await page.getByRole("button", { name: "Try WebGL" }).click();
     await page.waitForFunction(() => !document.querySelector(".map-trouble"));
-    await drawn(page);
+    await mapped(page);
     await page.context().close();
   });
 
@@ -278,7 +274,7 @@ describe("when something is wrong", () => {
     await page.getByText("The service does not answer").waitFor();
     await page.unroute("**/v1/maps/points**");
     await page.getByRole("button", { name: "Try again" }).click();
-    await drawn(page);
+    await mapped(page);
     expect(page.url()).toContain("filter=kind%3Dimage");
     await page.context().close();
   });
@@ -305,7 +301,7 @@ describe("when something is wrong", () => {
     await page.getByRole("heading", { name: "This space has no map yet" }).waitFor();
     await expectAccessible(page);
     await page.getByRole("button", { name: "Make the map" }).click();
-    await drawn(page);
+    await mapped(page);
     await page.context().close();
   });
 
@@ -322,7 +318,7 @@ describe("when something is wrong", () => {
     await short("points", 8);
     await short("values", 2);
     await page.goto(`${URL_}/#/map`);
-    if (n) await drawn(page);
+    if (n) await mapped(page);
     else await page.getByText("Nothing is left on this map").waitFor();
     expect(complaints).toEqual([]);
     await page.context().close();
@@ -340,7 +336,7 @@ describe("anyone", () => {
     ]) {
       await page.goto(`${URL_}/${hash}`);
       await page.reload();
-      await drawn(page);
+      await mapped(page);
       await expectAccessible(page);
     }
     await page.context().close();
@@ -348,7 +344,7 @@ describe("anyone", () => {
 
   it("can use it at 390 pixels, where nothing moves sideways", async () => {
     const { page } = await open(browser, "#/map", { viewport: { width: 390, height: 844 } });
-    await drawn(page);
+    await mapped(page);
     await page.getByRole("button", { name: "In view" }).click();
     await page.waitForSelector(".map-grid");
     const [wide, inner] = await page.evaluate(() => [
@@ -362,7 +358,7 @@ describe("anyone", () => {
 
   it("reads it in German", async () => {
     const { page } = await open(browser, "#/map", { locale: "de-DE" });
-    await drawn(page);
+    await mapped(page);
     await page.getByText("So geht es").waitFor();
     await page.keyboard.press("?");
     await page.getByText("Zum nächsten Bild in dieser Richtung").waitFor();

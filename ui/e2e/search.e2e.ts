@@ -1,6 +1,7 @@
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { asked, cards, expectAccessible, launch, open, searched, settled, URL_ } from "./browser";
+import { asked, cards, expectAccessible, launch, open, settled, URL_ } from "./browser";
+import { searched } from "./shown";
 
 interface Studies {
   rows: { study_instance_uid: string; patient: string; modalities: string[] }[];

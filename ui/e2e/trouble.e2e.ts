@@ -1,6 +1,7 @@
 import type { Browser, Page, Route } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { asked, cards, expectAccessible, launch, open, settled } from "./browser";
+import { searched } from "./shown";
 
 let browser: Browser;
 let studies: string[];
@@ -16,7 +17,6 @@ afterAll(async () => {
 });
 
 const PROBLEM = "application/problem+json";
-const searched = (page: Page) => page.waitForSelector(".lanes:not(.stale) .hit:not(.bones)");
 const start = () => open(browser, `#/search?study=${studies[0]}`);
 
 /** The service as it is when a session has ended, until somebody signs in. */

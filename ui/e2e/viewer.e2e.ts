@@ -1,6 +1,7 @@
 import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { asked, cards, expectAccessible, launch, type Opened, open } from "./browser";
+import { searched, viewed } from "./shown";
 
 interface Row {
   study_instance_uid: string;
@@ -27,7 +28,6 @@ afterAll(async () => {
 
 const place = (row: Row, more = "") =>
   `#/view?study=${row.study_instance_uid}&series=${row.series_instance_uid}${more}`;
-const drawn = (page: Page) => page.waitForSelector(".viewer-canvas[data-shown]");
 const said = (page: Page) => page.textContent(".at-place");
 
 interface Viewing extends Opened {
@@ -37,7 +37,7 @@ interface Viewing extends Opened {
 
 async function view(where: Browser, hash: string): Promise<Viewing> {
   const opened = await open(where, hash);
-  await drawn(opened.page);
+  await viewed(opened.page);
   const frame = await opened.page.evaluate(
     () =>
       performance
@@ -94,14 +94,14 @@ async function expectAlike(viewing: Viewing): Promise<void> {
 describe("a study that is opened", () => {
   it("comes with a key from the details of a hit, and back goes to them", async () => {
     const { page } = await open(browser, `#/search?study=${volume.study_instance_uid}`);
-    await page.waitForSelector(".lanes:not(.stale) .hit:not(.bones)");
+    await searched(page);
     await cards(page).first().click();
     await page.getByRole("link", { name: "Open the study" }).waitFor();
     const scripts = () =>
       page.evaluate(() => performance.getEntriesByType("resource").map(({ name }) => name));
     expect((await scripts()).filter((name) => name.includes("engine"))).toEqual([]);
     await page.keyboard.press("e");
-    await drawn(page);
+    await viewed(page);
     expect((await scripts()).filter((name) => name.includes("engine")).length).toBe(1);
     await page.goBack();
     await page.waitForSelector(".drawer");
@@ -147,7 +147,7 @@ describe("a study that is opened", () => {
     });
     await page.goto(`${new URL(page.url()).origin}/${place(volume)}`);
     await page.reload();
-    await drawn(page);
+    await viewed(page);
     await page.evaluate(() => {
       const { contexts } = window as unknown as { contexts: WebGL2RenderingContext[] };
       for (const context of contexts) context.getExtension("WEBGL_lose_context")?.loseContext();
@@ -185,7 +185,7 @@ describe("with the keyboard alone", () => {
     await page.keyboard.press("r");
     await page.waitForURL((url) => !/window|invert|flip/.test(url.hash));
     await page.reload();
-    await drawn(page);
+    await viewed(page);
     expect(await said(page)).toBe(`2 / ${of}`);
     await page.keyboard.press(" ");
     await page.getByRole("button", { name: "Pause" }).waitFor();
@@ -238,7 +238,7 @@ describe("when something is wrong", () => {
     await page.getByText("The service does not answer").waitFor();
     await page.unroute(/\/frames\/\d+$/);
     await page.getByRole("button", { name: "Try again" }).click();
-    await drawn(page);
+    await viewed(page);
     await page.context().close();
   });
 
@@ -281,7 +281,7 @@ describe("for everyone", () => {
         const { page } = await open(browser, place(volume), { viewport });
         await page.evaluate((chosen) => localStorage.setItem("syntopy.theme", chosen), theme);
         await page.reload();
-        await drawn(page);
+        await viewed(page);
         await page.keyboard.press("m");
         await page.keyboard.press("m");
         await expectAccessible(page);
