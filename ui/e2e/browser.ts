@@ -50,6 +50,31 @@ export async function settled(page: Page): Promise<void> {
   );
 }
 
+/** What the service says to such a request is kept from the page until this was done meanwhile. */
+export async function held(page: Page, path: string, meanwhile: () => Promise<void>) {
+  let go = () => {};
+  const done = new Promise<void>((resolve) => {
+    go = resolve;
+  });
+  let came = () => {};
+  const asked = new Promise<void>((resolve) => {
+    came = resolve;
+  });
+  await page.route(path, async (route) => {
+    const response = await route.fetch();
+    came();
+    await done;
+    await route.fulfill({ response });
+  });
+  const answered = page.waitForResponse(path);
+  await meanwhile();
+  await asked;
+  go();
+  await answered;
+  await page.unroute(path);
+  await page.evaluate(() => new Promise(requestAnimationFrame)); // what it set is drawn
+}
+
 export const cards = (page: Page) => page.locator(".lane:not(.priors) [data-hit]");
 
 /** axe-core finds nothing to object to, of WCAG 2.2 A and AA and of its best practices. */
@@ -75,6 +100,7 @@ interface Violation {
 
 /** Go by Tab to what has this name, as those do who have no pointer; Enter presses it. */
 export async function tabTo(page: Page, name: RegExp): Promise<void> {
+  const passed: string[] = [];
   for (let presses = 0; presses < 120; presses++) {
     await page.keyboard.press("Tab");
     const there = await page.evaluate(() => {
@@ -85,6 +111,7 @@ export async function tabTo(page: Page, name: RegExp): Promise<void> {
       return `${label ?? ""} ${at.getAttribute("aria-label") ?? ""} ${at.textContent ?? ""}`;
     });
     if (name.test(there.trim())) return;
+    passed.push(there.trim().slice(0, 40));
   }
-  throw new Error(`Tab never comes to ${name}`);
+  throw new Error(`Tab never comes to ${name}, but to ${passed.join(" | ")}`);
 }

@@ -1,6 +1,6 @@
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { asked, expectAccessible, launch, open, settled, URL_ } from "./browser";
+import { asked, expectAccessible, held, launch, open, settled, URL_ } from "./browser";
 import { moved, posed, subject } from "./shown";
 
 interface Row {
@@ -128,6 +128,32 @@ describe("working with the keyboard alone", () => {
     await page.goBack();
     await posed(page);
     expect(complaints).toEqual([]);
+    await page.context().close();
+  });
+
+  it("is not led back to a subject by an answer that comes late", async () => {
+    const queue = await fill("late", some(3));
+    const { page } = await open(browser, address(queue));
+    await posed(page);
+    const first = subject(page);
+    await page.keyboard.press("a");
+    await moved(page, first);
+    await decided(queue, ["accept", "", ""]);
+    await held(page, "**/undo", async () => {
+      await page.keyboard.press("u");
+      await page.keyboard.press("l");
+      await page.waitForURL(/list=all/);
+    });
+    await decided(queue, ["", "", ""]);
+    await settled(page);
+    expect(page.url()).toMatch(/list=all/);
+    await held(page, "**/next*", async () => {
+      await page.keyboard.press("l"); // back to work, and on to the map before there is any
+      await page.keyboard.press("3");
+      await page.waitForURL(/#\/map/);
+    });
+    await settled(page);
+    expect(page.url()).toMatch(/#\/map/);
     await page.context().close();
   });
 

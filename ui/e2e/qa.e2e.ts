@@ -1,6 +1,6 @@
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { asked, expectAccessible, launch, open, settled, URL_ } from "./browser";
+import { asked, expectAccessible, held, launch, open, settled, URL_ } from "./browser";
 
 interface Listed {
   rows: { study_instance_uid: string; review: { version: number } | null }[];
@@ -76,6 +76,20 @@ describe("incoming studies", () => {
     await page.keyboard.press("u");
     await row(page, second).locator(".decided").waitFor({ state: "detached" });
     expect(complaints).toEqual([]);
+    await page.context().close();
+  });
+
+  it("that somebody has left are not opened by a verdict that comes late", async () => {
+    const [first = ""] = flagged;
+    const { page } = await open(browser, at(`&study=${first}`));
+    await listed(page);
+    await held(page, "**/subjects/*", async () => {
+      await page.keyboard.press("a");
+      await page.keyboard.press("7");
+      await page.waitForURL(/#\/library/);
+    });
+    await settled(page);
+    expect(page.url()).toMatch(/#\/library/);
     await page.context().close();
   });
 

@@ -5,6 +5,7 @@ import * as api from "../../api/clusters";
 import { useAsked } from "../../lib/ask";
 import { count } from "../../lib/format";
 import { useSettings, useWords, useWordsOf } from "../../lib/settings";
+import { useWhileShown } from "../../lib/shown";
 import { Notice, ProblemNotice } from "../../parts/Notice";
 import { Segments } from "../../parts/Segments";
 import { useRuns } from "./asking";
@@ -33,9 +34,10 @@ interface NewRunProps {
 }
 
 /** What to cluster, and how. */
-export function NewRun({ wanted, onChange, onStarted }: NewRunProps) {
+export function NewRun({ wanted, onChange, ...props }: NewRunProps) {
   const t = useWords();
   const w = useWordsOf(WORDS);
+  const onStarted = useWhileShown(props.onStarted);
   const runs = useRuns();
   const methods = useAsked("methods", api.methods);
   const spaces = useAsked("spaces", api.spaces);

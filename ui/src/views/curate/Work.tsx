@@ -4,6 +4,7 @@ import { count, plain, shortUid } from "../../lib/format";
 import { useKeys } from "../../lib/keys";
 import { imageName } from "../../lib/names";
 import { useSettings, useWordsOf } from "../../lib/settings";
+import { useWhileShown } from "../../lib/shown";
 import { Icon } from "../../parts/Icon";
 import { ProblemNotice } from "../../parts/Notice";
 import { Segments } from "../../parts/Segments";
@@ -27,8 +28,9 @@ interface WorkProps {
 
 /** Going through a queue, one subject at a time. */
 export function Work({ state, me, update }: WorkProps) {
-  const deck = useDeck(state.queue, state.at, me, (at, how) => update({ at }, how));
-  const deciding = useDeciding(deck, me, (at) => update({ at }));
+  const goTo = useWhileShown((at: string, how: "push" | "replace") => update({ at }, how));
+  const deck = useDeck(state.queue, state.at, me, goTo);
+  const deciding = useDeciding(deck, me, (at) => goTo(at, "push"));
   usePrefetched(deck.coming);
   useKeys({
     j: () => deck.move(1),

@@ -66,8 +66,7 @@ export function useDeck(
   const filling = useRef<Promise<void> | null>(null);
   const wanted = useRef(at);
   wanted.current = at;
-  const going = useRef(go);
-  going.current = go;
+  const left = useRef(false);
 
   const put = useCallback(
     (review: api.Review) => setCards((old) => new Map(old).set(review.subject, review)),
@@ -81,12 +80,12 @@ export function useDeck(
     const lacking = AHEAD - held.current.ahead.length;
     if (lacking <= 0) return;
     const taken = await api.takeNext(queue, lacking, MINUTES);
+    if (left.current) return release(queue, subjects(taken.reviews));
     setCounts(taken.counts);
     for (const review of taken.reviews) put(review);
     // What is held may have changed meanwhile.
     const { trail, ahead } = held.current;
-    const more = taken.reviews.map((review) => review.subject);
-    held.current = { trail, ahead: [...new Set([...ahead, ...more])] };
+    held.current = { trail, ahead: [...new Set([...ahead, ...subjects(taken.reviews)])] };
     kept(queue, held.current);
   }, [queue, put]);
 
@@ -103,19 +102,20 @@ export function useDeck(
       setError(undefined);
       try {
         if (!held.current.ahead.length) await filled();
+        if (left.current) return;
         const next = held.current.ahead.shift();
         if (next) {
           held.current.trail = [...held.current.trail.slice(-PLACES), next];
           kept(queue, held.current);
         }
         setEnded(!next);
-        going.current(next ?? "", how);
+        go(next ?? "", how);
         if (next) await filled();
       } catch (problem) {
         failed(problem);
       }
     },
-    [queue, filled, failed],
+    [queue, filled, failed, go],
   );
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: `round` tries again
@@ -161,7 +161,13 @@ export function useDeck(
     [queue, put],
   );
   useCounts(queue, setCounts);
-  useEffect(() => () => letGo(queue, held.current, wanted.current), [queue]);
+  useEffect(() => {
+    left.current = false;
+    return () => {
+      left.current = true;
+      letGo(queue, held.current, wanted.current);
+    };
+  }, [queue]);
 
   function move(by: 1 | -1): void {
     const { trail } = held.current;
@@ -224,8 +230,13 @@ function useCounts(queue: string, set: (counts: api.QueueCounts | undefined) => 
   }, [queue]);
 }
 
+const subjects = (reviews: readonly api.Review[]) => reviews.map(({ subject }) => subject);
+
+function release(queue: string, taken: readonly string[]): void {
+  if (taken.length) void api.release(queue, [...taken]).catch(() => undefined); // they lapse
+}
+
 function letGo(queue: string, held: Held, at: string): void {
-  const subjects = [...held.ahead, ...(at ? [at] : [])];
   kept(queue, { ...held, ahead: [] });
-  if (subjects.length) void api.release(queue, subjects).catch(() => undefined); // they lapse
+  release(queue, [...held.ahead, ...(at ? [at] : [])]);
 }

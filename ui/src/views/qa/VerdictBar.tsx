@@ -2,6 +2,7 @@ import { useEffect, useReducer, useRef } from "react";
 import type { Reference, StudyScore, Verdict } from "../../api/qa";
 import { useKeys } from "../../lib/keys";
 import { useSettings, useWordsOf } from "../../lib/settings";
+import { useWhileShown } from "../../lib/shown";
 import { Icon } from "../../parts/Icon";
 import { Notice, ProblemNotice } from "../../parts/Notice";
 import { oneIn, when } from "./figures";
@@ -22,9 +23,11 @@ interface VerdictBarProps {
 
 /** The flag in plain words, and the verdict of a person on it. */
 export function VerdictBar(props: VerdictBarProps) {
-  const { study, score, reviewing, flagged, p, onStep, onOpen } = props;
+  const { study, score, reviewing, flagged, p } = props;
   const w = useWordsOf(WORDS);
   const { language } = useSettings();
+  const onStep = useWhileShown(props.onStep);
+  const onOpen = useWhileShown(props.onOpen);
   const [, typed] = useReducer((n: number) => n + 1, 0);
   const field = useRef<HTMLTextAreaElement>(null);
   const review = reviewing.of(study, score?.review);
