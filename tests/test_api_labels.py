@@ -78,6 +78,29 @@ def test_labels_of_an_item_are_not_those_of_its_study(people: dict[str, httpx.Cl
         assert [row["id"] for row in found] == ["item-0"]
 
 
+def test_an_item_is_told_of_with_its_labels_and_those_of_its_study(
+    people: dict[str, httpx.Client],
+) -> None:
+    ann = people["ann"]
+    on_item = {"view": ["PA"], "tag": ["odd", "seen"]}
+    on_study = {"view": ["LAT", "PA"], "finding": ["mass"]}
+    ann.put(ITEM, json={"labels": on_item}, headers=tag_of(ann.get(ITEM)))
+    ann.put(STUDY, json={"labels": on_study}, headers=tag_of(ann.get(STUDY)))
+    both = {"finding": ["mass"], "tag": ["odd", "seen"], "view": ["LAT", "PA"]}
+    study = ann.get("studies/2.25.0").json()
+    told = {item["id"]: item["labels"] for series in study["series"] for item in series["items"]}
+    assert told["item-0"] == both
+    assert {label["name"] for label in study["labels"]} == {"finding", "view"}, "of all of it"
+    assert ann.get("items/item-0").json()["labels"] == both
+    listed = ann.get("items", params={"limit": 500}).json()["rows"]
+    assert [row["labels"] for row in listed if row["id"] == "item-0"] == [both]
+    assert not any(row["labels"] for row in listed if row["study_instance_uid"] != "2.25.0")
+    near = ann.get("items/item-2/neighbours", params={"k": 100, "group": "study"}).json()
+    assert [hit["labels"] for hit in near["hits"] if hit["id"] == "item-0"] == [both]
+    exported = ann.get("exports/items", params={"format": "csv", "filter": "label:tag=odd"}).text
+    assert ",LAT; PA" in exported and ",odd; seen" in exported
+
+
 def test_a_change_says_what_it_was_made_from(people: dict[str, httpx.Client]) -> None:
     ann, bea = people["ann"], people["bea"]
     seen = tag_of(bea.get(STUDY))

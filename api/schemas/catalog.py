@@ -21,7 +21,9 @@ class Study(Told):
     series: int
     items: int
     reports: int
-    labels: dict[str, tuple[str, ...]]
+    labels: dict[str, tuple[str, ...]] = Field(
+        description="Of the study as a whole, values by name."
+    )
     viewer_url: str | None = Field(
         default=None, description="Where a viewer shows it; null without one."
     )
@@ -63,7 +65,9 @@ class Item(Told):
     age_years: float | None
     study_date: str
     flags: tuple[str, ...]
-    labels: dict[str, tuple[str, ...]]
+    labels: dict[str, tuple[str, ...]] = Field(
+        description="Of the item and of its study, values by name."
+    )
     viewer_url: str | None = Field(
         default=None, description="Where a viewer shows it; null without one."
     )
@@ -78,7 +82,7 @@ class Member(Item):
 
 
 class LabelGiven(Told):
-    """A label of a study."""
+    """A label of a study as a whole."""
 
     name: str
     value: str
@@ -94,6 +98,9 @@ class ItemDetails(Told):
     stack: str
     slices: int
     flags: list[str]
+    labels: dict[str, tuple[str, ...]] = Field(
+        description="Of the item and of its study, values by name."
+    )
     details: dict[str, object]
 
 

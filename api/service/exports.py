@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Select, and_, func, or_, select
 
 from api.service.grouping.cluster import chosen_space
 from indexer.catalog.database import reading
+from indexer.catalog.labels import labels_of_items
 from indexer.catalog.tables import (
     ClusterAssignment,
     ClusterRun,
@@ -151,15 +152,17 @@ def _items(_library: Library, db: Connection, request: ExportRequest) -> _Table:
         "sex": str,
         "split": str,
     }
-    more = [f"label:{name}" for name in labels[:_MOST_LABELS]]
+    more = {f"label:{name}": name for name in labels[:_MOST_LABELS]}
     in_runs = [f"cluster:{name}" for name in runs.values()]
 
     def told(db: Connection, rows: Sequence[Any]) -> list[dict[str, Any]]:
-        given, grouped = _labels_of(db, rows), _clusters_of(db, rows)
+        given = labels_of_items(db, {row.number: row.study for row in rows})
+        grouped = _clusters_of(db, rows)
         return [
             {
                 **_known(row, columns),
-                **{name: "; ".join(given[row.number].get(name, ())) or None for name in more},
+                **{each: "; ".join(given.get(row.number, {}).get(name, ())) or None
+                   for each, name in more.items()},
                 **{each: grouped[row.number].get(run)
                    for run, each in zip(runs, in_runs, strict=True)},
             }
@@ -186,25 +189,6 @@ def _known(row: Any, columns: Mapping[str, type]) -> dict[str, Any]:
     if "patient" in columns:
         told["patient"] = None if row.shared else row.pseudonym
     return told
-
-
-def _labels_of(db: Connection, rows: Sequence[Any]) -> dict[int, dict[str, list[str]]]:
-    """Of each item its labels and those of its study, values sorted."""
-    items = {row.number for row in rows}
-    of_study: dict[int, list[int]] = defaultdict(list)
-    for row in rows:
-        of_study[row.study].append(row.number)
-    # Of the study alone: an index of items would find all that are of none, for each study again.
-    query = select(Label.study_id, Label.item_id, Label.name, Label.value).where(
-        Label.study_id.in_(of_study)
-    )
-    found: dict[int, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for study, item, name, value in db.execute(query.order_by(Label.value)):
-        for number in of_study[study] if item is None else {item} & items:
-            values = found[number][f"label:{name}"]
-            if value not in values:
-                values.append(value)
-    return found
 
 
 def _clusters_of(db: Connection, rows: Sequence[Any]) -> dict[int, dict[int, int]]:

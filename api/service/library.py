@@ -13,6 +13,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, func, select, union
 
 from indexer.catalog.database import reading, transaction
+from indexer.catalog.labels import labels_of_items
+from indexer.catalog.lookup import Place
 from indexer.catalog.removal import Removed, instances_of, remove_matching
 from indexer.catalog.tables import (
     Instance,
@@ -26,6 +28,7 @@ from indexer.catalog.tables import (
 )
 from indexer.dicom.identity import pseudonym
 from indexer.errors import ConfigError, ItemNotFoundError
+from indexer.groups.labels import own_labels
 from indexer.index.projection import ITEMS, SLICES, index_path, index_stats
 from indexer.index.saving import erase_removed
 from indexer.library import Library, SpaceInfo
@@ -240,9 +243,7 @@ def show(library: Library, uid: str) -> dict[str, object]:
             .join(Patient)
             .where(Study.id == study_id)
         ).one()
-        labels = db.execute(
-            select(Label.name, Label.value).where(Label.study_id == study_id).order_by(Label.name)
-        ).all()
+        labels = own_labels(db, Place(study_id, None))
         reports = db.execute(select(Report.text).where(Report.study_id == study_id)).scalars()
         described: dict[str, object] = {
             "study_instance_uid": study.study_instance_uid,
@@ -253,7 +254,11 @@ def show(library: Library, uid: str) -> dict[str, object]:
             "study_date": study.study_date,
             "description": study.description,
             "split": study.split,
-            "labels": [{"name": name, "value": value} for name, value in labels],
+            "labels": [
+                {"name": name, "value": value}
+                for name, values in labels.items()
+                for value in values
+            ],
             "reports": list(reports),
             "series": [_series(db, row) for row in _rows(db, Series, Series.study_id == study_id)],
         }
@@ -269,6 +274,7 @@ def _rows(db: Connection, table: Any, condition: ColumnElement[bool]) -> list[Ro
 
 def _series(db: Connection, series: Row[Any]) -> dict[str, object]:
     items = _rows(db, Item, Item.series_id == series.id)
+    labels = labels_of_items(db, dict.fromkeys((item.id for item in items), series.study_id))
     instances = _rows(db, Instance, Instance.series_id == series.id)
     return {
         "series_instance_uid": series.series_instance_uid,
@@ -287,6 +293,7 @@ def _series(db: Connection, series: Row[Any]) -> dict[str, object]:
                 "stack": item.stack,
                 "slices": item.slices,
                 "flags": item.flags,
+                "labels": labels.get(item.id, {}),
                 "details": item.details,
             }
             for item in items

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, select
+from sqlalchemy import Connection, Row, bindparam, select
 
-from indexer.catalog.tables import (
-    Instance,
-    Item,
-    ItemInstance,
-    Label,
-    Patient,
-    Series,
-    Study,
-)
+from indexer.catalog.labels import labels_of_items
+from indexer.catalog.tables import Instance, Item, ItemInstance, Patient, Series, Study
 from indexer.types import Hit, SliceMatch
 
 _FIRST = (
@@ -56,11 +48,6 @@ _ITEMS = (
     .join(Patient)
     .where(Item.id.in_(bindparam("ids", expanding=True)))
 )
-_LABELS = (
-    select(Label.study_id, Label.name, Label.value)
-    .where(and_(Label.study_id.in_(bindparam("studies", expanding=True)), Label.item_id.is_(None)))
-    .order_by(Label.name, Label.value)
-)
 """Built once: to put such a statement together takes longer than to run it."""
 
 
@@ -74,13 +61,13 @@ def describe_items(
     Those that are gone from the catalog are left out.
     """
     rows = {row.id: row for row in db.execute(_ITEMS, {"ids": [item for item, _, _ in found]})}
-    labels = _labels(db, {row.study_id for row in rows.values()})
+    labels = labels_of_items(db, {number: row.study_id for number, row in rows.items()})
     return [
         _hit(
             rows[item],
             score,
             more,
-            labels.get(rows[item].study_id, {}),
+            labels.get(item, {}),
             (matches or {}).get(item),
         )
         for item, score, more in found
@@ -117,11 +104,3 @@ def _hit(
         more=more,
         match=match,
     )
-
-
-def _labels(db: Connection, studies: set[int]) -> dict[int, dict[str, tuple[str, ...]]]:
-    found: dict[int, dict[str, tuple[str, ...]]] = defaultdict(dict)
-    rows = db.execute(_LABELS, {"studies": sorted(studies)})
-    for study, name, value in rows:
-        found[study][name] = (*found[study].get(name, ()), value)
-    return found

@@ -3125,7 +3125,10 @@ export interface components {
             study_date: string;
             /** Flags */
             flags: string[];
-            /** Labels */
+            /**
+             * Labels
+             * @description Of the item and of its study, values by name.
+             */
             labels: {
                 [key: string]: string[];
             };
@@ -3154,6 +3157,13 @@ export interface components {
             slices: number;
             /** Flags */
             flags: string[];
+            /**
+             * Labels
+             * @description Of the item and of its study, values by name.
+             */
+            labels: {
+                [key: string]: string[];
+            };
             /** Details */
             details: {
                 [key: string]: unknown;
@@ -3487,7 +3497,7 @@ export interface components {
         };
         /**
          * LabelGiven
-         * @description A label of a study.
+         * @description A label of a study as a whole.
          */
         LabelGiven: {
             /** Name */
@@ -4059,7 +4069,10 @@ export interface components {
             study_date: string;
             /** Flags */
             flags: string[];
-            /** Labels */
+            /**
+             * Labels
+             * @description Of the item and of its study, values by name.
+             */
             labels: {
                 [key: string]: string[];
             };
@@ -5550,7 +5563,10 @@ export interface components {
             items: number;
             /** Reports */
             reports: number;
-            /** Labels */
+            /**
+             * Labels
+             * @description Of the study as a whole, values by name.
+             */
             labels: {
                 [key: string]: string[];
             };

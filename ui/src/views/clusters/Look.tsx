@@ -1,11 +1,12 @@
 import { useEffect, useRef } from "react";
 import * as client from "../../api/client";
 import { useAsked } from "../../lib/ask";
-import { parts, plain, who } from "../../lib/format";
+import { parts, who } from "../../lib/format";
 import { useKeys } from "../../lib/keys";
-import { fieldName, imageName } from "../../lib/names";
+import { imageName } from "../../lib/names";
 import { useWords, useWordsOf } from "../../lib/settings";
 import { Icon } from "../../parts/Icon";
+import { LabelList } from "../../parts/LabelList";
 import { ProblemNotice } from "../../parts/Notice";
 import { Viewer } from "../../parts/Viewer";
 import { focusHit } from "../search/moving";
@@ -108,30 +109,13 @@ export function Look({ id, order, chosen, onChoose, onGo, onClose }: LookProps) 
             </a>
           )}
         </div>
-        {shown && <Labels labels={shown.labels} />}
+        {shown && (
+          <section>
+            <h3>{t.labels}</h3>
+            <LabelList labels={shown.labels} />
+          </section>
+        )}
       </div>
     </aside>
-  );
-}
-
-function Labels({ labels }: { labels: Record<string, string[]> }) {
-  const t = useWords();
-  const pairs = Object.entries(labels);
-  return (
-    <section>
-      <h3>{t.labels}</h3>
-      {pairs.length ? (
-        <dl className="pairs">
-          {pairs.map(([name, values]) => (
-            <div key={name}>
-              <dt>{fieldName(`label:${name}`, t)}</dt>
-              <dd>{values.map(plain).join(", ")}</dd>
-            </div>
-          ))}
-        </dl>
-      ) : (
-        <p className="none">{t.noLabels}</p>
-      )}
-    </section>
   );
 }

@@ -117,6 +117,7 @@ export function Words({
   title: string;
 }) {
   const t = useWords();
+  const labels = Object.entries(side?.item.labels ?? {});
   return (
     <section aria-label={`${t.report}: ${title}`} aria-busy={loading} className="compare-words">
       <h3>{title}</h3>
@@ -129,10 +130,10 @@ export function Words({
         side && (
           <>
             <p className="labels">
-              {side.study.labels.length
-                ? side.study.labels.map(({ name, value }) => (
-                    <span key={`${name} ${value}`} className="label" title={plain(name)}>
-                      {plain(value)}
+              {labels.length
+                ? labels.map(([name, values]) => (
+                    <span key={name} className="label" title={plain(name)}>
+                      {values.map(plain).join(", ")}
                     </span>
                   ))
                 : t.noLabels}

@@ -41,11 +41,9 @@ function toldOf({ study, series, item }: Side, t: Messages, words: CompareWords)
       field === "spacing" ? words.spacing : fieldName(field, t),
       valueName(field, value, t),
     );
-  for (const { name, value } of study.labels) {
-    const label = fieldName(`label:${name}`, t);
-    const before = shown.get(label);
-    const said = valueName(`label:${name}`, value, t);
-    shown.set(label, before ? `${before}, ${said}` : said);
+  for (const [name, values] of Object.entries(item.labels)) {
+    const field = `label:${name}`;
+    shown.set(fieldName(field, t), values.map((each) => valueName(field, each, t)).join(", "));
   }
   return shown;
 }

@@ -2,10 +2,11 @@ import { useEffect, useRef } from "react";
 import type { Item } from "../../api/client";
 import * as api from "../../api/client";
 import { useAsked } from "../../lib/ask";
-import { parts, plain, shortUid, who } from "../../lib/format";
+import { parts, shortUid, who } from "../../lib/format";
 import { imageName } from "../../lib/names";
 import { useWords, useWordsOf } from "../../lib/settings";
 import { Icon } from "../../parts/Icon";
+import { LabelList } from "../../parts/LabelList";
 import { Notice, ProblemNotice } from "../../parts/Notice";
 import { Viewer } from "../../parts/Viewer";
 import { WORDS } from "./words";
@@ -74,7 +75,12 @@ export function Details({ id, onMap, here, onClose }: DetailsProps) {
           </div>
         </dl>
       )}
-      {item && <Labels item={item} />}
+      {item && (
+        <>
+          <h3>{words.labels}</h3>
+          <LabelList labels={item.labels} />
+        </>
+      )}
     </section>
   );
 }
@@ -96,28 +102,6 @@ function Acts({ item }: { item: Item }) {
         </a>
       )}
     </div>
-  );
-}
-
-function Labels({ item }: { item: Item }) {
-  const t = useWordsOf(WORDS);
-  const labels = Object.entries(item.labels);
-  return (
-    <>
-      <h3>{t.labels}</h3>
-      {labels.length ? (
-        <dl className="pairs">
-          {labels.map(([name, values]) => (
-            <div key={name}>
-              <dt>{plain(name)}</dt>
-              <dd>{values.map(plain).join(", ")}</dd>
-            </div>
-          ))}
-        </dl>
-      ) : (
-        <p className="none">{t.noLabels}</p>
-      )}
-    </>
   );
 }
 

@@ -106,8 +106,6 @@ const en = {
   searchThis: "Search from this",
   compareThis: "Compare",
   hereValue: "Here",
-  labels: "Labels",
-  noLabels: "No labels.",
   notOnMap: "It is not on this map.",
 
   noMap: "This space has no map yet",
@@ -252,8 +250,6 @@ const de: Words = {
   searchThis: "Von hier suchen",
   compareThis: "Vergleichen",
   hereValue: "Hier",
-  labels: "Labels",
-  noLabels: "Keine Labels.",
   notOnMap: "Es liegt nicht auf dieser Karte.",
 
   noMap: "Dieser Raum hat noch keine Karte",

@@ -161,9 +161,9 @@ export function About({ details, study, image }: AboutProps) {
     [w.fields.image, image ? parts(image.modality, image.body_part, image.view) : ""],
     [w.fields.date, known?.study_date ?? ""],
     [w.fields.person, known ? who(known.sex, known.age_years) : ""],
-    ...(known?.labels ?? []).map(({ name, value }): [string, string] => [
+    ...Object.entries(image?.labels ?? {}).map(([name, values]): [string, string] => [
       plain(name),
-      plain(value),
+      values.map(plain).join(", "),
     ]),
   ];
   return (

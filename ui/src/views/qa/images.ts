@@ -29,6 +29,8 @@ export interface Image {
   findings: { code: string; sentence: string; value: number | undefined }[];
   detectors: DetectorSays[];
   nearest: ItemJudged["nearest"] | undefined;
+  /** Of the image and of its study, values by name. */
+  labels: Record<string, string[]>;
 }
 
 type Details = Schemas["StudyDetails"];
@@ -72,6 +74,7 @@ export function imagesOf(
       })),
       detectors: detectorsOf(stored?.verdicts ?? {}, fresh),
       nearest: fresh?.nearest,
+      labels: at?.item.labels ?? {},
     };
   });
 }

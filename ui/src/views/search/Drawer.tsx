@@ -2,11 +2,12 @@ import { type ReactNode, useEffect, useRef, useState } from "react";
 import type { Hit, Schemas, SearchAnswer } from "../../api/client";
 import * as api from "../../api/client";
 import { useAsked } from "../../lib/ask";
-import { decimal, parts, plain, shortUid, who } from "../../lib/format";
+import { decimal, parts, shortUid, who } from "../../lib/format";
 import { fieldName, imageName, valueName } from "../../lib/names";
 import { formatHash, type Route } from "../../lib/route";
 import { useSettings, useWords } from "../../lib/settings";
 import { Icon } from "../../parts/Icon";
+import { LabelList } from "../../parts/LabelList";
 import { ProblemNotice } from "../../parts/Notice";
 import { Viewer } from "../../parts/Viewer";
 import { type HitActs, Nearness } from "./HitCard";
@@ -133,10 +134,13 @@ export function Drawer({
           )}
         </section>
         <Difference hit={hit} answer={answer} />
+        <Part title={t.labels}>
+          <LabelList labels={hit.labels} />
+        </Part>
         {details.error ? (
           <ProblemNotice problem={details.error} retry={details.retry} />
         ) : (
-          <Words study={study} />
+          <Reports study={study} />
         )}
         <Origins hit={hit} />
         <Identity hit={hit} />
@@ -210,42 +214,22 @@ function Difference({ hit, answer }: { hit: Hit; answer: SearchAnswer }) {
   );
 }
 
-function Words({ study }: { study: Schemas["StudyDetails"] | undefined }) {
+function Reports({ study }: { study: Schemas["StudyDetails"] | undefined }) {
   const t = useWords();
-  if (!study)
-    return (
-      <Part title={t.labels}>
-        <span className="bone line" />
-      </Part>
-    );
   return (
-    <>
-      <Part title={t.labels}>
-        {study.labels.length ? (
-          <dl className="pairs">
-            {study.labels.map(({ name, value }) => (
-              <div key={`${name} ${value}`}>
-                <dt>{plain(name)}</dt>
-                <dd>{plain(value)}</dd>
-              </div>
-            ))}
-          </dl>
-        ) : (
-          <p className="none">{t.noLabels}</p>
-        )}
-      </Part>
-      <Part title={t.report}>
-        {study.reports.length ? (
-          study.reports.map((text) => (
-            <p key={text} className="report">
-              {text}
-            </p>
-          ))
-        ) : (
-          <p className="none">{t.noReport}</p>
-        )}
-      </Part>
-    </>
+    <Part title={t.report}>
+      {!study ? (
+        <span className="bone line" />
+      ) : study.reports.length ? (
+        study.reports.map((text) => (
+          <p key={text} className="report">
+            {text}
+          </p>
+        ))
+      ) : (
+        <p className="none">{t.noReport}</p>
+      )}
+    </Part>
   );
 }
 
