@@ -18,8 +18,8 @@ from sqlalchemy import delete, select
 from typer.testing import CliRunner, Result
 
 from api.cli.main import app
+from api.service.drifting.answers import DriftAnswer, DriftRequest
 from api.service.drifting.drift import drift
-from api.service.drifting.drift_answers import DriftAnswer, DriftRequest
 from api.service.judging import ood
 from indexer.catalog.database import reading, transaction
 from indexer.catalog.tables import Item, Series, Study

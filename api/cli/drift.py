@@ -13,7 +13,7 @@ from api.cli.output import errors_on_one_line, out, print_json, print_note, sett
 from api.cli.progress import telling
 
 if TYPE_CHECKING:
-    from api.service.drifting.drift_answers import DriftAnswer, PartAnswer
+    from api.service.drifting.answers import DriftAnswer, PartAnswer
 
 CHANGED = 10
 """Exit code of a report that found a sustained change."""
@@ -72,8 +72,8 @@ def drift(
     """
     with errors_on_one_line(as_json=as_json):
         from api.service.drifting import drift as service
-        from api.service.drifting.drift_answers import DriftRequest
-        from api.service.drifting.drift_files import write_report
+        from api.service.drifting.answers import DriftRequest
+        from api.service.drifting.files import write_report
         from indexer.library import Library
 
         request = DriftRequest(

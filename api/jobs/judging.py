@@ -11,7 +11,7 @@ from pydantic import Field
 from api.jobs.work import Alarm, Encoder, Filter, Kind, Name, Parameters, Seed, Work
 from api.rights import Role
 from api.service.drifting import drift
-from api.service.drifting.drift_answers import DriftRequest
+from api.service.drifting.answers import DriftRequest
 from api.service.evaluating import evaluate
 from api.service.evaluating.evaluation_files import as_json
 from api.service.grouping import cluster

@@ -13,10 +13,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from api.service.drifting.drift_answers import DriftAnswer, DriftRequest, WatchAnswer
-from api.service.drifting.drift_cases import Side, Sides
-from api.service.drifting.drift_compare import TESTED, Compared
-from api.service.drifting.drift_windows import Window, by_days, by_studies
+from api.service.drifting.answers import DriftAnswer, DriftRequest, WatchAnswer
+from api.service.drifting.cases import Side, Sides
+from api.service.drifting.compare import TESTED, Compared
+from api.service.drifting.windows import Window, by_days, by_studies
 from clustering.contract import Progress, no_progress
 from indexer.catalog.database import reading
 from indexer.errors import QueryError

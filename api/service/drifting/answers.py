@@ -18,7 +18,7 @@ class DriftRequest:
         filter: of what arrived; what is part of the reference is left out anyhow.
         days: of a window, by the date of the study.
         studies: in a window; above 0 it takes the place of ``days``.
-        by: groups that are watched apart, see `api.service.drifting.drift_cases.Sides`.
+        by: groups that are watched apart, see `api.service.drifting.cases.Sides`.
         run: a clustering whose clusters are compared, too.
         alarm: the false-alarm rate of flags; None takes that of the reference.
         alpha: how often a window without a change may be said to differ, and again as often any of

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from api.service.drifting.drift_answers import DriftAnswer, WatchAnswer
-from api.service.drifting.drift_page import page
+from api.service.drifting.answers import DriftAnswer, WatchAnswer
+from api.service.drifting.page import page
 from api.service.evaluating.evaluation_files import as_json, publish
 from indexer.errors import StorageFullError
 from indexer.groups.drift_chart import Line, Plot, drift_chart

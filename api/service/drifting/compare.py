@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from api.service.drifting.drift_answers import DriftRequest, PartAnswer, WatchAnswer, WindowAnswer
-from api.service.drifting.drift_cases import FEWEST, TOGETHER, Side
-from api.service.drifting.drift_windows import Window
+from api.service.drifting.answers import DriftRequest, PartAnswer, WatchAnswer, WindowAnswer
+from api.service.drifting.cases import FEWEST, TOGETHER, Side
+from api.service.drifting.windows import Window
 from ood.alarms import Ewma
 from ood.drift import DriftReport, Sample, window_drift
 from ood.mmd import FEWEST as FEWEST_ROWS

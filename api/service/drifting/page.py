@@ -6,7 +6,7 @@ import base64
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 
-from api.service.drifting.drift_answers import DriftAnswer, PartAnswer, WindowAnswer
+from api.service.drifting.answers import DriftAnswer, PartAnswer, WindowAnswer
 
 _STYLE = """
 :root{--ground:#101318;--panel:#161a21;--line:#2c333d;--ink:#e8ecf0;--soft:#96a0ac;--faint:#7d8793;
