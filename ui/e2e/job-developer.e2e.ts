@@ -139,7 +139,8 @@ describe("a developer", () => {
     const events = await (await get(`v1/jobs/${id}/events`, ADMIN)).text();
     expect(events).toMatch(/event: progress/);
     expect(events).toMatch(/event: end\r?\n?.*"state": ?"done"/s);
-    expect((await told<{ name: string }>(`clusters/run?run=${run}`, ADMIN)).name).toBe(run);
+    const asked = await told<{ run: { name: string } }>(`clusters/run?run=${run}`, ADMIN);
+    expect(asked.run.name).toBe(run);
   });
 
   it("makes and revokes a key with the keyboard alone", async () => {

@@ -1,6 +1,6 @@
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { asked, cards, expectAccessible, launch, open, settled, URL_ } from "./browser";
+import { asked, cards, expectAccessible, held, launch, open, settled, URL_ } from "./browser";
 import { searched } from "./shown";
 
 interface Studies {
@@ -244,6 +244,25 @@ describe("with the keyboard alone", () => {
     expect(await (await page.request.get(`${URL_}${licences}`)).text()).toContain("react-dom");
     await page.keyboard.press("Escape");
     await page.waitForSelector("dialog", { state: "detached" });
+    await page.context().close();
+  });
+
+  it("goes to the facets before they are there, and chooses when they are", async () => {
+    const { page } = await open(browser, `#/search?study=${study}`);
+    await searched(page);
+    await settled(page);
+    await page.locator(".facets input[type=checkbox]").first().check();
+    await settled(page);
+    const chosen = page.url();
+    await held(page, "**/v1/facets*", async () => {
+      await page.reload();
+      await page.locator(".facet-skeleton").waitFor();
+      await page.keyboard.press("f");
+      await page.waitForFunction(() => document.activeElement?.id === "facets");
+    });
+    await page.waitForFunction(() => document.activeElement?.matches("#facets label input"));
+    await page.keyboard.press("Space");
+    await page.waitForURL((url) => url.href !== chosen);
     await page.context().close();
   });
 

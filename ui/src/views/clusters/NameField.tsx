@@ -42,7 +42,8 @@ const problemOf = (error: unknown): Problem =>
 
 function NameForm({ run, cluster, onDone }: { run: string; cluster: Cluster; onDone: () => void }) {
   const w = useWordsOf(WORDS);
-  const [text, setText] = useState(cluster.given_name || cluster.name);
+  const begun = cluster.given_name || cluster.name;
+  const [text, setText] = useState(begun);
   const [seen, setSeen] = useState<Named>();
   const [theirs, setTheirs] = useState<Named>();
   const [problem, setProblem] = useState<Problem>();
@@ -56,14 +57,15 @@ function NameForm({ run, cluster, onDone }: { run: string; cluster: Cluster; onD
         if (!live) return;
         setSeen(named);
         // Somebody named it since the list was asked for: theirs is where one begins.
-        if (named.name.given_name !== cluster.given_name) setText(named.name.called);
+        if (named.name.given_name !== cluster.given_name)
+          setText((typed) => (typed === begun ? named.name.called : typed));
       },
       (error: unknown) => live && setProblem(problemOf(error)),
     );
     return () => {
       live = false;
     };
-  }, [run, cluster.cluster, cluster.given_name]);
+  }, [run, cluster.cluster, cluster.given_name, begun]);
 
   async function save(from: Named | undefined, said: string): Promise<void> {
     setBusy(true);

@@ -1,4 +1,4 @@
-import { type FormEvent, memo, useEffect, useState } from "react";
+import { type FormEvent, memo, useEffect, useRef, useState } from "react";
 import type { Facet, Schemas } from "../../api/client";
 import type { Asked } from "../../lib/ask";
 import { count } from "../../lib/format";
@@ -28,8 +28,22 @@ interface FacetsProps {
 export function Facets({ asked, choices, filter, acts }: FacetsProps) {
   const t = useWords();
   const facets = asked.data?.facets ?? [];
+  const place = useRef<HTMLElement>(null);
+  const there = facets.length > 0;
+  useEffect(() => {
+    // Who came here before there was anything to choose goes on to the first.
+    if (there && document.activeElement === place.current)
+      place.current?.querySelector<HTMLElement>("input[type=checkbox]")?.focus();
+  }, [there]);
   return (
-    <aside className="facets" id="facets" aria-label={t.filters} aria-busy={asked.loading}>
+    <aside
+      className="facets"
+      id="facets"
+      ref={place}
+      tabIndex={-1}
+      aria-label={t.filters}
+      aria-busy={asked.loading}
+    >
       <header>
         <h2>{t.filters}</h2>
         {(choices.length > 0 || filter) && (

@@ -286,9 +286,10 @@ function useSteady<T extends object>(now: T): T {
 
 function openFacets(open: boolean, set: (open: boolean) => void): void {
   set(!open);
-  requestAnimationFrame(() =>
-    document.querySelector<HTMLElement>("#facets input[type=checkbox]")?.focus(),
-  );
+  requestAnimationFrame(() => {
+    const facets = document.getElementById("facets");
+    (facets?.querySelector<HTMLElement>("input[type=checkbox]") ?? facets)?.focus();
+  });
 }
 
 function placeOf(hit: Hit, hits: readonly Hit[]): number | null {
