@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int64
-from scipy import optimize
 
 Numbers = Float[np.ndarray, " n"]
 Truths = Bool[np.ndarray, " n"]
@@ -118,6 +117,8 @@ def fit_scaling(shares: Numbers, voters: int | Counts, truths: Truths) -> Scalin
         voters: how many voted, each time or always.
         truths: whether what they voted for is so.
     """
+    from scipy import optimize  # noqa: PLC0415 - slow to load, and every search loads this module
+
     odds, true = log_odds(shares, voters), truths.astype(np.float64)
 
     def loss(both: np.ndarray) -> tuple[float, np.ndarray]:
