@@ -88,6 +88,5 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt requirements-dev.txt | $(
 
 $(EXTRAS)/.installed: tests/extras/requirements.txt | $(VENV)/.installed-dev
 	rm -rf $(EXTRAS)
-	$(PIP) --no-deps \
-	  --target $(EXTRAS) -r tests/extras/requirements.txt
+	$(PIP) --no-deps --target $(EXTRAS) -r tests/extras/requirements.txt
 	@touch $@

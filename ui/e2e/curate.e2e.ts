@@ -1,4 +1,4 @@
-import type { Browser } from "playwright-core";
+import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { asked, expectAccessible, held, launch, open, settled, URL_ } from "./browser";
 import { moved, posed, subject } from "./shown";
@@ -48,6 +48,17 @@ const some = (n: number) => items.slice(0, n).map(({ id }) => [id]);
 const pairs = (n: number) =>
   Array.from({ length: n }, (_, at) => [items[2 * at]?.id ?? "", items[2 * at + 1]?.id ?? ""]);
 const address = (queue: string, more = "") => `#/curate?queue=${encodeURIComponent(queue)}${more}`;
+/** A queue of three that is shown, the first of it accepted. */
+async function accepted(name: string): Promise<{ page: Page; queue: string; first: string }> {
+  const queue = await fill(name, some(3));
+  const { page } = await open(browser, address(queue));
+  await posed(page);
+  const first = subject(page);
+  await page.keyboard.press("a");
+  await moved(page, first);
+  await decided(queue, ["accept", "", ""]);
+  return { page, queue, first };
+}
 const stands = async (queue: string) =>
   (await asked<{ rows: Review[] }>(`reviews?queue=${encodeURIComponent(queue)}`)).rows;
 
@@ -132,13 +143,7 @@ describe("working with the keyboard alone", () => {
   });
 
   it("is not led back to a subject by an answer that comes late", async () => {
-    const queue = await fill("late", some(3));
-    const { page } = await open(browser, address(queue));
-    await posed(page);
-    const first = subject(page);
-    await page.keyboard.press("a");
-    await moved(page, first);
-    await decided(queue, ["accept", "", ""]);
+    const { page, queue } = await accepted("late");
     await held(page, "**/undo", async () => {
       await page.keyboard.press("u");
       await page.keyboard.press("l");
@@ -231,13 +236,7 @@ describe("when something is wrong", () => {
 
 describe("what was decided", () => {
   it("is listed by verdict, exported, and becomes a tag", async () => {
-    const queue = await fill("mine", some(3));
-    const { page } = await open(browser, address(queue));
-    await posed(page);
-    const first = subject(page);
-    await page.keyboard.press("a");
-    await moved(page, first);
-    await decided(queue, ["accept", "", ""]);
+    const { page, first } = await accepted("mine");
     await page.keyboard.press("l");
     await page.waitForURL(/list=all/);
     await page.getByRole("button", { name: "Accepted", exact: true }).click();

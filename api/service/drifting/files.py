@@ -11,8 +11,7 @@ from PIL import Image
 
 from api.service.drifting.answers import DriftAnswer, WatchAnswer
 from api.service.drifting.page import page
-from api.service.evaluating.evaluation_files import as_json, publish
-from indexer.errors import StorageFullError
+from api.service.evaluating.evaluation_files import as_json, publish_all
 from indexer.groups.drift_chart import Line, Plot, drift_chart
 from ood.shifts import FlaggedShare
 
@@ -32,13 +31,7 @@ def write_report(answer: DriftAnswer, folder: Path) -> list[Path]:
         CHART_FILE: picture.getvalue(),
         PAGE_FILE: page(answer, picture.getvalue()).encode(),
     }
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, content in files.items():
-            publish(folder / name, content)
-    except OSError as error:
-        raise StorageFullError(f"{folder} cannot be written: {error.strerror}") from error
-    return [folder / name for name in files]
+    return publish_all(folder, files)
 
 
 def chart(answer: DriftAnswer) -> Image.Image:

@@ -196,6 +196,15 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> list[Path]:
         TABLE_FILE: markdown(evaluation).encode(),
         CHART_FILE: picture.getvalue(),
     }
+    return publish_all(folder, files)
+
+
+def publish_all(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
+    """Write files by name into a folder, made where it is missing; each is whole or not there.
+
+    Raises:
+        StorageFullError: the folder cannot be written.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
