@@ -8,8 +8,7 @@ DATA ?=
 ARGS ?=
 TESTS ?= tests
 PAGE = $(BIN)/python ui/build_page.py
-# What is never loaded need not be compiled: Python does it when it loads a module.
-PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
+PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # open_clip and timm, beside the environment and not in it: their torchvision may be of another
 # build than torch, and then breaks the vision imports of transformers.
 EXTRAS := $(CURDIR)/.extras

@@ -36,6 +36,8 @@ Handler = Callable[[Any, Any, Progress], Any]
 
 
 _NICE = 5
+_START_SECONDS = 120.0
+"""A new process may take this long to load its modules, from a disk that others are reading too."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,10 @@ class Failure:
 
 @dataclass(frozen=True)
 class WorkerLimits:
-    """What one step of a task may use: seconds of wall time, bytes of private memory."""
+    """What one step of a task may use: seconds of wall time, bytes of private memory.
+
+    The time that a process takes to start is not of any task.
+    """
 
     seconds: float = 120.0
     memory: int = 1400 << 20
@@ -66,16 +71,23 @@ class _Worker(Generic[Task]):
         )
         self.process.start()
         theirs.close()
+        self.limit = limits.seconds
+        self.started = False
         self.task: tuple[int, Task] | None = None
         self.step: int | None = None
-        self.deadline = float("inf")
+        self.deadline = time.monotonic() + _START_SECONDS
 
-    def give(self, number: int, task: Task, seconds: float) -> None:
+    def give(self, number: int, task: Task) -> None:
         self.task, self.step = (number, task), None
-        self.deadline = time.monotonic() + seconds
+        if self.started:
+            self.wind()
         # A worker that died since is noticed by its closed pipe, with this task in its hands.
         with suppress(BrokenPipeError):
             self.pipe.send(task)
+
+    def wind(self) -> None:
+        """The clock of one step begins."""
+        self.deadline = time.monotonic() + self.limit
 
     def stop(self) -> None:
         self.process.kill()
@@ -161,7 +173,7 @@ class WorkerPool(Generic[Task, Result]):
                 if task is None:
                     exhausted = True
                     break
-                self._idle_worker().give(number, task, self._limits.seconds)
+                self._idle_worker().give(number, task)
                 number += 1
             busy = [w for w in self._workers if w.task is not None]
             if busy:
@@ -189,8 +201,10 @@ class WorkerPool(Generic[Task, Result]):
             if worker.pipe in heard:
                 self._hear(worker, done)
             elif time.monotonic() > worker.deadline:
-                seconds = self._limits.seconds
-                self._fail(worker, done, Reason.TIMEOUT, f"took more than {seconds:g} s")
+                late = f"took more than {worker.limit:g} s"
+                if not worker.started:
+                    late = f"its process did not start within {_START_SECONDS:g} s"
+                self._fail(worker, done, Reason.TIMEOUT, late)
 
     def _hear(self, worker: _Worker[Task], done: queue.Queue[Any]) -> None:
         try:
@@ -200,9 +214,9 @@ class WorkerPool(Generic[Task, Result]):
             code = worker.process.exitcode
             self._fail(worker, done, Reason.WORKER_DIED, f"the decoder crashed (exit {code})")
             return
-        if kind == "step":
-            worker.step = content
-            worker.deadline = time.monotonic() + self._limits.seconds
+        if kind in ("started", "step"):
+            worker.started, worker.step = True, content
+            worker.wind()
             return
         assert worker.task is not None  # noqa: S101 - only busy workers are heard
         number, task = worker.task
@@ -241,6 +255,7 @@ def _serve(pipe: Connection, handler: Handler, context: Any, memory: int) -> Non
     # than the time that a worker takes from one of them.
     os.nice(_NICE)
     _silence()
+    pipe.send(("started", None))
     while True:
         try:
             task = pipe.recv()

@@ -71,6 +71,32 @@ def test_the_time_limit_is_for_one_step_not_for_the_whole_task() -> None:
     assert run([("steps", 5)]) == ["did 5"], "2.5 s in steps of 0.5 s, with a limit of 1.5 s"
 
 
+class SlowToLoad:
+    """A context that takes as long to arrive in the new process as loading modules may."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return arrive, (self.seconds,)
+
+    def __str__(self) -> str:
+        return "did "
+
+
+def arrive(seconds: float) -> SlowToLoad:
+    time.sleep(seconds)
+    return SlowToLoad(seconds)
+
+
+def test_the_start_of_a_process_is_not_time_of_its_first_task() -> None:
+    with WorkerPool(work, SlowToLoad(2.5), workers=2, limits=LIMITS) as pool:
+        results = [result for _, result in pool.run([("say", 1), ("sleep", 60), ("say", 2)])]
+    assert results[::2] == ["did 1", "did 2"]
+    assert isinstance(results[1], Failure)
+    assert results[1].reason is Reason.TIMEOUT, "the limit holds once it has started"
+
+
 def test_no_tasks_no_results() -> None:
     assert run([]) == []
 
