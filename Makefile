@@ -12,6 +12,9 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # open_clip and timm, beside the environment and not in it: their torchvision may be of another
 # build than torch, and then breaks the vision imports of transformers.
 EXTRAS := $(CURDIR)/.extras
+# The viewer that compose.yaml puts beside Syntopy, for the test that opens studies in it.
+OHIF := $(CURDIR)/.ohif
+BESIDE := $(EXTRAS)/.installed $(OHIF)/.installed
 
 .PHONY: demo ui ui-check ui-types test extras test-extras lint types imports check fix benchmark clean
 
@@ -19,7 +22,7 @@ demo: $(VENV)/.installed  ## index sample studies, search, show the page
 	@$(MAKE) -s ui || echo "the page could not be built; the demonstration goes on without it"
 	$(BIN)/syntopy demo $(if $(DATA),--data '$(DATA)') $(ARGS)
 
-test: $(VENV)/.installed-dev $(if $(filter tests,$(TESTS)),$(EXTRAS)/.installed)  ## all tests
+test: $(VENV)/.installed-dev $(if $(filter tests,$(TESTS)),$(BESIDE))  ## all tests
 ifeq ($(TESTS),tests)
 	@$(MAKE) -s ui
 	$(PAGE) run test
@@ -30,7 +33,7 @@ ifeq ($(TESTS),tests)
 	PYTHONPATH=$(EXTRAS) $(BIN)/python -m pytest tests/extras -n auto $(ARGS) || test $$? -eq 5
 endif
 
-extras: $(EXTRAS)/.installed  ## packages that some tests need beside the environment
+extras: $(BESIDE)  ## what some tests need beside the environment
 
 test-extras: $(VENV)/.installed-dev $(EXTRAS)/.installed  ## those that need packages beside the environment
 	PYTHONPATH=$(EXTRAS) $(BIN)/python -m pytest tests/extras $(ARGS)
@@ -63,7 +66,7 @@ fix: $(VENV)/.installed-dev $(VENV)/.node
 	$(PAGE) run fix
 
 clean:
-	rm -rf $(VENV) .extras demo neighbours.png build *.egg-info api/page ui/node_modules
+	rm -rf $(VENV) .extras .ohif demo neighbours.png build *.egg-info api/page ui/node_modules
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Syntopy needs Python 3.11, 3.12 or 3.13; none was found. \
@@ -88,4 +91,8 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt requirements-dev.txt | $(
 $(EXTRAS)/.installed: tests/extras/requirements.txt | $(VENV)/.installed-dev
 	rm -rf $(EXTRAS)
 	$(PIP) --no-deps --target $(EXTRAS) -r tests/extras/requirements.txt
+	@touch $@
+
+$(OHIF)/.installed: compose.yaml tests/ohif_app.py | $(VENV)/.node
+	$(BIN)/python tests/ohif_app.py $(OHIF)
 	@touch $@

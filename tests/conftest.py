@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from cohort_library import Indexed
 from made_once import made_once
@@ -17,6 +18,9 @@ from indexer.library import Library
 from indexer.phantoms import plan_cohort, write_cohort
 
 _STUDIES, _SEED = 40, 1
+# How long an example takes is the machine's affair; the first one loads modules, too.
+hypothesis.settings.register_profile("tests", deadline=None)
+hypothesis.settings.load_profile("tests")
 
 
 @pytest.fixture(scope="session")

@@ -66,7 +66,7 @@ def test_an_average_without_memory_is_a_single_limit_at_three_standard_deviation
     assert Ewma.for_run_length(370.4, weight=1).limit == pytest.approx(3, abs=1e-4)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.floats(30, 100_000), st.floats(0.05, 1.5), st.floats(0.01, 1))
 def test_the_limit_gives_the_run_length_it_was_chosen_for(
     wanted: float, allowance: float, weight: float
@@ -95,7 +95,6 @@ def test_the_average_weighs_old_windows_less_and_less(figures: list[float]) -> N
     assert alarm == (abs(chart.level) > 1)
 
 
-@settings(deadline=None)
 @given(st.lists(FIGURES, max_size=20), st.lists(FIGURES, min_size=1, max_size=20))
 def test_a_chart_that_was_stored_goes_on_where_it_stopped(
     before: list[float], after: list[float]

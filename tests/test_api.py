@@ -63,7 +63,7 @@ def test_pages_together_are_the_whole_list_in_its_order(client: httpx.Client, pa
     assert all_rows(client, path, limit=7, sort="-study_date") == whole[::-1]
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.differing_executors])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.differing_executors])
 @given(
     sort=st.sampled_from(["", "study", "-study", "study_date", "-age"]),
     limit=st.integers(9, 60),

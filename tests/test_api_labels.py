@@ -228,7 +228,7 @@ SHEETS = st.dictionaries(NAMES, st.lists(VALUES, max_size=3), max_size=3)
 LINES = st.lists(st.tuples(st.integers(0, 2), NAMES, VALUES), max_size=5)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
 @given(row=st.lists(st.one_of(SHEETS, st.tuples(st.booleans(), LINES)), min_size=1, max_size=6))
 def test_any_row_of_changes_leaves_what_a_plain_set_would_have(
     made: Path, tmp_path_factory: pytest.TempPathFactory, row: list[object]

@@ -243,7 +243,7 @@ def of_parts(_context: schemathesis.SerializationContext, value: Any) -> bytes:
 
 @pytest.mark.parametrize("path", ["/dicomweb/studies", "/dicomweb/studies/1.2.3"])
 @given(content=st.binary(max_size=400), whole=st.booleans())
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
 def test_whatever_bytes_are_stored_each_is_answered_for(
     client: httpx.Client, path: str, content: bytes, whole: bool
 ) -> None:
@@ -261,7 +261,7 @@ def test_whatever_bytes_are_stored_each_is_answered_for(
 
 
 @SCHEMA.parametrize()
-@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10, suppress_health_check=list(HealthCheck))
 def test_whatever_is_sent_is_answered_as_the_document_says(
     client: httpx.Client, case: schemathesis.Case
 ) -> None:

@@ -141,9 +141,7 @@ def test_a_cursor_continues_its_own_list_alone(client: httpx.Client) -> None:
     problem(client.get("/v1/series", params={"cursor": cursor}), 422, "query")
 
 
-@settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(uid=st.text(min_size=1, max_size=70).filter(lambda said: said not in (".", "..")))
 def test_what_is_no_uid_is_not_found(client: httpx.Client, uid: str) -> None:
     for path in ("studies", "series", "items"):

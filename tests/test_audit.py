@@ -179,7 +179,7 @@ def test_several_events_are_recorded_together_or_not_at_all(library: Library) ->
     assert problems(library) == []
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     actor=st.text(max_size=200),
     origin=st.text(max_size=200),
@@ -263,7 +263,7 @@ def test_the_database_refuses_to_change_it(library: Library, statement: str) -> 
     assert stored(library) == rows
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_any_change_of_any_field_of_any_row_is_found(chained: Library, data: st.DataObject) -> None:
     row = data.draw(st.integers(1, 12))
@@ -290,7 +290,7 @@ def test_any_change_of_any_field_of_any_row_is_found(chained: Library, data: st.
     assert problems(chained) == []
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_white_space_and_doubled_names_in_stored_json_are_changes_too(
     chained: Library, data: st.DataObject

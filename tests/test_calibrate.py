@@ -43,7 +43,7 @@ def test_a_patient_counts_once_however_many_cases_it_has() -> None:
     alarm=st.floats(0.01, 0.9),
     new=st.lists(st.floats(0, 50, width=32), min_size=1, max_size=20),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_above_the_threshold_is_what_a_p_value_flags(
     drawn: list[float], alarm: float, new: list[float]
 ) -> None:

@@ -60,7 +60,7 @@ def holding(tag: int, said: str) -> DataElement:
 
 
 @given(st.lists(st.sampled_from(WORDS), min_size=1, max_size=30, unique=True), st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_no_word_stays_that_is_not_on_the_list(tags: list[int], data: st.DataObject) -> None:
     ds = small_slice(1)
     for tag in tags:
@@ -82,7 +82,7 @@ def test_no_word_stays_that_is_not_on_the_list(tags: list[int], data: st.DataObj
     st.integers(0x10, 0xFF),
     st.sampled_from(["LO", "UN", "OB", "SH"]),
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_no_private_element_stays(group: int, block: int, vr: str) -> None:
     ds = small_slice(1)
     if group < 8:
@@ -94,7 +94,7 @@ def test_no_private_element_stays(group: int, block: int, vr: str) -> None:
 
 
 @given(st.text(st.characters(codec="latin-1", exclude_characters="\\^=\0\r\n"), max_size=60))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_numbers_dates_codes_and_uids_stay_only_in_their_form(said: str) -> None:
     """The bytes of an element are anything; what is given can be read strictly."""
     ds = small_slice(1)

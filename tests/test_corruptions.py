@@ -38,7 +38,7 @@ def changes(picture: np.ndarray, kind: str, seed: int) -> list[float]:
 
 
 @pytest.mark.parametrize("kind", ["noise", "blur", "motion", "contrast", "streaks", "low_dose"])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=SEEDS)
 def test_a_higher_severity_changes_more(kind: str, seed: int) -> None:
     found = changes(smooth(seed), kind, seed)
@@ -46,7 +46,7 @@ def test_a_higher_severity_changes_more(kind: str, seed: int) -> None:
     assert (np.diff(found) > 0).all()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(down=st.floats(0.1, 1), right=st.floats(0.1, 1), seed=SEEDS)
 def test_a_smaller_part_changes_a_slope_more(down: float, right: float, seed: int) -> None:
     rows, columns = np.mgrid[:40, :50]
@@ -63,7 +63,7 @@ def test_the_lowest_severity_is_slight_and_the_highest_is_not(kind: str) -> None
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(rows=st.integers(1, 30), columns=st.integers(1, 30), seed=SEEDS)
 def test_every_shape_stays_as_it_is(kind: str, rows: int, columns: int, seed: int) -> None:
     picture = smooth(seed, (rows, columns)) if rows * columns > 1 else np.zeros((1, 1))
@@ -156,7 +156,6 @@ def test_unknown_kinds_and_severities_are_named() -> None:
         corrupted(np.eye(4), "blur", 6, seed=0)
 
 
-@settings(deadline=None)
 @given(PICTURES)
 def test_what_is_undone_gives_the_picture_back(picture: np.ndarray) -> None:
     before = picture.copy()

@@ -26,7 +26,7 @@ LONG = ROWS * np.random.default_rng(1).uniform(1, 9, (len(ROWS), 1)).astype(np.f
 
 
 @given(k=st.integers(1, 60), seed=st.integers(0, 5))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_knn_is_the_distance_that_scikit_learn_finds(k: int, seed: int) -> None:
     reference = np.random.default_rng(seed).permutation(LONG)[:120]
     known = neighbors.NearestNeighbors(n_neighbors=k, algorithm="brute").fit(reference)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
@@ -91,7 +91,6 @@ def test_the_shift_said_to_be_seen_is_seen_as_often_as_stated(
     assert np.mean(seen) == pytest.approx(power, abs=0.07)
 
 
-@settings(deadline=None)
 @given(SIZES, SIZES)
 def test_larger_windows_and_lower_power_see_smaller_shifts(reference: int, window: int) -> None:
     shift = detectable_shift(reference, window)
@@ -273,7 +272,6 @@ def test_one_frequent_value_cannot_be_tested(window: Column) -> None:
     assert "cannot be tested: too few are expected of each" in found.sentences[0]
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.sampled_from(["a", "b", "c", "d", None]), min_size=1, max_size=80),
     st.lists(st.sampled_from(["a", "b", "c", "e", ""]), min_size=1, max_size=80),

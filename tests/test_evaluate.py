@@ -117,7 +117,7 @@ items = st.lists(
 
 
 @given(items)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_it_equals_the_obvious_version(drawn: list[tuple[int, str, str]]) -> None:
     degrees, words, patients = zip(*drawn, strict=True)
     # Squares, so that no two pairs are equally far apart but by chance of rounding.

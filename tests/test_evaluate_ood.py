@@ -30,7 +30,7 @@ OWNERS = st.lists(st.sampled_from("abcdefghijklmnopqrstuvwxyz"), min_size=1, max
 
 
 @given(owners=OWNERS, data=st.data(), seed=st.integers(0, 9))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_patient_is_on_one_side_alone(owners: list[str], data: st.DataObject, seed: int) -> None:
     away = data.draw(st.lists(st.booleans(), min_size=len(owners), max_size=len(owners)))
     outside = np.array(away)
@@ -48,7 +48,7 @@ def test_a_patient_is_on_one_side_alone(owners: list[str], data: st.DataObject, 
 
 
 @given(patients=st.integers(60, 300), each=st.integers(1, 3), seed=st.integers(0, 9))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_half_fits_a_fifth_calibrates_and_three_tenths_test(
     patients: int, each: int, seed: int
 ) -> None:

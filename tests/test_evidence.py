@@ -326,6 +326,11 @@ def voter(patient: str, cosine: float, *values: str) -> Voter:
     return Voter(patient, cosine, {"finding": values} if values else {})
 
 
+def test_tags_are_not_voted_on() -> None:
+    tagged = [Voter(name, 0.9, {"finding": ("cyst",), "tag": ("teaching",)}) for name in "abc"]
+    assert {vote.name for vote in label_votes(tagged, CALIBRATION)} == {"finding"}
+
+
 def test_each_patient_has_one_vote() -> None:
     voters = [voter("p", 0.9, "a"), voter("p", 0.8, "b"), voter("q", 0.9, "b")]
     votes = label_votes(voters, None)

@@ -145,7 +145,7 @@ def test_a_table_is_of_one_moment(tmp_path: Path) -> None:
     assert [row["label:n"] for row in first + rest] == [str(n) for n in range(1, 1300)]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     rows=st.lists(
         st.fixed_dictionaries(

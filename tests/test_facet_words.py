@@ -150,7 +150,7 @@ def test_without_reports_there_is_no_such_facet(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("narrowed", ["", "sex=F", "word!=herd"])
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(
     drawn=st.lists(
         st.lists(

@@ -89,7 +89,7 @@ def test_a_filter_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
         FacetCounts(library).count("age=old")
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(
     st.lists(
         st.tuples(st.sampled_from(["CR", "CT", ""]), st.sampled_from("FMO")), min_size=1, max_size=9

@@ -167,7 +167,7 @@ def test_what_is_too_large_is_refused_not_crashed_on(expression: str, message: s
 
 
 @given(st.text(alphabet="modality=CT age><!'\"(), label:x innot or and 0-9é", max_size=40))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_anything_is_read_or_refused(expression: str) -> None:
     try:
         parse_filter(expression)
@@ -232,7 +232,7 @@ any_comparison = st.one_of(
         max_leaves=6,
     )
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_what_is_written_is_read_back_to_the_same_tree(tree: Filter) -> None:
     assert parse_filter(format_filter(tree)) == tree
 
@@ -432,7 +432,7 @@ trees = st.recursive(
 
 
 @given(trees)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_sql_finds_what_the_slow_evaluation_finds(
     catalog: tuple[Connection, list[Record]], tree: Filter
 ) -> None:
@@ -498,7 +498,7 @@ def test_words_are_those_of_reports_whole_and_without_case_and_marks(
 
 
 @given(st.text(max_size=12))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_word_can_be_asked_for(catalog: tuple[Connection, list[Record]], word: str) -> None:
     db, records = catalog
     try:

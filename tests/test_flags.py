@@ -134,7 +134,7 @@ def test_where_the_watch_for_drift_stands(people: dict[str, httpx.Client]) -> No
     assert people["rob"].get("ood/drift", params={"reference": "none"}).status_code == 404
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
 @given(p_values=st.lists(st.one_of(st.none(), st.floats(0.001, 1)), min_size=ITEMS, max_size=ITEMS))
 def test_items_of_a_study_count_together_as_where_it_was_judged(
     made: Path, tmp_path_factory: pytest.TempPathFactory, p_values: list[float | None]

@@ -113,7 +113,7 @@ def changing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Library
 
 
 @given(st.lists(st.sampled_from(CHANGES), min_size=1, max_size=5), st.randoms())
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_answers_follow_the_catalog(
     changing: tuple[Library, Gallery], changes: list[str], rng: random.Random
 ) -> None:

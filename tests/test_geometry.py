@@ -92,7 +92,7 @@ def test_ascending_means_along_the_normal_of_the_orientation() -> None:
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_slices_are_sorted_along_the_normal_whatever_the_orientation(data: st.DataObject) -> None:
     a, b = (data.draw(st.floats(-3, 3)) for _ in range(2))
     row = np.array([math.cos(a), math.sin(a), 0])
@@ -440,7 +440,7 @@ wild_headers = st.builds(
 
 
 @given(st.lists(wild_headers, max_size=40), st.randoms(use_true_random=False), st.integers(1, 5))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_every_slice_has_one_fate_and_order_of_input_does_not_matter(
     headers: list[SliceHeader], rng: random.Random, max_stacks: int
 ) -> None:
@@ -458,7 +458,7 @@ def test_every_slice_has_one_fate_and_order_of_input_does_not_matter(
 
 
 @given(st.integers(2, 6), st.integers(3, 12), st.randoms(use_true_random=False))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_names_do_not_depend_on_file_order(echoes: int, places: int, rng: random.Random) -> None:
     made = [(z, e) for z in range(places) for e in range(echoes)]
 

@@ -144,7 +144,7 @@ SYNTAXES = st.sampled_from(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     uids=st.tuples(UIDS, UIDS, UIDS),
     syntax=SYNTAXES,
@@ -181,7 +181,7 @@ def test_uids_are_found_behind_sequences_in_every_encoding(
     assert found == uids
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_damaged_files_are_read_or_refused_and_nothing_else(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

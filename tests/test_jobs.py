@@ -284,7 +284,7 @@ def test_a_job_has_no_rows_before_it_is_done(library: Path) -> None:
             jobs.show(opened, "nothing", OPERATOR)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(kind=st.sampled_from(sorted(KINDS)), said=st.dictionaries(st.text(max_size=8), st.none()))
 def test_what_is_accepted_is_read_again_as_it_was(kind: str, said: dict[str, Any]) -> None:
     model = KINDS[kind].parameters
@@ -298,7 +298,7 @@ def test_what_is_accepted_is_read_again_as_it_was(kind: str, said: dict[str, Any
 # -- rows ------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(
     texts=st.lists(st.text(max_size=12), max_size=30),
     limit=st.integers(1, 9),

@@ -75,13 +75,12 @@ def test_a_job_of_a_worker_that_was_killed_is_done_again(library: Path) -> None:
         wait_until(library, uid, "running")
         process.kill()
     assert shown(library, uid).state == "running", "nobody has noticed yet"
-    with worker(library) as process:
+    with Library.open(library) as opened, worker(library) as process:
         until = time.monotonic() + _PATIENCE
         while shown(library, uid).attempts < 2:
             assert time.monotonic() < until
             time.sleep(0.05)
-        with Library.open(library) as opened:
-            jobs.cancel(opened, uid, OPERATOR)
+        jobs.cancel(opened, uid, OPERATOR)
         wait_until_ended(library, uid)
         process.kill()
     assert shown(library, uid).state == "stopped"

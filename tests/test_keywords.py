@@ -194,7 +194,7 @@ def test_of_a_long_text_the_first_words_count_and_that_is_said(catalog: Connecti
 
 
 @given(st.text(max_size=60) | st.text(alphabet='"*-():^+{}. \x00aeNOTRANDfusi\ud800', max_size=60))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_text_is_a_question_or_refused(catalog: Connection, words: str) -> None:
     try:
         hits = keyword_ranks(catalog, words, 3)
@@ -206,7 +206,7 @@ def test_any_text_is_a_question_or_refused(catalog: Connection, words: str) -> N
 @given(
     st.lists(st.sampled_from(["pleural", "effusion", "no", "chest", "dx"]), min_size=1, unique=True)
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_every_study_with_a_word_is_found_and_no_other(
     catalog: Connection, words: list[str]
 ) -> None:
@@ -274,7 +274,7 @@ def changing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 
 
 @given(st.lists(writes, min_size=1, max_size=8))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_words_and_revisions_follow_every_write(changing: Engine, steps: list[Write]) -> None:
     for person in ("anna", "otto"):
         with transaction(changing) as db:

@@ -29,7 +29,7 @@ def signs(count: int, dim: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).choice([-1, 1], (count, dim)).astype(np.float32) / 4
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(count=st.integers(1, 90), k=st.integers(1, 12), seed=st.integers(0, 99))
 def test_it_is_what_sorting_all_cosines_gives(count: int, k: int, seed: int) -> None:
     rows = signs(count, 16, seed)
@@ -54,7 +54,7 @@ def test_blocks_meet_each_other() -> None:
     assert (np.diff(graph.scores, axis=1) <= 0).all()
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(old=st.integers(1, 60), new=st.integers(0, 60), seed=st.integers(0, 99))
 def test_topped_up_it_is_as_if_made_anew(old: int, new: int, seed: int) -> None:
     rows = signs(old + new, 16, seed)

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import socket
 import ssl
-import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
 import pytest
 import yaml
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from fastapi.responses import StreamingResponse
+from nginx_site import DEPLOY, NAME, TEMPLATE, nginx, site_values
 from served_library import serving
 
 from api.app import create_app
@@ -35,8 +28,6 @@ from indexer.catalog.database import reading
 from indexer.config import Settings
 from indexer.library import Library
 
-TEMPLATE = Path(__file__).resolve().parents[1] / "deploy" / "nginx" / "syntopy.conf.template"
-NAME = "syntopy.example"
 _PATIENCE = 20.0
 pytestmark = pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed")
 
@@ -71,83 +62,6 @@ class Site:
         return client.request("GET", path, headers=headers, extensions=named, **more)  # type: ignore[arg-type]
 
 
-def certified(folder: Path) -> Path:
-    """A folder with a certificate that nobody else vouches for, and its key."""
-    folder.mkdir()
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, NAME)])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(NAME)]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "tls.crt").write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    (folder / "tls.key").write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return folder
-
-
-def free_ports(names: list[str]) -> dict[str, int]:
-    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in names]
-    ports = {n: each.getsockname()[1] for n, each in zip(names, listeners, strict=True)}
-    for each in listeners:
-        each.close()
-    return ports
-
-
-def rendered(values: dict[str, str]) -> str:
-    """The template as the image of nginx fills it in: what is not set stays as it is."""
-    return re.sub(
-        r"\$\{(\w+)\}", lambda found: values.get(found[1], found[0]), TEMPLATE.read_text()
-    )
-
-
-def configuration(folder: Path, values: dict[str, str]) -> Path:
-    paths = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    temporary = "\n".join(f"{each}_temp_path {folder}/{each};" for each in paths)
-    (folder / "site.conf").write_text(rendered(values))
-    whole = folder / "nginx.conf"
-    whole.write_text(
-        f"{'user root;' if os.geteuid() == 0 else ''}\n"
-        f"daemon off;\npid {folder}/pid;\nerror_log {folder}/error.log;\nworker_processes 1;\n"
-        f"events {{ worker_connections 512; }}\n"
-        f"http {{\n{temporary}\ninclude {folder}/site.conf;\n}}\n"
-    )
-    return whole
-
-
-@contextmanager
-def nginx(folder: Path, values: dict[str, str]) -> Iterator[None]:
-    whole = configuration(folder, values)
-    command = ["nginx", "-p", str(folder), "-c", str(whole)]
-    checked = subprocess.run([*command, "-t"], capture_output=True, text=True, check=False)
-    assert checked.returncode == 0, checked.stderr
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
-        try:
-            until = time.monotonic() + _PATIENCE
-            alive = f"http://127.0.0.1:{values['ALIVE_PORT']}/alive"
-            while True:
-                try:
-                    assert httpx.get(alive).text == "ok\n"
-                    break
-                except httpx.TransportError:
-                    assert process.poll() is None and time.monotonic() < until
-                    time.sleep(0.05)
-            yield
-        finally:
-            process.terminate()
-            process.wait(_PATIENCE)
-
-
 @pytest.fixture(scope="module")
 def site(served: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("nginx")
@@ -173,22 +87,13 @@ def site(served: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sit
         return StreamingResponse(parts(), media_type="text/event-stream")
 
     app.include_router(events)
-    tls = certified(folder / "tls")
-    ports = free_ports(["HTTP_PORT", "HTTPS_PORT", "OHIF_PORT", "ALIVE_PORT", "NOBODY"])
     with serving(settings, app) as direct:
-        values = {
-            "SERVER_NAME": NAME,
-            "SYNTOPY_UPSTREAM": f"127.0.0.1:{direct.base_url.port}",
-            "OHIF_UPSTREAM": f"127.0.0.1:{ports['NOBODY']}",
-            "TLS_FOLDER": str(tls),
-            "RESOLVER": "127.0.0.1",
-            "UPLOAD_MB": "1",
-            "PUBLIC_PORT": "443",
-            **{name: str(port) for name, port in ports.items()},
-        }
+        values = site_values(folder, syntopy=direct.base_url.port or 0, ohif=0)
         with nginx(folder, values):
             key = {"Authorization": f"Bearer {token}"}
-            yield Site(library, str(direct.base_url), ports, tls / "tls.crt", key, more)
+            ports = {name: int(port) for name, port in values.items() if name.endswith("_PORT")}
+            trusted = folder / "tls" / "tls.crt"
+            yield Site(library, str(direct.base_url), ports, trusted, key, more)
 
 
 @pytest.fixture(scope="module")
@@ -293,7 +198,10 @@ def test_events_come_one_by_one(site: Site) -> None:
 def test_ohif_has_a_port_and_its_own_way_to_dicomweb(site: Site) -> None:
     with site.client("OHIF_PORT") as client:
         assert site.get(client, "/").status_code == 502, "no OHIF runs here"
+        configured = site.get(client, "/app-config.js")
         asked = site.get(client, "/dicomweb/studies")
+    assert configured.text == (DEPLOY / "ohif" / "app-config.js").read_text()
+    assert configured.headers["content-type"] == "text/javascript"
     assert "x-request-id" in asked.headers, "Syntopy was asked"
 
 
@@ -320,20 +228,9 @@ def test_who_signed_in_to_the_page_reads_in_ohif(site: Site, cookie: dict[str, s
 
 
 def test_at_another_port_it_says_so_too(tmp_path: Path) -> None:
-    ports = free_ports(["HTTP_PORT", "HTTPS_PORT", "OHIF_PORT", "ALIVE_PORT", "NOBODY"])
-    nobody = f"127.0.0.1:{ports['NOBODY']}"
-    values = {
-        "SERVER_NAME": NAME,
-        "SYNTOPY_UPSTREAM": nobody,
-        "OHIF_UPSTREAM": nobody,
-        "TLS_FOLDER": str(certified(tmp_path / "tls")),
-        "RESOLVER": "127.0.0.1",
-        "UPLOAD_MB": "1",
-        "PUBLIC_PORT": "9443",
-        **{name: str(port) for name, port in ports.items()},
-    }
+    values = site_values(tmp_path, syntopy=0, ohif=0, PUBLIC_PORT="9443")
     with nginx(tmp_path, values):
-        answer = httpx.get(f"http://127.0.0.1:{ports['HTTP_PORT']}/a", headers={"Host": NAME})
+        answer = httpx.get(f"http://127.0.0.1:{values['HTTP_PORT']}/a", headers={"Host": NAME})
     assert answer.headers["location"] == f"https://{NAME}:9443/a"
 
 

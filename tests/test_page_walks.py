@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import shutil
 import subprocess
 import threading
 from pathlib import Path
@@ -12,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 from made_once import made_once
+from page_tools import BROWSER, UI, npm
 from served_library import own_copy, running, wait_until_ready
 
 from api.page import PAGE
@@ -22,8 +21,6 @@ from api.service.showcase import Outcome
 from indexer.config import Settings
 from indexer.library import Library
 
-UI = Path(__file__).parents[1] / "ui"
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 WALKS = sorted(path.name.removesuffix(".e2e.ts") for path in (UI / "e2e").glob("*.e2e.ts"))
 GUARDED = {"job-developer"}
 """Walks through a service that asks who it is; they have the key of an administrator."""
@@ -58,7 +55,7 @@ def test_a_browser_finds_its_way(walk: str, demonstration: Path, tmp_path: Path)
         with httpx.Client(base_url=address, timeout=60) as client:
             wait_until_ready(client)
         walked = subprocess.run(
-            [*_npm(), "run", "--silent", "e2e", "--", f"e2e/{walk}.e2e.ts"],
+            [*npm(), "run", "--silent", "e2e", "--", f"e2e/{walk}.e2e.ts"],
             cwd=UI,
             env=_environment(address) | ({"SYNTOPY_KEY": key} if guarded else {}),
             capture_output=True,
@@ -71,16 +68,6 @@ def _key_of_an_administrator(library: Path) -> str:
     with Library.open(library) as opened:
         asked = keys.KeyRequest("administrator", role=Role.ADMIN)
         return keys.create(opened, asked, actor="test").token
-
-
-def _npm() -> list[str]:
-    """The npm that builds the page."""
-    spec = importlib.util.spec_from_file_location("ui_build_page", UI / "build_page.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    command: list[str] = module.npm()
-    return command
 
 
 def _environment(address: str) -> dict[str, str]:

@@ -19,7 +19,7 @@ def grids(count: int, seed: int = 0, shape: tuple[int, int, int] = SHAPE) -> np.
     return np.random.default_rng(seed).normal(size=(count, *shape)).astype(np.float16)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(1, 6), st.integers(0, 99))
 def test_a_patch_of_the_reference_is_at_no_distance_where_all_are_kept(
     count: int, seed: int
@@ -132,7 +132,7 @@ def test_what_varies_at_a_place_is_odd_there_only_if_it_varies_more() -> None:
     assert usual.levels[2] < odd[3, 9]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(4, 30), st.integers(0, 99))
 def test_levels_rise_and_the_oddest_place_is_ranked_among_pictures(count: int, seed: int) -> None:
     random = np.random.default_rng(seed)

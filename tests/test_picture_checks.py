@@ -43,7 +43,7 @@ def codes(picture: np.ndarray, bits: int | None = None) -> list[str]:
     return [found.code for found in look_at(picture, bits)]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(SEEDS)
 def test_nothing_is_wrong_with_a_usual_picture(seed: int) -> None:
     assert look_at(chest(seed)) == []
@@ -110,7 +110,7 @@ def test_the_brightest_pixels_below_the_limit_of_the_bits_are_not_clipped() -> N
     assert codes(bright, bits=12) == []
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     size=st.integers(12, 18),
     across=st.integers(2, 60),
@@ -145,7 +145,7 @@ def test_rows_by_chance_among_hundreds_of_blobs_are_no_text() -> None:
     assert codes((blobs > blobs.std()).astype(np.uint8)) == []
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     seed=SEEDS, kept=st.floats(0.45, 0.88), fill=st.sampled_from([0, 255]), sideways=st.booleans()
 )
@@ -168,7 +168,7 @@ def test_a_frame_is_not_truncated() -> None:
     assert codes(np.pad(chest(), ((40, 40), (0, 0)))) == []
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=SEEDS, poisson=st.booleans())
 def test_unrelated_neighbours_are_noise(seed: int, poisson: bool) -> None:
     rng = np.random.default_rng(seed)
@@ -189,7 +189,7 @@ def test_a_grainy_picture_is_no_noise() -> None:
     assert codes(chest() + grain) == []
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     arrays.arrays(
         st.sampled_from([np.uint8, np.int16, np.float32]),

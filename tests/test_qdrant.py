@@ -104,7 +104,7 @@ def filled(make_spec: MakeSpec) -> Iterator[tuple[QdrantStore, ExactStore]]:
     approximate=st.booleans(),
 )
 @example(seed=11, k=11, allowed=None, approximate=True)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 def test_scores_and_ties_are_those_of_the_exact_store(
     filled: tuple[QdrantStore, ExactStore],
     seed: int,
@@ -186,7 +186,7 @@ def answerable(tree: Filter) -> Filter:
 @example(parse_filter("study_date!=2020-02-29 or study_date in (2024-01-01, 2023-12-31)"))
 @example(parse_filter("modality='' or not view!=''"))
 @example(parse_filter("label:finding!=normal and not label:finding=normal"))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_the_server_passes_the_items_that_sql_passes(
     described: tuple[Connection, QdrantStore], tree: Filter
 ) -> None:
@@ -206,7 +206,7 @@ def test_orders_of_text_are_left_to_the_catalog(
 @given(trees)
 @example(parse_filter("word=effusion"))
 @example(parse_filter("not word!=head and (kind=image or word in (rontgen, kein))"))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_whoever_evaluates_a_filter_the_same_items_are_found(
     described: tuple[Connection, QdrantStore], tree: Filter
 ) -> None:

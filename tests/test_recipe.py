@@ -199,7 +199,7 @@ def test_nothing_but_padding_is_refused() -> None:
 
 
 @given(sizes, sizes, seeds, st.floats(0.01, 1000), st.floats(-3000, 3000))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_levels_span_everything_whatever_gain_and_offset(
     h: int, w: int, seed: int, gain: float, offset: float
 ) -> None:
@@ -258,7 +258,7 @@ def test_levels_refuse_what_has_no_range(values: np.ndarray) -> None:
 
 
 @given(st.integers(2, 60), st.integers(2, 60), seeds, st.sampled_from([np.uint8, np.float32]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_shorter_side_gets_the_size_as_pillow_does_it(
     h: int, w: int, seed: int, kind: type[np.generic]
 ) -> None:
@@ -328,7 +328,7 @@ def test_small_and_narrow_pictures_are_taken(recipe: Recipe, height: int, width:
 
 
 @given(sizes, sizes, sizes, sizes)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_middle_is_cut_out_and_black_is_put_around(h: int, w: int, th: int, tw: int) -> None:
     values = grey8(h, w)
     found = CentreCrop((th, tw))(picture(values)).values

@@ -164,7 +164,7 @@ STEP = st.one_of(
 )
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, suppress_health_check=list(HealthCheck))
 @given(steps=st.lists(STEP, max_size=12))
 def test_verdicts_lie_on_each_other_like_plates(
     made: Path, tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, str] | None]

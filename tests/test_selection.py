@@ -77,7 +77,7 @@ def test_dropquery_asks_where_classes_meet() -> None:
 
 
 @given(st.integers(1, 20), st.integers(0, 5))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_any_budget_and_seed(budget: int, seed: int) -> None:
     items = pool((10, 6, 5), labelled=1)
     for strategy in STRATEGIES:

@@ -166,7 +166,7 @@ def test_of_many_who_make_a_set_exactly_one_does(library: Path) -> None:
 IDS = st.lists(st.integers(0, ITEMS - 1), max_size=5, unique=True)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.tuples(IDS, IDS), min_size=1, max_size=6))
 def test_any_row_of_changes_leaves_what_a_plain_set_would_have(
     made: Path, tmp_path_factory: pytest.TempPathFactory, row: list[tuple[list[int], list[int]]]

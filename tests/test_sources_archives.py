@@ -268,7 +268,7 @@ def test_a_forged_negative_size_in_a_tar_does_not_loop(tmp_path: Path) -> None:
     assert problems(discover([tmp_path])) == [("n.tar", Reason.ARCHIVE_CORRUPT)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data(), st.sampled_from(["f.zip", "f.tar", "f.tgz"]), st.binary(min_size=1, max_size=4))
 def test_flipped_bytes_never_break_the_walk(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, name: str, patch: bytes

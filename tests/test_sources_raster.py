@@ -279,7 +279,7 @@ def test_pages_in_a_circle_are_noticed() -> None:
     assert rejected(bytes(data), Format.TIFF) is Reason.DECODE_FAILED
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.data(), st.sampled_from(["PNG", "JPEG", "TIFF"]), st.binary(min_size=1, max_size=6))
 def test_damage_is_always_a_rejection(data: st.DataObject, fmt: str, patch: bytes) -> None:
     image = Image.fromarray(rgb())

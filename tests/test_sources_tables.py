@@ -243,7 +243,7 @@ def test_long_reports_and_ragged_lines_are_read(tmp_path: Path) -> None:
 CELL = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=12)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(st.from_regex(r"[a-z0-9]{1,6}\.png", fullmatch=True), CELL, min_size=1))
 def test_what_is_written_is_found_again(tmp_path: Path, reports: dict[str, str]) -> None:
     text = io.StringIO()

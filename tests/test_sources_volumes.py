@@ -308,7 +308,7 @@ def test_label_maps_are_guessed_from_name_and_content() -> None:
     assert not read_volume(fractions, Format.NIFTI, PLENTY, name="ct_mask.nii").is_label_map
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data(), st.sampled_from(["nii", "nii.gz", "nrrd", "nrrd-gz"]), st.binary(max_size=6))
 def test_damage_is_always_a_rejection(data: st.DataObject, kind: str, patch: bytes) -> None:
     values = BLOCK.astype(np.int16)

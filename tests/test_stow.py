@@ -91,7 +91,7 @@ def holds_a_delimiter(part: bytes) -> bool:
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     parts=st.lists(CONTENT, min_size=1, max_size=5),
     places=st.lists(st.integers(0, 600), max_size=40),
@@ -102,14 +102,14 @@ def test_parts_come_out_as_they_went_in_wherever_the_body_is_cut(
     assert parts_of(body_of(parts), places) == parts
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(parts=st.lists(CONTENT, min_size=1, max_size=3))
 def test_byte_by_byte_is_as_good_as_at_once(parts: list[bytes]) -> None:
     body = b"a preamble\r\n" + body_of(parts) + b"an epilogue"
     assert parts_of(body, range(len(body))) == parts_of(body) == parts
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     parts=st.lists(CONTENT, min_size=1, max_size=3),
     end=st.floats(0, 1),

@@ -85,7 +85,7 @@ def test_a_batch_gives_what_each_gives_alone() -> None:
 
 
 @given(st.integers(3, 60), st.integers(3, 60), st.integers(0, 2**32 - 1), st.floats(0.05, 20))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_image_gives_a_finite_vector(h: int, w: int, seed: int, aspect: float) -> None:
     values = np.random.default_rng(seed).normal(size=(h, w)).astype(np.float32)
     row = vector(image(values, aspect=aspect))

@@ -224,7 +224,7 @@ def test_a_weak_key_verifies_nothing(issuer: Issuer) -> None:
         verifier(issuer).principal(issuer.token("weak", weak))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_no_change_of_a_token_is_accepted(data: st.DataObject) -> None:
     with issuing() as issuer:

@@ -356,7 +356,6 @@ def test_drift_is_told_once_for_its_group_until_it_is_reset(
         arrival_windows.reset(library, "chest", "all")
 
 
-@settings(deadline=None)
 @given(patients=st.integers(20, 2_000), above=st.floats(0, 1))
 def test_normal_scores_are_finite_rise_with_oddness_and_are_even_around_the_middle(
     patients: int, above: float
@@ -369,7 +368,7 @@ def test_normal_scores_are_finite_rise_with_oddness_and_are_even_around_the_midd
     assert normal_score(1 / (patients + 1), patients) >= normal_score(p_value, patients)
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(seed=st.integers(0, 10_000), patients=st.sampled_from([50, 200, 1_000]))
 def test_small_calibrations_raise_no_more_false_alarms_of_drift_than_stated(
     seed: int, patients: int

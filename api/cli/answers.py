@@ -139,7 +139,7 @@ def _print_votes(votes: Sequence[LabelVote]) -> None:
             likely = f"{vote.probability:.0%}"
         else:
             likely = f"{vote.share:.0%} of votes"
-        said.append(f"{vote.name} {vote.value} {likely}")
+        said.append(f"{vote.name} {vote.value} {likely} ({vote.voters} voted)")
     more = f", and {len(votes) - _MOST_VOTES} more" if len(votes) > _MOST_VOTES else ""
     out.print(f"hits vote: {', '.join(said)}{more}")
 

@@ -9,6 +9,8 @@ from sqlalchemy import Connection, bindparam, select
 
 from indexer.catalog.tables import Label
 
+TAG = "tag"
+"""The label whose values are tags: what people set things aside by, not what images show."""
 _OF_STUDIES = (
     select(Label.study_id, Label.item_id, Label.name, Label.value)
     .where(Label.study_id.in_(bindparam("studies", expanding=True)))

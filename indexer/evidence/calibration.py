@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from sqlalchemy import Connection, select
 
+from indexer.catalog.labels import TAG
 from indexer.catalog.tables import EmbeddingRow, Item, Label, Series, Study
 from indexer.evidence.kept import State, keep, read_kept, state_of
 from indexer.evidence.votes import (
@@ -86,14 +87,14 @@ class Labelled:
 def label_votes(
     voters: Sequence[Voter], calibration: Mapping[str, LabelScaling] | None, *, most: int = 10
 ) -> list[LabelVote]:
-    """What the nearest patients say of each label that some of them have.
+    """What the nearest patients say of each label that some of them have; tags are no labels.
 
     Args:
         voters: nearest first; of a patient the first that has the label votes, at most `MOST`.
         calibration: of the space, or None where there is none yet.
         most: values of each label, those with the greatest shares.
     """
-    names = sorted({name for voter in voters for name in voter.labels})
+    names = sorted({name for voter in voters for name in voter.labels} - {TAG})
     return [vote for name in names for vote in _votes_on(name, voters, calibration, most)]
 
 

@@ -14,7 +14,6 @@ from indexer.types import ItemIds
 
 Labels = Mapping[str, tuple[str, ...]]
 """Of each name its values."""
-TAG = "tag"
 _BATCH = 500
 
 

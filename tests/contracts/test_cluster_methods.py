@@ -23,9 +23,13 @@ THERE = [name for name, target in METHODS.items() if find_spec(target.partition(
 FINDS_OUT = [name for name in THERE if name in {"hdbscan", "graph", "micro"}]
 
 
+BRIEF = {"cpp": {"epochs": 40, "warm_up": 20, "batch": 128, "hidden": 64, "features": 16}}
+"""What is promised holds for any parameters; those of long training are for its own tests."""
+
+
 @pytest.fixture(params=THERE)
 def method(request: pytest.FixtureRequest) -> ClusterMethod:
-    return make_method(request.param)
+    return make_method(request.param, BRIEF.get(request.param))
 
 
 def test_separated_groups_are_found(method: ClusterMethod) -> None:

@@ -263,9 +263,7 @@ step = st.tuples(
 
 
 @given(steps=st.lists(step, min_size=1, max_size=4))
-@settings(
-    max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_order_of_writing_and_opening_gives_what_a_model_holds(
     built: Files,
     tmp_path_factory: pytest.TempPathFactory,

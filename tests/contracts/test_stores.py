@@ -303,7 +303,7 @@ change = st.tuples(st.sampled_from(["upsert", "delete"]), some_ids, st.integers(
     queries=st.integers(1, 25),
     exact_ties=st.booleans(),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_store_answers_as_the_exact_one(
     name: str,
     changes: list[tuple[str, list[int], int]],
@@ -342,7 +342,7 @@ def test_every_store_answers_as_the_exact_one(
     k=st.integers(1, 40),
     share=st.sampled_from([None, 0.9, 0.3, 0.02]),
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_of_many_that_are_almost_equal_the_right_ones_are_found(
     name: str, seed: int, step: float, k: int, share: float | None
 ) -> None:

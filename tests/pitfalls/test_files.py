@@ -209,7 +209,7 @@ def test_f2_what_is_not_dicom_is_passed_over(
     assert (result.outcome, result.reason) == (outcome, Reason.NOT_DICOM)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.binary(max_size=400), st.booleans(), st.sampled_from(["a", "a.dcm", "DICOMDIR", "a.tif"]))
 def test_f2_noise_is_never_an_image_and_always_has_a_reason(
     folder: Path, noise: bytes, magic: bool, name: str
@@ -363,7 +363,7 @@ GARBAGE = st.one_of(
 """No huge numbers: a rescale by those leaves no picture."""
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.sampled_from([*OPTIONAL, PRIVATE_SEQUENCE]),
     st.sampled_from([b"", *VRS]),
@@ -466,7 +466,7 @@ def test_f8_search_keys_do_not_depend_on_how_a_letter_is_written(folder: Path) -
 SOME = [b"ISO_IR 100", b"ISO_IR 192", b"\\ISO 2022 IR 87", b"\\ISO 2022 IR 149", b"GB18030"]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.sampled_from([None, *SOME, b"\\", b"nonsense", b"GBK\\x"]), st.binary(max_size=30))
 @example(b"\\ISO 2022 IR 87", b"\x1b$B\x1b$B^\x1b")
 @example(None, b"===^^^\\===")

@@ -38,7 +38,7 @@ from pydicom.uid import RLELossless
 from indexer.reading.drafts import ItemDraft
 from indexer.types import Flag, Reason, Role
 
-few_examples = settings(max_examples=12, deadline=None)
+few_examples = settings(max_examples=12)
 
 
 def seen(item: ItemDraft) -> np.ndarray:

@@ -10,11 +10,11 @@ from sqlalchemy import Connection, select
 from api.service.curating.choosing import Choice, check_known, chosen
 from api.service.curating.editing import Author, Expected, digest, plain, plain_labels
 from indexer.catalog.database import reading, transaction
+from indexer.catalog.labels import TAG
 from indexer.catalog.lookup import Place, places_of, pseudonyms_of, pseudonyms_of_items
 from indexer.catalog.tables import Study
 from indexer.errors import ItemNotFoundError, QueryError
 from indexer.groups.labels import (
-    TAG,
     LabelLine,
     Labels,
     count_labels,

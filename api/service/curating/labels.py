@@ -11,9 +11,9 @@ from pathlib import Path
 from api.service.curating.choosing import Choice, chosen
 from clustering.tables import write_table
 from indexer.catalog.database import reading, transaction
+from indexer.catalog.labels import TAG
 from indexer.errors import QueryError, SourceError
 from indexer.groups.labels import (
-    TAG,
     Labelled,
     LabelLine,
     give_labels,

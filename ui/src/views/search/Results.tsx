@@ -184,7 +184,10 @@ function Votes({ answer }: { answer: SearchAnswer }) {
           .slice(0, 3);
         return (
           <div key={name} className="vote" title={t.voteTitle(votes[0]?.voters ?? 0)}>
-            <h3>{fieldName(`label:${name}`, t)}</h3>
+            <h3>
+              {fieldName(`label:${name}`, t)}
+              <span className="voters">{t.voters(votes[0]?.voters ?? 0)}</span>
+            </h3>
             <ol>
               {votes.map((vote) => (
                 <li key={vote.value}>
