@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from free_ports import free_port
 
 DEPLOY = Path(__file__).resolve().parents[1] / "deploy"
 TEMPLATE = DEPLOY / "nginx" / "syntopy.conf.template"
@@ -49,31 +49,23 @@ def certified(folder: Path) -> Path:
     return folder
 
 
-def free_ports(names: list[str]) -> dict[str, int]:
-    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in names]
-    ports = {n: each.getsockname()[1] for n, each in zip(names, listeners, strict=True)}
-    for each in listeners:
-        each.close()
-    return ports
-
-
 def site_values(folder: Path, *, syntopy: int, ohif: int, **changed: str) -> dict[str, str]:
     """What the template asks for; with a new certificate in ``folder`` and free ports.
 
     ``syntopy``, ``ohif``: ports of loopback that it leads to; 0 is one where nobody listens.
     """
     listening = ["HTTP_PORT", "HTTPS_PORT", "OHIF_PORT", "ALIVE_PORT"]
-    ports = free_ports([*listening, "NOBODY"])
+    nobody = free_port()
     return {
         "SERVER_NAME": NAME,
-        "SYNTOPY_UPSTREAM": f"127.0.0.1:{syntopy or ports['NOBODY']}",
-        "OHIF_UPSTREAM": f"127.0.0.1:{ohif or ports['NOBODY']}",
+        "SYNTOPY_UPSTREAM": f"127.0.0.1:{syntopy or nobody}",
+        "OHIF_UPSTREAM": f"127.0.0.1:{ohif or nobody}",
         "OHIF_CONFIG": str(DEPLOY / "ohif" / "app-config.js"),
         "TLS_FOLDER": str(certified(folder / "tls")),
         "RESOLVER": "127.0.0.1",
         "UPLOAD_MB": "1",
         "PUBLIC_PORT": "443",
-        **{name: str(ports[name]) for name in listening},
+        **{name: str(free_port()) for name in listening},
         **changed,
     }
 

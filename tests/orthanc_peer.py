@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -15,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+from free_ports import free_port
 
 PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 
@@ -22,12 +22,6 @@ needs_orthanc = pytest.mark.skipif(
     shutil.which("Orthanc") is None or not PLUGIN.exists(),
     reason="Orthanc is not installed with its DICOMweb plug-in (apt: orthanc orthanc-dicomweb)",
 )
-
-
-def free_port() -> int:
-    """A port of this machine that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 @dataclass(frozen=True)

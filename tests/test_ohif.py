@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from dicomweb_library import LOSSLESS, index_folder, uids, written
-from nginx_site import NAME, free_ports, nginx, site_values
+from free_ports import free_port
+from nginx_site import NAME, nginx, site_values
 from ohif_app import APP
 from page_tools import BROWSER, UI, npm
 from served_library import serving
@@ -57,19 +58,19 @@ def test_it_lists_studies_and_opens_them(tmp_path: Path) -> None:
     with Library.open(tmp_path / "library") as library:
         asked = keys.KeyRequest("viewer", Role.READER)
         token = keys.create(library, asked, actor="test").token
-    ports = free_ports(["OHIF", "HTTPS"])
-    site = f"https://{NAME}:{ports['HTTPS']}"
+    https, ohif = free_port(), free_port()
+    site = f"https://{NAME}:{https}"
     settings = Settings(library=tmp_path / "library", public_url=site, trusted_proxies="127.0.0.1")
     with serving(settings, create_app(settings, None)) as direct:
         values = site_values(
             tmp_path,
             syntopy=direct.base_url.port or 0,
-            ohif=ports["OHIF"],
-            HTTPS_PORT=str(ports["HTTPS"]),
-            PUBLIC_PORT=str(ports["HTTPS"]),
+            ohif=ohif,
+            HTTPS_PORT=str(https),
+            PUBLIC_PORT=str(https),
             UPLOAD_MB="10",
         )
-        with nginx(tmp_path, values, web_server(ports["OHIF"])):
+        with nginx(tmp_path, values, web_server(ohif)):
             walked = subprocess.run(
                 [*npm(), "run", "--silent", "e2e", "--", "e2e/beside/ohif.e2e.ts"],
                 cwd=UI,

@@ -14,7 +14,8 @@ import pydicom
 import pytest
 from click.testing import Result
 from dicom_senders import node
-from orthanc_peer import Orthanc, free_port, needs_orthanc, orthanc
+from free_ports import free_port
+from orthanc_peer import Orthanc, needs_orthanc, orthanc
 from sent_objects import as_file, small_slice
 from served_library import serving
 from sqlalchemy import select

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ import httpx
 import pytest
 import yaml
 from dicom_senders import node
+from free_ports import free_port
 from postgres_cluster import postgres, unusable
 from sent_objects import as_file, small_slice
 
@@ -29,11 +29,6 @@ INDEX_PLUGIN = PLUGIN.with_name("libOrthancPostgreSQLIndex.so")
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY.parents[1] / "compose.yaml").read_text())
 _PATIENCE = 60.0
 pytestmark = pytest.mark.skipif(shutil.which("Orthanc") is None, reason="Orthanc is not installed")
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def configured(

@@ -13,7 +13,8 @@ from pathlib import Path
 import pydicom
 import pytest
 from dicom_senders import context_of, listening, node, storescu
-from orthanc_peer import free_port, needs_orthanc, orthanc
+from free_ports import free_port
+from orthanc_peer import needs_orthanc, orthanc
 from pydicom.uid import CTImageStorage, MRImageStorage, SecondaryCaptureImageStorage
 from sent_objects import REAL, as_file, real_file, small_slice
 from test_dimse import calling, certificates, tls_of

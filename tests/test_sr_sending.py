@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import stat
 import subprocess
 import time
@@ -20,6 +19,7 @@ import pydicom
 import pytest
 from archive_library import NAME, REFERENCE, STUDIES, make_archive, study_uid
 from dicom_senders import node
+from free_ports import free_port
 from served_library import serving
 from sqlalchemy import select, update
 from typer.testing import CliRunner, Result
@@ -129,11 +129,6 @@ def test_it_is_stored_by_stow_and_sent_again_it_is_one(
         rows = [row for row in rows_since(db) if row.action is Action.EXPORT]
     assert [(row.subject["to"], row.outcome) for row in rows] == [("archive", "success")] * 2
     assert len(rows[0].patients) == 6, "whose study it is, and those of its neighbours"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        return int(one.getsockname()[1])
 
 
 @contextmanager

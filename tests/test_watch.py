@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from free_ports import free_port
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from placed_library import Placed, add, on_circle, place
@@ -259,11 +260,6 @@ def test_a_receiver_that_hangs_or_is_down_keeps_neither_scores_nor_messages(
         one_pass(library, posting(away))
     assert [each["data"]["study_instance_uid"] for each in away.taken] == ["2.25.441"]
     assert len(listed(library)) == 1, "what is for another webhook waits for it"
-
-
-def free_port() -> int:
-    with receiving(Receiver()) as one:
-        return one.port
 
 
 def test_after_kill_9_between_commit_and_delivery_a_flag_is_announced_once(

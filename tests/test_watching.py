@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 from dicom_senders import association, listening
+from free_ports import free_port
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
@@ -269,11 +270,6 @@ def test_figures_of_vectors_are_those_of_the_catalog(served: Path) -> None:
 
 
 # -- where no service runs ------------------------------------------------------------------------
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def test_a_node_tells_what_it_received(tmp_path: Path) -> None:
