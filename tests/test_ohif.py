@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,11 +10,10 @@ from dicomweb_library import LOSSLESS, index_folder, uids, written
 from free_ports import free_port
 from nginx_site import NAME, nginx, site_values
 from ohif_app import APP
-from page_tools import BROWSER, UI, npm
+from page_tools import NEEDED, walk
 from served_library import serving
 
 from api.app import create_app
-from api.page import PAGE
 from api.rights import Role
 from api.service.access import keys
 from indexer.config import Settings
@@ -25,8 +22,7 @@ from indexer.phantoms import write_cohort
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed"),
-    pytest.mark.skipif(BROWSER is None, reason="no chromium is installed"),
-    pytest.mark.skipif(not (PAGE / "index.html").is_file(), reason="no page was built: make ui"),
+    *NEEDED,
     pytest.mark.skipif(not (APP / "dist").is_dir(), reason="OHIF is not there: make extras"),
 ]
 OPENED = [
@@ -71,19 +67,10 @@ def test_it_lists_studies_and_opens_them(tmp_path: Path) -> None:
             UPLOAD_MB="10",
         )
         with nginx(tmp_path, values, web_server(ohif)):
-            walked = subprocess.run(
-                [*npm(), "run", "--silent", "e2e", "--", "e2e/beside/ohif.e2e.ts"],
-                cwd=UI,
-                env={
-                    **os.environ,
-                    "SYNTOPY_URL": site,
-                    "SYNTOPY_KEY": token,
-                    "OHIF_URL": f"https://{NAME}:{values['OHIF_PORT']}",
-                    "SYNTAXES": " ".join(uids(name)[0] for name in OPENED),
-                    "CHROMIUM": str(BROWSER),
-                    "NO_COLOR": "1",
-                },
-                capture_output=True,
-                check=False,
+            walk(
+                "e2e/beside/ohif.e2e.ts",
+                site,
+                SYNTOPY_KEY=token,
+                OHIF_URL=f"https://{NAME}:{values['OHIF_PORT']}",
+                SYNTAXES=" ".join(uids(name)[0] for name in OPENED),
             )
-    assert walked.returncode == 0, (walked.stdout + walked.stderr).decode()[-8000:]

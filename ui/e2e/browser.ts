@@ -6,10 +6,10 @@ import { expect } from "vitest";
 export const URL_ = process.env.SYNTOPY_URL ?? "http://127.0.0.1:8000";
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf-8");
 
-export function launch(): Promise<Browser> {
+export function launch(...more: string[]): Promise<Browser> {
   return chromium.launch({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-    args: ["--no-sandbox"],
+    args: ["--no-sandbox", ...more],
   });
 }
 
@@ -50,6 +50,15 @@ export async function settled(page: Page): Promise<void> {
   await page.waitForFunction(
     () => !document.querySelector("[aria-busy=true], .bone") && document.querySelector("main"),
   );
+}
+
+/** Sign in with a key where the page asks for one. */
+export async function signIn(page: Page, key: string): Promise<void> {
+  await page.getByRole("dialog", { name: "Sign in" }).waitFor();
+  await page.waitForFunction(() => document.activeElement instanceof HTMLInputElement);
+  await page.keyboard.type(key);
+  await page.keyboard.press("Enter");
+  await page.getByRole("dialog").waitFor({ state: "detached" });
 }
 
 /** What the service says to such a request is kept from the page until this was done meanwhile. */

@@ -3,7 +3,7 @@
 // The service asks who it is: SYNTOPY_KEY has the key of an administrator.
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { launch, open, settled, tabTo, URL_ } from "./browser";
+import { launch, open, settled, signIn, tabTo, URL_ } from "./browser";
 import { originals } from "./original";
 import { searched } from "./shown";
 
@@ -39,13 +39,6 @@ const post = (path: string, key: string, body: unknown) =>
     headers: { "Content-Type": "application/json", ...by(key) },
     body: JSON.stringify(body),
   });
-
-async function signIn(page: Page): Promise<void> {
-  await page.getByRole("dialog", { name: "Sign in" }).waitFor();
-  await page.keyboard.type(ADMIN);
-  await page.keyboard.press("Enter");
-  await page.getByRole("dialog").waitFor({ state: "detached" });
-}
 
 /** Make a key on the page, which shows it once. */
 async function keyOf(page: Page, role: RegExp): Promise<string> {
@@ -90,7 +83,7 @@ describe("a developer", () => {
   it("gets a key, asks what the page asked, sends a study, and finds it", async () => {
     expect((await get("v1/items", "")).status).toBe(401);
     const { page, complaints } = await open(browser);
-    await signIn(page);
+    await signIn(page, ADMIN);
     const reader = await keyOf(page, /reader/);
     const operator = await keyOf(page, /operator/);
     const document = await told<{ paths: object }>("openapi.json", reader);
@@ -145,7 +138,7 @@ describe("a developer", () => {
 
   it("makes and revokes a key with the keyboard alone", async () => {
     const { page } = await open(browser, "#/library?tab=keys");
-    await signIn(page);
+    await signIn(page, ADMIN);
     await settled(page);
     const name = `typed ${Date.now()}`;
     await page.keyboard.press("n");
@@ -171,7 +164,7 @@ describe("a developer", () => {
       viewport: { width: 390, height: 844 },
       hasTouch: true,
     });
-    await signIn(page);
+    await signIn(page, ADMIN);
     const token = await keyOf(page, /curator/);
     expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(390);
     expect((await told<{ role: string }>("session", token)).role).toBe("curator");

@@ -1,6 +1,6 @@
 import type { Browser, Page, Route } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { asked, cards, expectAccessible, launch, open, settled } from "./browser";
+import { asked, cards, expectAccessible, launch, open, settled, signIn } from "./browser";
 import { searched } from "./shown";
 
 let browser: Browser;
@@ -28,13 +28,6 @@ async function endSession(page: Page): Promise<void> {
     await page.unroute("**/v1/**", refused);
     await route.fulfill({ status: 204 });
   });
-}
-
-async function signIn(page: Page): Promise<void> {
-  await page.getByRole("dialog", { name: "Sign in" }).waitFor();
-  await page.getByLabel("API key").fill("syn_key");
-  await page.keyboard.press("Enter");
-  await page.waitForSelector("dialog", { state: "detached" });
 }
 
 describe("a service that is gone or slow", () => {
@@ -91,7 +84,7 @@ describe("a session that ends in the middle of work", () => {
     await page.getByRole("dialog", { name: "Sign in" }).waitFor();
     await expectAccessible(page);
     const where = page.url();
-    await signIn(page);
+    await signIn(page, "syn_key");
     await page.locator(".drawer").getByRole("heading", { name: "Report" }).waitFor();
     await page.waitForSelector(".drawer .screen img:not(.coming)");
     expect(page.url()).toBe(where);
@@ -105,7 +98,7 @@ describe("a session that ends in the middle of work", () => {
     await page.getByRole("textbox", { name: /Describe/ }).fill("half a thought");
     await endSession(page);
     await page.locator(".facets label").first().dispatchEvent("click");
-    await signIn(page);
+    await signIn(page, "syn_key");
     await searched(page);
     await settled(page);
     expect(await page.getByRole("textbox", { name: /Describe/ }).inputValue()).toBe(

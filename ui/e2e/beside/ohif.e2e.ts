@@ -1,9 +1,9 @@
 // OHIF beside Syntopy, at the same name: who has signed in to the page lists and opens studies there.
 // SYNTOPY_KEY has the key of a reader, OHIF_URL says where OHIF is.
 
-import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
+import type { Browser, BrowserContext, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { URL_ } from "../browser";
+import { launch, signIn, URL_ } from "../browser";
 
 const KEY = process.env.SYNTOPY_KEY ?? "";
 const OHIF = process.env.OHIF_URL ?? "";
@@ -24,10 +24,7 @@ type Attributes = Record<string, { Value?: (string | number)[] }>;
 
 beforeAll(async () => {
   const name = new URL(URL_).hostname;
-  browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-    args: ["--no-sandbox", `--host-resolver-rules=MAP ${name} 127.0.0.1`],
-  });
+  browser = await launch(`--host-resolver-rules=MAP ${name} 127.0.0.1`);
   context = await browser.newContext({
     ignoreHTTPSErrors: true,
     viewport: { width: 1440, height: 900 },
@@ -35,16 +32,13 @@ beforeAll(async () => {
   });
   const page = await context.newPage();
   await page.goto(`${URL_}/`);
-  await page.getByRole("dialog", { name: "Sign in" }).waitFor();
-  await page.keyboard.type(KEY);
-  await page.keyboard.press("Enter");
-  await page.getByRole("dialog").waitFor({ state: "detached" });
+  await signIn(page, KEY);
   studies = (await ask(page, "studies")).map((row) => ({
     uid: first(row, "0020000D"),
     description: first(row, "00081030"),
   }));
   await page.close();
-}, 60_000);
+}, 120_000);
 
 afterAll(async () => {
   await browser.close();
@@ -85,7 +79,7 @@ const greys = (page: Page) =>
   });
 
 const drawn = (page: Page, study: string) =>
-  expect.poll(() => greys(page), { message: study }).toBeGreaterThan(16);
+  expect.poll(() => greys(page), { message: study, timeout: 60_000 }).toBeGreaterThan(16);
 
 describe("OHIF beside Syntopy", () => {
   it("lists the studies, and those that are looked for", async () => {

@@ -3588,7 +3588,7 @@ export interface components {
          *         share: weighted share of the votes.
          *         probability: calibrated on the library, leaving each patient out in turn; None where there
          *             are too few labelled patients for that.
-         *         voters: studies that voted.
+         *         voters: patients that voted.
          *         note: why there is no probability, else "".
          *         fitted_on: patients of the library that the probability was calibrated on.
          *         error: expected calibration error of such probabilities, on patients they were not
