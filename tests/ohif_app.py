@@ -10,7 +10,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from page_tools import npm
+from npm_command import npm
 
 ROOT = Path(__file__).resolve().parents[1]
 APP = ROOT / ".ohif"

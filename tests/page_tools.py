@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from npm_command import npm
 
 from api.page import PAGE
 
@@ -39,13 +39,3 @@ def walk(path: str, address: str, **environment: str) -> None:
         check=False,
     )
     assert walked.returncode == 0, (walked.stdout + walked.stderr).decode()[-8000:]
-
-
-def npm() -> list[str]:
-    """The npm that builds the page."""
-    spec = importlib.util.spec_from_file_location("ui_build_page", UI / "build_page.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    command: list[str] = module.npm()
-    return command

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import importlib.util
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -113,6 +115,16 @@ def test_the_document_that_its_types_are_made_from_is_that_of_the_api() -> None:
     writer = _module(UI / "openapi.py")
     fresh = writer.DOCUMENT.read_text(encoding="utf-8") == writer.document()
     assert fresh, "the API has changed: make ui-types"
+
+
+# -- its building ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("script", ["ui/build_page.py", "tests/ohif_app.py"])
+def test_what_make_calls_before_packages_are_there_needs_none(script: str) -> None:
+    path = UI.parent / script
+    without_packages = [sys.executable, "-S", "-c", f"import {path.stem}"]
+    subprocess.run(without_packages, cwd=path.parent, check=True)
 
 
 def _module(path: Path) -> Any:
