@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-from served_library import serving
+from served_library import own_copy, serving
 from typer.testing import CliRunner
 
 from api.app import create_app
@@ -23,7 +22,7 @@ from indexer.library import Library
 
 @pytest.fixture
 def library(served: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(served, tmp_path / "library"))
+    return own_copy(served, tmp_path)
 
 
 @pytest.fixture

@@ -105,7 +105,12 @@ def test_the_files_of_a_volume_are_looked_at_slice_by_slice(
     look = told(scanner, "files/look", files, {"one_study": True, "size": 64})
     assert (look["modality"], look["slices"]) == ("CT", item["slices"])
     assert look["slice"] == item["slices"] // 2 + 1
-    asked = {"one_study": True, "slice": 2, "window": [40, 400], "size": 64}
+    asked: dict[str, Any] = {
+        "one_study": True,
+        "slice": 2,
+        "window": [40, 400],
+        "size": 64,
+    }
     second = told(scanner, "files/look", files, asked)
     drawn = scanner.get(
         f"/v1/items/{item['id']}/rendered", params={"slice": 2, "window": "40,400", "size": 64}
@@ -113,6 +118,11 @@ def test_the_files_of_a_volume_are_looked_at_slice_by_slice(
     np.testing.assert_array_equal(
         png(second["picture"]), np.asarray(Image.open(io.BytesIO(drawn.content)))
     )
+    several = told(scanner, "files/look", files, {**asked, "around": 3})
+    assert {**several, "around": {}} == second
+    assert sorted(map(int, several["around"])) == [1, 3, 4, 5]
+    fourth = told(scanner, "files/look", files, {**asked, "slice": 4})
+    assert several["around"]["4"] == fourth["picture"]
     other = next(
         row["id"]
         for row in all_rows(scanner, "items", filter="kind=volume")
@@ -148,6 +158,9 @@ def test_what_cannot_be_looked_at_is_said(
         ("files/look", {"slice": 9}, 422, "no slice 9"),
         ("files/look", {"window": [40, 0]}, 422, "window"),
         ("files/look", {"size": 1}, 422, "size"),
+        ("files/look", {"size": 64, "around": 33}, 422, "around"),
+        ("files/look", {"around": 1}, 422, "size"),
+        ("files/look", {"size": 1025, "around": 1}, 422, "size"),
         ("files/matching", {"hit": "nothing"}, 404, "nothing"),
         ("files/matching", {}, 422, "hit"),
         ("search/region/files", {"box": [500, 500, 9, 9]}, 422, "beyond"),

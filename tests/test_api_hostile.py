@@ -11,7 +11,6 @@ import io
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import stat
@@ -30,6 +29,7 @@ import pytest
 from PIL import Image
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 from sent_objects import as_file, real_file, small_slice
+from served_library import own_copy
 
 LIMIT_MB = 32
 """Of a file and of its pixels, for the service under test."""
@@ -64,7 +64,7 @@ class Service:
 @pytest.fixture(scope="module")
 def service(served: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     place = tmp_path_factory.mktemp("hostile")
-    library = Path(shutil.copytree(served, place / "library"))
+    library = own_copy(served, place)
     (temporary := place / "temporary").mkdir()
     limits = {
         "SYNTOPY_UPLOAD_MB": "16",

@@ -49,7 +49,7 @@ def client(served: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[h
 
 
 @pytest.fixture(scope="module")
-def guarded(served: Path) -> Iterator[httpx.Client]:
+def guarded(served: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """A service that knows one of another library, one of this one, and nobody else."""
 
     def authenticate(headers: Mapping[str, str]) -> Principal:
@@ -58,8 +58,8 @@ def guarded(served: Path) -> Iterator[httpx.Client]:
             raise NotAuthenticatedError("send a key")
         return Principal(key, Role.ADMIN, frozenset({"*" if key == "here" else "another"}), "test")
 
-    app = create_app(Settings(library=served), authenticate)
-    with serving(Settings(library=served), app) as client:
+    asked = Settings(library=own_copy(served, tmp_path_factory.mktemp("guarded")))  # it records
+    with serving(asked, create_app(asked, authenticate)) as client:
         yield client
 
 

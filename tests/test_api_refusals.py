@@ -20,7 +20,7 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from served_library import serving
+from served_library import own_copy, serving
 
 from api.access import anyone_on_loopback
 from api.app import create_app
@@ -425,15 +425,16 @@ def test_more_requests_than_are_taken_at_once_are_told_to_wait(served: Path) -> 
         assert client.get("/v1/studies").status_code == 200
 
 
-def test_a_service_that_is_busy_still_says_how_it_is(served: Path) -> None:
+def test_a_service_that_is_busy_still_says_how_it_is(served: Path, tmp_path: Path) -> None:
+    settings = Settings(library=own_copy(served, tmp_path), serve_threads=1)
     go_on = threading.Event()
 
     def slow(headers: Mapping[str, str]) -> Principal:
         assert go_on.wait(30)
         return anyone_on_loopback(headers)
 
-    app = create_app(Settings(library=served, serve_threads=1), slow)
-    with serving(Settings(library=served), app) as client, ThreadPoolExecutor(3) as others:
+    app = create_app(settings, slow)
+    with serving(settings, app) as client, ThreadPoolExecutor(3) as others:
         waiting = [others.submit(client.get, "/v1/library") for _ in range(3)]
         try:
             for path in ("health", "ready", "version"):
@@ -448,13 +449,15 @@ def test_a_service_that_is_busy_still_says_how_it_is(served: Path) -> None:
 
 
 def test_an_error_inside_is_told_by_its_id_and_logged_without_its_words(
-    served: Path, caplog: pytest.LogCaptureFixture
+    served: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    settings = Settings(library=own_copy(served, tmp_path))
+
     def broken(_headers: Mapping[str, str]) -> Principal:
         raise ValueError("Doe^Jane")
 
-    app = create_app(Settings(library=served), broken)
-    with caplog.at_level(logging.INFO), serving(Settings(library=served), app) as client:
+    app = create_app(settings, broken)
+    with caplog.at_level(logging.INFO), serving(settings, app) as client:
         answer = client.get("/v1/studies")
     told = problem(answer, 500, "internal")
     assert "Doe" not in answer.text

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -12,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 from fastapi.routing import iter_route_contexts
-from served_library import serving
+from served_library import own_copy, serving
 
 from api.access import Rule
 from api.app import create_app
@@ -94,7 +93,7 @@ class Asked:
 
 @pytest.fixture(scope="module")
 def asked(served: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
-    library = Path(shutil.copytree(served, tmp_path_factory.mktemp("rights") / "library"))
+    library = own_copy(served, tmp_path_factory.mktemp("rights"))
     settings = Settings(library=library, serve_rate=1e6, serve_burst=1e6)
     with serving(settings, create_app(settings, None)) as client:
         told = {"nobody": Asker(None), "forged": _bearer("syn_0123456789ab_" + "A" * 43)}

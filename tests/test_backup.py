@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import stat
 import sys
 import threading
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from sent_objects import as_file, small_slice
+from served_library import own_copy
 from sqlalchemy import func, insert, select
 from typer.testing import CliRunner
 
@@ -31,7 +31,7 @@ from indexer.searching.asking import SearchRequest, like
 
 @pytest.fixture
 def folder(served: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(served, tmp_path / "library"))
+    return own_copy(served, tmp_path)
 
 
 def keep(library: Library, *numbers: int) -> None:

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from served_library import REFERENCE, get, post, serving
+from served_library import REFERENCE, get, own_copy, post, serving
 from typer.testing import CliRunner
 
 from api.app import create_app
@@ -171,8 +171,10 @@ def test_what_is_no_uid_leads_nowhere(client: httpx.Client, asked: str) -> None:
     assert answer.status_code == 422 and "location" not in answer.headers
 
 
-def test_a_link_works_from_other_sites_and_tells_nothing_of_the_library(served: Path) -> None:
-    settings = Settings(library=served)
+def test_a_link_works_from_other_sites_and_tells_nothing_of_the_library(
+    served: Path, tmp_path: Path
+) -> None:
+    settings = Settings(library=own_copy(served, tmp_path))  # what is asked is recorded
     with serving(settings, create_app(settings, None)) as guarded:
         known = get_study(served)
         from_elsewhere = {"Origin": "https://ris.example", "Sec-Fetch-Site": "cross-site"}

@@ -17,7 +17,7 @@ import pytest
 import yaml
 from fastapi.responses import StreamingResponse
 from nginx_site import DEPLOY, NAME, TEMPLATE, nginx, site_values
-from served_library import serving
+from served_library import own_copy, serving
 
 from api.app import create_app
 from api.rights import Role
@@ -65,7 +65,7 @@ class Site:
 @pytest.fixture(scope="module")
 def site(served: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("nginx")
-    library = Path(shutil.copytree(served, folder / "library"))
+    library = own_copy(served, folder)
     with Library.open(library) as opened:
         token = keys.create(opened, keys.KeyRequest("viewer", Role.OPERATOR), actor="test").token
     settings = Settings(

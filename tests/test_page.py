@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from served_library import own_copy
 
 from api.app import create_app
 from indexer.config import Settings
@@ -101,8 +102,8 @@ def test_where_the_page_was_not_built_that_is_said_and_the_api_answers(
         assert client.get("/v1/version").status_code == 200
 
 
-def test_who_has_no_right_gets_the_page_and_no_data(served: Path) -> None:
-    app = create_app(Settings(library=served), None)
+def test_who_has_no_right_gets_the_page_and_no_data(served: Path, tmp_path: Path) -> None:
+    app = create_app(Settings(library=own_copy(served, tmp_path)), None)  # a refusal is recorded
     with TestClient(app, base_url="http://127.0.0.1") as client:
         assert client.get("/").status_code == 200
         assert client.get("/v1/facets").status_code == 401

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-from made_once import made_once
+from made_once import library_made_once
 from page_tools import NEEDED, UI, walk
 from served_library import own_copy, running, wait_until_ready
 
@@ -25,9 +26,10 @@ GUARDED = {"job-developer"}
 
 
 @pytest.fixture(scope="session")
-def demonstration(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def demonstration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Folder of its library; made by the first process of the run that asks."""
-    return made_once(tmp_path_factory, "demonstration", _demonstrate) / "library"
+    with library_made_once(tmp_path_factory, "demonstration", _demonstrate) as folder:
+        yield folder / "library"
 
 
 def _demonstrate(folder: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from served_library import serving
+from served_library import own_copy, serving
 from starlette.types import Message, Receive, Scope, Send
 from typer.testing import CliRunner
 
@@ -117,7 +116,7 @@ def test_a_setting_that_names_no_proxies_is_refused(setting: str) -> None:
 
 @pytest.fixture
 def library(served: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(served, tmp_path / "library"))
+    return own_copy(served, tmp_path)
 
 
 @pytest.fixture(params=["127.0.0.0/8", "192.0.2.1"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from served_library import serving
+from served_library import own_copy, serving
 from token_issuer import Issuer, issuing, rsa_key
 from typer.testing import CliRunner
 
@@ -57,7 +56,7 @@ def asking(library: Path, **said: Any) -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def library(served: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return Path(shutil.copytree(served, tmp_path_factory.mktemp("sessions") / "library"))
+    return own_copy(served, tmp_path_factory.mktemp("sessions"))
 
 
 @pytest.fixture(scope="module")

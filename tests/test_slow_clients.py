@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import re
+import select
 import socket
 import subprocess
 import sys
@@ -91,7 +92,8 @@ def test_many_who_never_end_their_header_stop_nobody_and_are_let_go(port: int) -
         slow = [opened.enter_context(connect(port, GET)) for _ in range(200)]
         for _ in range(5):
             healthy(port)
-            for raw in slow[:50]:
+            let_go, _, _ = select.select(slow[:50], [], [], 0)  # already, on a busy machine
+            for raw in set(slow[:50]) - set(let_go):
                 raw.sendall(b"X-More: please wait\r\n")
         assert all(statuses(answers(raw)) == [408] for raw in slow)
 

@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanContext
-from served_library import serving
+from served_library import own_copy, serving
 
 from api.access import Authenticate, anyone, anyone_on_loopback
 from api.app import create_app
@@ -117,13 +117,15 @@ def test_the_trace_of_whoever_asks_goes_on(
 )
 def test_the_trace_of_strangers_does_not_go_on(
     served: Path,
+    tmp_path: Path,
     authenticate: Authenticate | None,
     proxies: str,
     goes_on: bool,
 ) -> None:
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    settings = Settings(library=served, trusted_proxies=proxies)
+    library = own_copy(served, tmp_path)  # that it was started is recorded
+    settings = Settings(library=library, trusted_proxies=proxies)
     app = create_app(settings, authenticate, tracer=provider.get_tracer("test"))
     with serving(settings, app) as client:
         answer = client.get("/v1/health", headers={"traceparent": f"00-{TRACE}-{PARENT}-01"})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import socket
 import time
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from sent_objects import as_file, small_slice
-from served_library import STUDIES, serving
+from served_library import STUDIES, own_copy, serving
 from sqlalchemy import insert, select
 from typer.testing import CliRunner
 
@@ -98,7 +97,7 @@ def test_searches_are_counted_by_what_they_ask_with(client: httpx.Client) -> Non
 
 
 def test_who_is_turned_away_is_counted_with_the_reason(served: Path, tmp_path: Path) -> None:
-    library = Path(shutil.copytree(served, tmp_path / "library"))
+    library = own_copy(served, tmp_path)
     monitor, reader = key(library, Role.MONITOR), key(library, Role.READER)
     settings = Settings(library=library, serve_rate=0.1, serve_burst=3)
     with serving(settings, create_app(settings, None)) as client:
@@ -158,7 +157,7 @@ def key(library: Path, role: Role) -> dict[str, str]:
 def test_a_monitor_reads_figures_and_nothing_else_and_leaves_no_rows(
     served: Path, tmp_path: Path
 ) -> None:
-    library = Path(shutil.copytree(served, tmp_path / "library"))
+    library = own_copy(served, tmp_path)
     monitor = key(library, Role.MONITOR)
     settings = Settings(library=library)
     with serving(settings, create_app(settings, None)) as client:
@@ -292,7 +291,7 @@ def stored_by(way: str) -> frozenset[tuple[str, str]]:
 
 
 def test_what_came_by_http_is_counted_too(served: Path, tmp_path: Path) -> None:
-    library = Path(shutil.copytree(served, tmp_path / "library"))
+    library = own_copy(served, tmp_path)
     settings = Settings(library=library)
     with serving(settings, create_app(settings, receive=True)) as client:
         body = b"--b\r\nContent-Type: application/dicom\r\n\r\n"

@@ -71,7 +71,12 @@ async def look_at_files(request: Request, served: Service) -> FileLook:
         asked = read_request(FileLookAsked, body.request)
         path = body.picture(one_study=asked.one_study)
         found = await run_in_threadpool(
-            pictures.look_at_files, served.library, path, asked.as_look(), served.settings
+            pictures.look_at_files,
+            served.library,
+            path,
+            asked.as_look(),
+            served.settings,
+            around=asked.around,
         )
     return FileLook.model_validate(found)
 

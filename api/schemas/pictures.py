@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, PlainSerializer, WithJs
 
 from api.schemas.common import Asked, Told
 from api.schemas.regions import FrameTold
-from api.service.pictures import LARGEST, SMALLEST, Look
+from api.service.pictures import LARGEST, LARGEST_AROUND, MOST_AROUND, SMALLEST, Look
 from indexer.types import Window
 
 _BOUND = 1e9
@@ -54,6 +54,13 @@ class FileLookAsked(Asked):
     size: int | None = Field(
         default=None, ge=SMALLEST, le=LARGEST, description="Of the longer side, in pixels."
     )
+    around: int = Field(
+        default=0,
+        ge=0,
+        le=MOST_AROUND,
+        description="Of a volume, how many slices on either side come, too; with a `size` of at "
+        f"most {LARGEST_AROUND}.",
+    )
     one_study: bool = Field(default=False, description="The files are one study.")
 
     def as_look(self) -> Look:
@@ -69,3 +76,4 @@ class FileLook(Told):
     slices: int
     frame: FrameTold
     picture: Png = Field(description="PNG in Base64.")
+    around: dict[int, Png] = Field(description="The slices `around` it, by number, drawn alike.")

@@ -21,6 +21,8 @@ from indexer.reading.study import read_study
 from indexer.types import Frame, ImagePixels, Pixels, VolumePixels, Window
 
 SMALLEST, LARGEST = 16, 4096
+MOST_AROUND, LARGEST_AROUND = 32, 1024
+"""Slices on either side that come with one, and of what size: they are made in memory."""
 _PLAIN = "texture"
 """The encoder that items are prepared for when they are read: quick, and it takes all of them."""
 _THUMBNAIL = select(Thumbnail.webp).join(Item).where(Item.uid == bindparam("uid"))
@@ -51,6 +53,7 @@ class FileLook:
         slice, slices: of a volume which slice this is, from one; of how many.
         frame: size of the image, or of the slices.
         picture: PNG, grey values those of the window, bright is bright.
+        around: the slices beside it that were asked for, by number, drawn alike.
     """
 
     modality: str
@@ -58,6 +61,7 @@ class FileLook:
     slices: int
     frame: Frame
     picture: bytes
+    around: dict[int, bytes]
 
 
 def thumbnail(library: Library, uid: str) -> bytes:
@@ -102,22 +106,28 @@ def rendered(library: Library, uid: str, look: Look, settings: Settings) -> byte
     return _drawn(pixels, look)
 
 
-def look_at_files(library: Library, path: Path, look: Look, settings: Settings) -> FileLook:
+def look_at_files(
+    library: Library, path: Path, look: Look, settings: Settings, *, around: int = 0
+) -> FileLook:
     """A frame of a file, or of a folder or archive that is one study; nothing of it is kept.
 
     Of several images or volumes it is the middle one, which `matching_regions` compares, too.
+    Whoever leafs through a volume asks for slices around, for each request brings it all again.
 
     Args:
         library: how it reads files.
         path: the file, folder or archive.
         look: which frame, and how it is drawn.
         settings: how files are read.
+        around: of a volume, how many slices on either side come, too, at most 32.
 
     Raises:
         FileRejectedError: the file cannot be used.
-        QueryError: there is no picture or no such slice, or the size is out of range.
+        QueryError: there is no picture or no such slice, or the size is out of range, which
+            with slices around ends at 1024 and has to be given.
     """
     _check_size(look)
+    _check_around(look, around)
     options = replace(
         read_options(library, settings), encoders=(_PLAIN,), rules=(), keep_pixels=True
     )
@@ -129,18 +139,32 @@ def look_at_files(library: Library, path: Path, look: Look, settings: Settings) 
     if not read:
         raise QueryError(f"{path.name} holds no picture that can be shown")
     modality, item, pixels = read[len(read) // 2]
+    number = _slice_of(pixels, look.slice) if isinstance(pixels, VolumePixels) else None
+    beside = range(number - around, number + around + 1) if number is not None else ()
     return FileLook(
         modality=modality,
-        slice=_slice_of(pixels, look.slice) if isinstance(pixels, VolumePixels) else None,
+        slice=number,
         slices=item.slices,
         frame=item.frame,
         picture=_drawn(pixels, look),
+        around={
+            each: _drawn(pixels, replace(look, slice=each))
+            for each in beside
+            if each != number and 1 <= each <= item.slices
+        },
     )
 
 
 def _check_size(look: Look) -> None:
     if look.size is not None and not SMALLEST <= look.size <= LARGEST:
         raise QueryError(f"size is {SMALLEST} to {LARGEST} pixels, not {look.size}")
+
+
+def _check_around(look: Look, around: int) -> None:
+    if not 0 <= around <= MOST_AROUND:
+        raise QueryError(f"around is 0 to {MOST_AROUND} slices, not {around}")
+    if around and (look.size is None or look.size > LARGEST_AROUND):
+        raise QueryError(f"slices around one are drawn in a size of at most {LARGEST_AROUND}")
 
 
 def _drawn(pixels: Pixels, look: Look) -> bytes:

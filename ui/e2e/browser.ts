@@ -86,6 +86,12 @@ export async function held(page: Page, path: string, meanwhile: () => Promise<vo
   await page.evaluate(() => new Promise(requestAnimationFrame)); // what it set is drawn
 }
 
+/** Close a page whose routes fetch: what they still wait for is asked by nobody any more. */
+export async function closed(page: Page): Promise<void> {
+  await page.unrouteAll({ behavior: "ignoreErrors" });
+  await page.context().close();
+}
+
 export const cards = (page: Page) => page.locator(".lane:not(.priors) [data-hit]");
 
 /** axe-core finds nothing to object to, of WCAG 2.2 A and AA and of its best practices. */

@@ -163,8 +163,9 @@ describe("a clinician with a study", () => {
 
 describe("what is on the left in Compare", () => {
   it("may be a volume that was dropped: its slices are drawn, and are compared", async () => {
-    const { rows } = await asked<{ rows: Row[] }>("items?limit=500&filter=kind=volume");
-    const volume = rows.find((row) => row.modality === "CT");
+    const long = encodeURIComponent("kind=volume and modality=CT and slices>=12");
+    const { rows } = await asked<{ rows: Row[] }>(`items?limit=1&filter=${long}`);
+    const [volume] = rows;
     const files = volume ? await originals(volume) : [];
     const { page } = await open(browser);
     await settled(page);
@@ -177,12 +178,27 @@ describe("what is on the left in Compare", () => {
     await coloured(page);
     const place = page.locator(".ours .screen-slice");
     const before = await place.textContent();
+    const came = page.waitForResponse("**/v1/files/look");
     await page.keyboard.press("ArrowUp");
     await page.waitForFunction(
       (said) => document.querySelector(".ours .screen-slice")?.textContent !== said,
       before,
     );
+    await (await came).finished();
     await both(page);
+    const sent: string[] = [];
+    page.on("request", (request) => sent.push(new URL(request.url()).pathname));
+    for (let step = 0; step < 3; step++) {
+      const drawn = page.locator(".ours .screen img").first();
+      const src = (await drawn.getAttribute("src")) ?? "";
+      await page.keyboard.press("ArrowUp");
+      await page.waitForFunction(
+        (was) => document.querySelector(".ours .screen img")?.getAttribute("src") !== was,
+        src,
+      );
+    }
+    await settled(page);
+    expect(sent).not.toContain("/v1/files/look"); // they came with the one before
     await page.goto(`${URL_}/#/search`); // nothing of it is kept
     await page.reload();
     await page.goBack();

@@ -1,6 +1,6 @@
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { asked, expectAccessible, launch, open, settled, URL_ } from "./browser";
+import { asked, closed, expectAccessible, launch, open, settled, URL_ } from "./browser";
 
 interface Info {
   studies: number;
@@ -169,7 +169,7 @@ describe("when something is wrong", () => {
     expect(await page.locator(".tabs a").count()).toBe(4);
     await page.goto(`${URL_}/${at("ingest")}`);
     await page.getByText("Starting takes the role operator.").waitFor();
-    await page.context().close();
+    await closed(page);
   });
 
   it("tells what the service refuses where it was asked, and keeps what was typed", async () => {

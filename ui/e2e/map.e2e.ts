@@ -1,6 +1,6 @@
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { asked, expectAccessible, launch, open, URL_ } from "./browser";
+import { asked, closed, expectAccessible, launch, open, URL_ } from "./browser";
 import { mapped, searched } from "./shown";
 
 interface Told {
@@ -321,7 +321,7 @@ describe("when something is wrong", () => {
     if (n) await mapped(page);
     else await page.getByText("Nothing is left on this map").waitFor();
     expect(complaints).toEqual([]);
-    await page.context().close();
+    await closed(page);
   });
 });
 

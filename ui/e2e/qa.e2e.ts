@@ -93,6 +93,23 @@ describe("incoming studies", () => {
     await page.context().close();
   });
 
+  it("have no verdict when it is taken back before it has come", async () => {
+    const [first = ""] = flagged;
+    const { page, complaints } = await open(browser, at(`&study=${first}`));
+    await listed(page);
+    const takenBack = page.waitForResponse("**/undo");
+    await held(page, "**/subjects/*", async () => {
+      await page.keyboard.press("r");
+      await page.keyboard.press("u");
+    });
+    expect((await takenBack).ok()).toBe(true);
+    await settled(page);
+    await row(page, first).locator(".decided.reject").waitFor({ state: "detached" });
+    expect(uid(page)).toBe(first);
+    expect(complaints).toEqual([]);
+    await page.context().close();
+  });
+
   it("say why: findings, detectors, nearest cases, and where the picture is unlike", async () => {
     const { page } = await open(browser, at(`&study=${flagged[0]}`));
     await listed(page);

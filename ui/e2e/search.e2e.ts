@@ -1,6 +1,16 @@
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { asked, cards, expectAccessible, held, launch, open, settled, URL_ } from "./browser";
+import {
+  asked,
+  cards,
+  closed,
+  expectAccessible,
+  held,
+  launch,
+  open,
+  settled,
+  URL_,
+} from "./browser";
 import { searched } from "./shown";
 
 interface Studies {
@@ -290,7 +300,7 @@ describe("with the keyboard alone", () => {
     await page.keyboard.press("ArrowDown");
     await place.waitFor();
     expect(await place.textContent()).not.toBe(before);
-    await page.context().close();
+    await closed(page);
   });
 });
 

@@ -2855,6 +2855,13 @@ export interface components {
              * @description PNG in Base64.
              */
             picture: string;
+            /**
+             * Around
+             * @description The slices `around` it, by number, drawn alike.
+             */
+            around: {
+                [key: string]: string;
+            };
         };
         /**
          * Finding
@@ -5844,6 +5851,12 @@ export interface components {
              * @default null
              */
             size: number | null;
+            /**
+             * Around
+             * @description Of a volume, how many slices on either side come, too; with a `size` of at most 1024.
+             * @default 0
+             */
+            around: number;
             /**
              * One Study
              * @description The files are one study.

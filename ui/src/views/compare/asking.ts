@@ -1,3 +1,4 @@
+import { useRef } from "react";
 import type { Hit, Item, Schemas, SearchAnswer } from "../../api/client";
 import * as api from "../../api/client";
 import * as compare from "../../api/compare";
@@ -5,6 +6,7 @@ import * as files from "../../api/files";
 import { type Asked, useAsked } from "../../lib/ask";
 import { held } from "../search/files";
 import { filterOf, type SearchState } from "../search/state";
+import { Frames } from "./frames";
 import type { Look } from "./look";
 import type { CompareState, Region } from "./state";
 
@@ -132,22 +134,49 @@ export function useMatching(left: Left, right: string, active: boolean): Asked<c
 }
 
 const SIZE = 1024;
+const SMALLEST = 16;
+const AROUND = 16;
+const frames = new Frames();
 
-/** A frame of the dropped files: a slice, 0 for the middle one, in a window. */
+/**
+ * A frame of the dropped files: a slice, 0 for the middle one, in a window. The first comes alone,
+ * to be there soon; with each one that is asked for later come those around it.
+ *
+ * @param rested the slice where looking last rested: files are sent for that, and not for `slice`.
+ */
 export function useFileLook(
   { file }: Left,
   slice: number,
+  rested: number,
   window: Look["window"],
 ): Asked<files.FileLook> {
+  const drawn = window ? ([window.center, window.width] as [number, number]) : null;
+  const of = `${file} ${drawn}`;
+  const known = frames.any(of);
   const asked = {
-    slice: slice || null,
-    window: window ? ([window.center, window.width] as [number, number]) : null,
-    size: SIZE,
+    slice: rested || null,
+    window: drawn,
+    size: known ? sizeOf(known) : SIZE,
+    around: known && known.slices > 1 ? AROUND : 0,
   };
-  return useAsked(file ? `look ${file} ${JSON.stringify(asked)}` : null, (signal) =>
-    files.lookAt(held(file) ?? [], asked, signal),
+  const there = frames.get(of, slice) ?? frames.get(of, rested);
+  const look = useAsked(
+    file && !frames.get(of, rested) ? `look ${file} ${JSON.stringify(asked)}` : null,
+    async (signal) => {
+      const found = await files.lookAt(held(file) ?? [], asked, signal);
+      frames.keep(of, found, rested);
+      return found;
+    },
+    true,
   );
+  const shown = useRef<{ file: string; look: files.FileLook | undefined }>(undefined);
+  if (there || shown.current?.file !== file) shown.current = { file, look: there };
+  return { ...look, data: shown.current?.look };
 }
+
+/** Slices are not drawn larger than they are: many come at once. */
+const sizeOf = ({ frame }: files.FileLook): number =>
+  Math.min(SIZE, Math.max(SMALLEST, Math.round(frame.rows * frame.aspect), frame.columns));
 
 export const useFrame = (id: string, active: boolean): Asked<compare.Frame> =>
   useAsked(active && id ? `frame ${id}` : null, (signal) => compare.frame(id, signal));

@@ -78,7 +78,13 @@ export function useComparison(state: CompareState, rested: Look, drawing: boolea
       : undefined;
   const frame = useFrame(left.id, drawing || state.region !== undefined);
   const pair = pairOf(state, candidate, matched);
-  const dropped = useFileLook(left, rested.slice || (pair?.ours ?? 0), rested.window);
+  const first = pair?.ours ?? 0;
+  const dropped = useFileLook(
+    left,
+    state.ours.slice || first,
+    rested.slice || first,
+    rested.window,
+  );
   const stacks: Stacks = {
     ours: ours?.item.slices ?? dropped.data?.slices ?? 1,
     theirs: theirs?.item.slices ?? 1,

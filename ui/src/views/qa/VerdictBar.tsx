@@ -30,16 +30,21 @@ export function VerdictBar(props: VerdictBarProps) {
   const onOpen = useWhileShown(props.onOpen);
   const [, typed] = useReducer((n: number) => n + 1, 0);
   const field = useRef<HTMLTextAreaElement>(null);
+  const takeBack = useRef(false);
   const review = reviewing.of(study, score?.review);
   const draft = draftOf(study, review);
   const unsaved = draft.trim() !== (review?.comment ?? "");
 
   async function decide(verdict: Verdict): Promise<void> {
     if (reviewing.busy) return;
+    takeBack.current = false;
     const done = await reviewing.decide(study, verdict, review);
-    if (done) onStep(1);
+    if (!done) return;
+    if (takeBack.current) await reviewing.undo(study, done);
+    else onStep(1);
   }
   async function undo(): Promise<void> {
+    takeBack.current = true; // also of a verdict that is on its way
     if (reviewing.busy) return;
     const back = await reviewing.undo(study, review);
     if (back && back !== study) onOpen(back);

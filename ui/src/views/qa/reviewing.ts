@@ -54,7 +54,7 @@ export function useReviewing(reference: string): Reviewing {
   const [trouble, setTrouble] = useState<Trouble | undefined>();
   const [busy, setBusy] = useState(false);
   const name = (study: string) => `${queue} ${study}`;
-  const mine = decided.get(queue) ?? [];
+  const mine = () => decided.get(queue) ?? [];
 
   const of: Reviewing["of"] = (study, listed) => {
     const own = known.get(name(study));
@@ -91,7 +91,7 @@ export function useReviewing(reference: string): Reviewing {
       try {
         const review = await api.decide(queue, study, { verdict, comment }, seen);
         took(study, review);
-        decided.set(queue, [...mine, study]);
+        decided.set(queue, [...mine(), study]);
         return review;
       } catch (error) {
         if (api.isConflict(problemOf(error))) return lookAgain(study, verdict);
@@ -101,7 +101,7 @@ export function useReviewing(reference: string): Reviewing {
     return attempt(study, act, () => void decide(study, verdict, seen));
   };
   const undo: Reviewing["undo"] = (study, seen) => {
-    const last = mine.at(-1) ?? study;
+    const last = mine().at(-1) ?? study;
     const review = of(last, last === study ? seen : null);
     const act = async () => {
       if (!review?.undoable) return undefined;
@@ -111,7 +111,7 @@ export function useReviewing(reference: string): Reviewing {
         if (!api.isConflict(problemOf(error))) throw error;
         await lookAgain(last, review.verdict);
       }
-      decided.set(queue, mine.slice(0, -1));
+      decided.set(queue, mine().slice(0, -1));
       return last;
     };
     return attempt(last, act, () => void undo(study, seen));

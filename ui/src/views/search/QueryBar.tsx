@@ -98,7 +98,7 @@ function FilePicture({ id }: { id: string }) {
   const files = held(id);
   const asked = !drawn && files && light(files);
   const look = useAsked(asked ? `chip ${id}` : null, (signal) =>
-    lookAt(files ?? [], { slice: null, window: null, size: 64 }, signal),
+    lookAt(files ?? [], { slice: null, window: null, around: 0, size: 64 }, signal),
   );
   const preview = drawn || (look.data && addressOf(look.data));
   if (!preview) return <Icon name="file" size={16} />;
