@@ -19,7 +19,7 @@ from indexer.library import Library
 from indexer.phantoms import plan_cohort, write_cohort
 
 _STUDIES, _SEED = 40, 1
-# What a shell starts in the background ignores Ctrl-C, and so would all commands that tests end by it.
+# What a shell starts in the background ignores Ctrl-C, and so would commands that tests end by it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 # How long an example takes is the machine's affair; the first one loads modules, too.
