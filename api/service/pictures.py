@@ -21,7 +21,7 @@ from indexer.reading.study import read_study
 from indexer.types import Frame, ImagePixels, Pixels, VolumePixels, Window
 
 SMALLEST, LARGEST = 16, 4096
-MOST_AROUND, LARGEST_AROUND = 32, 1024
+MOST_AROUND, LARGEST_AROUND = 16, 1024
 """Slices on either side that come with one, and of what size: they are made in memory."""
 _PLAIN = "texture"
 """The encoder that items are prepared for when they are read: quick, and it takes all of them."""
@@ -119,7 +119,7 @@ def look_at_files(
         path: the file, folder or archive.
         look: which frame, and how it is drawn.
         settings: how files are read.
-        around: of a volume, how many slices on either side come, too, at most 32.
+        around: of a volume, how many slices on either side come, too, at most 16.
 
     Raises:
         FileRejectedError: the file cannot be used.
