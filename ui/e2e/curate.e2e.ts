@@ -162,6 +162,29 @@ describe("working with the keyboard alone", () => {
     await page.context().close();
   });
 
+  it("are in the list, also one that was on its way when it was opened", async () => {
+    const queue = await fill("late", some(2));
+    const { page } = await open(browser, address(queue));
+    await posed(page);
+    let go = () => {};
+    const gone = new Promise<void>((resolve) => {
+      go = resolve;
+    });
+    await page.route("**/subjects/*", async (route) => {
+      await gone;
+      await route.continue();
+    });
+    await page.keyboard.press("a");
+    await page.keyboard.press("l");
+    await page.waitForURL(/list=all/);
+    const next = (state: string) =>
+      page.locator(`button:${state}`, { hasText: "What becomes of the accepted" });
+    await next("disabled").waitFor();
+    go();
+    await next("enabled").waitFor();
+    await page.context().close();
+  });
+
   it("shows a pair beside each other, in turn, and by what differs", async () => {
     const queue = await fill("duplicates", pairs(2));
     const { page } = await open(browser, address(queue));

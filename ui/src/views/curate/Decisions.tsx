@@ -1,4 +1,4 @@
-import { type FormEvent, useState } from "react";
+import { type FormEvent, useEffect, useState } from "react";
 import { GONE, Problem } from "../../api/client";
 import * as api from "../../api/curate";
 import { useAsked } from "../../lib/ask";
@@ -14,8 +14,12 @@ import type { Update } from "./CurateView";
 import { type CurateState, LISTS, type List } from "./state";
 import { findingOf } from "./subject";
 import { taskOf } from "./tasks";
+import { onArrived } from "./unsent";
 import { Head } from "./Work";
 import { WORDS } from "./words";
+
+/** Of several decisions that were still on their way the list is asked for once. */
+const ARRIVED_MS = 150;
 
 interface DecisionsProps {
   state: CurateState;
@@ -31,6 +35,18 @@ export function Decisions({ state, reader, update }: DecisionsProps) {
   const [using, setUsing] = useState(false);
   const counts = useAsked(`queues ${round}`, api.queues);
   const mine = counts.data?.find((each) => each.queue === queue);
+  useEffect(() => {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const stop = onArrived((review) => {
+      if (review.queue !== queue) return;
+      clearTimeout(timer);
+      timer = setTimeout(() => setRound(Date.now()), ARRIVED_MS);
+    });
+    return () => {
+      clearTimeout(timer);
+      stop();
+    };
+  }, [queue]);
   useKeys({
     l: () => !reader && update({ list: "", at: "" }),
     Escape: () => update({ queue: "", at: "", list: "" }),
