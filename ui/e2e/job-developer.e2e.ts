@@ -149,7 +149,7 @@ describe("a developer", () => {
     await tabTo(page, /I have it/);
     await page.keyboard.press("Enter");
     expect((await get("v1/library", token)).status).toBe(200);
-    await page.getByText(name).first().waitFor();
+    await page.getByRole("button", { name: new RegExp(`Revoke.*${name}`) }).waitFor();
     await tabTo(page, new RegExp(`Revoke.*${name}|${name}.*Revoke`));
     await page.keyboard.press("Enter");
     await page.getByText(`Revoke the key of ${name}?`).waitFor();
