@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,7 @@ import hypothesis
 import pytest
 from cohort_library import Indexed
 from made_once import library_made_once
-from served_library import make_served
+from served_library import make_served, own_copy
 
 from api.service import ingest
 from indexer.config import Settings
@@ -56,8 +55,5 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture
 def copy(indexed: Indexed, tmp_path: Path) -> Iterator[Library]:
     """A library of its own for a test that changes it."""
-    # Readers in other processes make and delete these two; after the build they hold nothing.
-    ignored = shutil.ignore_patterns("*-wal", "*-shm")
-    shutil.copytree(indexed.library, tmp_path / "library", ignore=ignored)
-    with Library.open(tmp_path / "library") as library:
+    with Library.open(own_copy(indexed.library, tmp_path)) as library:
         yield library

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from served_library import own_copy
 from sqlalchemy import select
 from told_library import make_told, plan
 from typer.testing import CliRunner
@@ -39,8 +39,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def library(told: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Library]:
     monkeypatch.setenv("SYNTOPY_MODELS", str(tmp_path / "models"))
-    shutil.copytree(told, tmp_path / "library", ignore=shutil.ignore_patterns("*-wal", "*-shm"))
-    with Library.open(tmp_path / "library") as opened:
+    with Library.open(own_copy(told, tmp_path)) as opened:
         yield opened
 
 

@@ -288,16 +288,14 @@ def _without_table(shown: dict[str, Any]) -> dict[str, Any]:
 
 def test_a_series_goes_alone_and_its_report_with_it(copy: Library, indexed: Indexed) -> None:
     study = next(s for s in indexed.plan if len(s.series) == 2)
-    shown = service.show(copy, study.study_instance_uid)
-    assert len(shown["reports"]) == 1  # type: ignore[arg-type]
-    by_description = {s["description"]: s for s in shown["series"]}  # type: ignore[attr-defined]
+    shown: Any = service.show(copy, study.study_instance_uid)
+    assert len(shown["reports"]) == 1
+    by_description = {s["description"]: s for s in shown["series"]}
     gone = by_description["AX T1"]["series_instance_uid"]
     removed = service.remove(copy, "series", gone, actor="tester")
     assert (removed.studies, removed.patients, removed.series, removed.items) == (0, 0, 1, 1)
-    left = service.show(copy, study.study_instance_uid)
-    assert [s["description"] for s in left["series"]] == [  # type: ignore[attr-defined]
-        d for d in by_description if d != "AX T1"
-    ]
+    left: Any = service.show(copy, study.study_instance_uid)
+    assert [s["description"] for s in left["series"]] == [d for d in by_description if d != "AX T1"]
     words = by_description["Report"]["series_instance_uid"]
     service.remove(copy, "series", words, actor="tester")
     assert service.show(copy, study.study_instance_uid)["reports"] == []

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from served_library import own_copy
 from sqlalchemy import delete, insert, select, update
 from tiny_models import shared_models
 from told_library import CLOSING, LINES, SIDES, Told, make_told, plan
@@ -33,7 +33,6 @@ from indexer.texts.bridges import load_bridge
 from indexer.texts.reports import ReportsAnswer, ReportsRequest
 
 STUDIES, ALL = 96, 1000
-IGNORED = shutil.ignore_patterns("*-wal", "*-shm")
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +46,7 @@ def bridged(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def library(bridged: Path, tmp_path: Path) -> Iterator[Library]:
-    shutil.copytree(bridged, tmp_path / "library", ignore=IGNORED)
-    with Library.open(tmp_path / "library") as opened:
+    with Library.open(own_copy(bridged, tmp_path)) as opened:
         yield opened
 
 
@@ -268,8 +266,7 @@ def towered(tmp_path_factory: pytest.TempPathFactory, settings: Settings) -> Pat
 
 @pytest.fixture
 def tall(towered: Path, tmp_path: Path) -> Iterator[Library]:
-    shutil.copytree(towered, tmp_path / "library", ignore=IGNORED)
-    with Library.open(tmp_path / "library") as opened:
+    with Library.open(own_copy(towered, tmp_path)) as opened:
         yield opened
 
 

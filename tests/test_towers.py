@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
+from served_library import own_copy
 from tiny_models import MEDIMAGEINSIGHT, shared_models
 from told_library import make_told, plan
 
@@ -45,8 +46,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def library(told: Path, tmp_path: Path) -> Iterator[Library]:
-    shutil.copytree(told, tmp_path / "library", ignore=shutil.ignore_patterns("*-wal", "*-shm"))
-    with Library.open(tmp_path / "library") as opened:
+    with Library.open(own_copy(told, tmp_path)) as opened:
         yield opened
 
 
